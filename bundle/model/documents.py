@@ -1,0 +1,37 @@
+"""What all of our documents have in common: frozen, camelCase, unknown fields refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+
+API_VERSION: Final = "isoward/v1"
+
+Name = Annotated[
+    str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$", max_length=63)
+]
+"""A name that is safe as a file name, a host label and an inventory entry."""
+
+Version = Annotated[
+    str, msgspec.Meta(pattern=r"^[0-9A-Za-z]([0-9A-Za-z.+_-]{0,126}[0-9A-Za-z])?$", max_length=128)
+]
+"""A version: semantic or not, but safe in a file name and in a tag."""
+
+Text = Annotated[str, msgspec.Meta(max_length=4096)]
+"""Free text for a person."""
+
+Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s#?\\]+$", max_length=2048)]
+"""An http(s) address with neither query nor fragment, which could carry a secret into a bundle."""
+
+
+class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel",
+               omit_defaults=True, kw_only=True):
+    """Base of every structure in a document of ours."""
+
+
+class Metadata(Document, frozen=True, kw_only=True):
+    """The name and version of a bundle."""
+
+    name: Name
+    version: Version

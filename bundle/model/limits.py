@@ -1,0 +1,51 @@
+"""Numeric limits on everything that comes from outside, each with its unit and its reason."""
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+MAX_SAFE_INTEGER: Final = 2**53 - 1
+"""Largest integer that every JSON reader keeps exactly (RFC 8259, section 6)."""
+
+MAX_DEFINITION_BYTES: Final = 4 * MIB
+"""A document typed by a person; far above any real one."""
+
+MAX_LOCK_BYTES: Final = 64 * MIB
+"""About 100,000 locked blobs."""
+
+MAX_MANIFEST_BYTES: Final = 64 * MIB
+"""bundle.json; the same content as a lock."""
+
+MAX_OCI_MANIFEST_BYTES: Final = 4 * MIB
+"""OCI distribution-spec, "Pushing Manifests": registries should accept at least 4 MiB."""
+
+MAX_INDEX_YAML_BYTES: Final = 64 * MIB
+"""A Helm repository index; the largest public ones are near 20 MiB."""
+
+MAX_CHART_YAML_BYTES: Final = MIB
+"""Chart.yaml inside a chart archive."""
+
+MAX_CHART_BYTES: Final = 64 * MIB
+"""A chart archive, which is read whole into memory to find its Chart.yaml."""
+
+MAX_TRUST_FILE_BYTES: Final = 512 * KIB
+"""One TUF metadata file; ours are a few KiB."""
+
+MAX_YAML_DEPTH: Final = 32
+"""Nesting of a YAML document; ours need at most eight."""
+
+MAX_YAML_EVENTS: Final = 8_000_000
+"""Parser events of a YAML document, so that a small file cannot make a large tree."""
+
+MAX_REFERRER_DEPTH: Final = 4
+"""A signature of an SBOM of an image is depth two."""
+
+MAX_INDEX_DEPTH: Final = 3
+"""An index within an index within an index."""
+
+MAX_REFERRERS: Final = 1000
+"""Referrers of one subject; a registry that sends more is broken or hostile."""
+
+CHUNK_BYTES: Final = MIB
+"""Read, hash and write unit: past the knee of hashlib's rate, small against 200 MB."""

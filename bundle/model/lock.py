@@ -1,0 +1,168 @@
+"""The lock: every reference of a definition resolved to digests, for a person to review.
+
+It names each byte that a build will fetch, so that the manifest of a bundle follows from it alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import msgspec
+
+from bundle.model.digest import Digest, Size
+from bundle.model.documents import Document, Metadata, Text, Url
+from bundle.model.errors import FormatError
+from bundle.model.platform import Platform
+
+MediaType = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$",
+        max_length=255,
+    ),
+]
+
+
+class Content(Document, frozen=True, kw_only=True):
+    """Some bytes by digest and size."""
+
+    digest: Digest
+    size: Size
+
+
+class LockedManifest(Content, frozen=True, kw_only=True):
+    """An OCI manifest with what it names: a platform's image, a referrer or a chart."""
+
+    media_type: MediaType
+    platform: Platform | None = None
+    config: Content | None = None
+    layers: tuple[Content, ...] = ()
+
+
+class LockedIndex(Content, frozen=True, kw_only=True):
+    """An OCI index or Docker manifest list, carried whole so that its signatures stay valid."""
+
+    media_type: MediaType
+
+
+class LockedReferrer(LockedManifest, frozen=True, kw_only=True):
+    """A signature, an attestation or an SBOM that refers to `subject`."""
+
+    subject: Digest
+    artifact_type: Text = ""
+    via: Literal["api", "fallback-tag", "cosign-tag", "index"]
+    tag: Text = ""
+    """The tag under which it was found, when it was a tag."""
+
+
+class LockedArtifact(Document, frozen=True, kw_only=True):
+    """What hangs below one reference in a registry."""
+
+    reference: Text
+    digest: Digest
+    """Of the index, or of the only manifest."""
+    indexes: tuple[LockedIndex, ...] = ()
+    manifests: tuple[LockedManifest, ...]
+    referrers: tuple[LockedReferrer, ...] = ()
+
+
+class LockedChart(Document, frozen=True, kw_only=True):
+    """A chart: the archive's digest, and the OCI artefact that holds it.
+
+    For a chart from an HTTP repository the artefact is made by the build from the archive, always
+    the same, and `url` says where the archive is; for an OCI chart `url` is empty.
+    """
+
+    name: Text
+    version: Text
+    repository: Text
+    archive: Content
+    url: Url | None = None
+    artifact: LockedArtifact
+
+
+class LockedFile(Content, frozen=True, kw_only=True):
+    """A file by URL."""
+
+    url: Url
+
+
+class Lock(Document, frozen=True, kw_only=True):
+    """A lock file.
+
+    Source: docs/FORMAT.md, "Lock".
+    """
+
+    api_version: Literal["isoward/v1"]
+    kind: Literal["BundleLock"]
+    metadata: Metadata
+    definition: Digest
+    """Digest of the canonical JSON of the definition that was resolved."""
+    platforms: tuple[Platform, ...]
+    images: tuple[LockedArtifact, ...] = ()
+    charts: tuple[LockedChart, ...] = ()
+    files: tuple[LockedFile, ...] = ()
+
+
+def artifact_contents(artifact: LockedArtifact) -> Iterator[Content]:
+    """Yield every piece of content below `artifact`, with repeats."""
+    yield from artifact.indexes
+    for manifest in (*artifact.manifests, *artifact.referrers):
+        yield manifest
+        if manifest.config is not None:
+            yield manifest.config
+        yield from manifest.layers
+
+
+def lock_contents(lock: Lock) -> dict[str, int]:
+    """Return the size of every blob of the bundle by its digest, sorted by digest.
+
+    Raises:
+        FormatError: One digest has two sizes.
+    """
+    sizes: dict[str, int] = {}
+    for content in _all_contents(lock):
+        known = sizes.setdefault(content.digest, content.size)
+        if known != content.size:
+            raise FormatError(
+                f"lock: {content.digest} has two sizes, {known} and {content.size}",
+                "The lock was edited or an upstream manifest is wrong; run `isoward lock` again.",
+            )
+    return dict(sorted(sizes.items()))
+
+
+def _all_contents(lock: Lock) -> Iterator[Content]:
+    for image in lock.images:
+        yield from artifact_contents(image)
+    for chart in lock.charts:
+        yield chart.archive
+        yield from artifact_contents(chart.artifact)
+    yield from lock.files
+
+
+def check_lock(lock: Lock) -> None:
+    """Check what the structure alone cannot say: sizes agree, roots and subjects are present.
+
+    Raises:
+        FormatError: The lock contradicts itself.
+    """
+    lock_contents(lock)
+    for artifact in (*lock.images, *(chart.artifact for chart in lock.charts)):
+        known = {c.digest for c in (*artifact.indexes, *artifact.manifests, *artifact.referrers)}
+        if artifact.digest not in known:
+            raise _inconsistent(artifact, artifact.digest)
+        for referrer in artifact.referrers:
+            if referrer.subject not in known:
+                raise _inconsistent(artifact, referrer.subject)
+    for chart in lock.charts:
+        layers = {c.digest for m in chart.artifact.manifests for c in m.layers}
+        if chart.archive.digest not in layers:
+            raise _inconsistent(chart.artifact, chart.archive.digest)
+
+
+def _inconsistent(artifact: LockedArtifact, digest: str) -> FormatError:
+    return FormatError(
+        f"lock: {artifact.reference} names {digest}, which it does not list",
+        "The lock was edited; run `isoward lock` again.",
+    )

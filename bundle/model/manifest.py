@@ -1,0 +1,128 @@
+"""The manifest: bundle.json, which names every blob of a bundle and what each one is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from bundle.model.digest import Digest, Size
+from bundle.model.documents import Document, Metadata, Text
+from bundle.model.errors import FormatError
+from bundle.model.lock import Content, MediaType
+from bundle.model.platform import Platform
+
+LayoutPath = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$")]
+"""A file at the top of the bundle; a single component, so that it cannot leave the bundle."""
+
+
+class ManifestEntry(Document, frozen=True, kw_only=True):
+    """An OCI index or manifest that a registry client may ask for."""
+
+    digest: Digest
+    media_type: MediaType
+    platform: Platform | None = None
+
+
+class ReferrerEntry(Document, frozen=True, kw_only=True):
+    """A referrer: what it is and what it is about."""
+
+    digest: Digest
+    media_type: MediaType
+    subject: Digest
+    artifact_type: Text = ""
+    tag: Text = ""
+
+
+class Artifact(Document, frozen=True, kw_only=True):
+    """An image or a chart in OCI form, under the reference that its users know."""
+
+    reference: Text
+    digest: Digest
+    manifests: tuple[ManifestEntry, ...]
+    referrers: tuple[ReferrerEntry, ...] = ()
+
+
+class ChartEntry(Document, frozen=True, kw_only=True):
+    """A Helm chart; `archive` is the blob of its .tgz."""
+
+    name: Text
+    version: Text
+    repository: Text
+    archive: Digest
+    artifact: Artifact
+
+
+class FileEntry(Document, frozen=True, kw_only=True):
+    """A file; it is served below its host and path."""
+
+    url: Text
+    digest: Digest
+
+
+class LayoutFile(Content, frozen=True, kw_only=True):
+    """A file at the top of the bundle, next to bundle.json."""
+
+    path: LayoutPath
+
+
+class Manifest(Document, frozen=True, kw_only=True):
+    """bundle.json.
+
+    Source: docs/FORMAT.md, "bundle.json".
+    """
+
+    api_version: Literal["isoward/v1"]
+    kind: Literal["Bundle"]
+    metadata: Metadata
+    lock: Digest
+    """Digest of the canonical JSON of the lock."""
+    platforms: tuple[Platform, ...]
+    blobs: tuple[Content, ...]
+    layout: tuple[LayoutFile, ...]
+    images: tuple[Artifact, ...] = ()
+    charts: tuple[ChartEntry, ...] = ()
+    files: tuple[FileEntry, ...] = ()
+    sources: tuple[Text, ...] = ()
+    """Every host that content came from."""
+
+    @property
+    def content_bytes(self) -> int:
+        """Size of all blobs together, in bytes."""
+        return sum(blob.size for blob in self.blobs)
+
+
+def check_manifest(manifest: Manifest) -> dict[str, int]:
+    """Check what the structure alone cannot say and return the blobs' sizes by digest.
+
+    Raises:
+        FormatError: Blobs unsorted or repeated, or something names a blob that is not listed.
+    """
+    digests = [blob.digest for blob in manifest.blobs]
+    if digests != sorted(set(digests)):
+        raise FormatError(
+            "bundle.json: blobs are not sorted, or one stands twice", "Build the bundle again."
+        )
+    paths = [file.path for file in manifest.layout]
+    if len({path.lower() for path in paths}) != len(paths) or "bundle.json" in paths:
+        raise FormatError("bundle.json: a layout path stands twice", "Build the bundle again.")
+    known = {blob.digest: blob.size for blob in manifest.blobs}
+    for what, digest in _named(manifest):
+        if digest not in known:
+            raise FormatError(
+                f"bundle.json: {what} names {digest}, which is not among its blobs",
+                "Build the bundle again.",
+            )
+    return known
+
+
+def _named(manifest: Manifest) -> list[tuple[str, str]]:
+    artifacts = [*manifest.images, *(chart.artifact for chart in manifest.charts)]
+    named = [(f"chart {chart.name}", chart.archive) for chart in manifest.charts]
+    named += [(f"file {file.url}", file.digest) for file in manifest.files]
+    for artifact in artifacts:
+        named.append((artifact.reference, artifact.digest))
+        named += [(artifact.reference, entry.digest) for entry in artifact.manifests]
+        named += [(artifact.reference, entry.digest) for entry in artifact.referrers]
+        named += [(artifact.reference, entry.subject) for entry in artifact.referrers]
+    return named

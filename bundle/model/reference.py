@@ -1,0 +1,122 @@
+"""References to images and charts in registries.
+
+Source: OCI distribution-spec, "Pulling manifests" (repository and tag grammar), and the Docker
+conventions for short names: `x` is docker.io/library/x, `a/b` is docker.io/a/b.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from bundle.model.digest import is_digest
+from bundle.model.errors import DefinitionError
+
+_COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY: Final = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST: Final = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?")
+_MAX_NAME: Final = 255
+DOCKER_HUB: Final = "docker.io"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A fully qualified reference: exactly one of `tag` and `digest` may be empty.
+
+    Attributes:
+        registry: Host and optional port, such as `registry.example.org:5000`.
+        repository: Path in the registry, such as `app/web`.
+        tag: Or an empty string.
+        digest: Or an empty string; it wins over the tag.
+    """
+
+    registry: str
+    repository: str
+    tag: str = ""
+    digest: str = ""
+
+    def __str__(self) -> str:
+        """Return the form that `parse_reference` reads back."""
+        text = self.name
+        if self.tag:
+            text += f":{self.tag}"
+        if self.digest:
+            text += f"@{self.digest}"
+        return text
+
+    @property
+    def name(self) -> str:
+        """Registry and repository, without tag and digest."""
+        return f"{self.registry}/{self.repository}"
+
+    @property
+    def target(self) -> str:
+        """What is asked of the registry: the digest, else the tag."""
+        return self.digest or self.tag
+
+
+def is_host(text: str) -> bool:
+    """Say whether `text` is a host name or address with an optional port."""
+    return _HOST.fullmatch(text) is not None
+
+
+def is_repository(text: str) -> bool:
+    """Say whether `text` is a repository name by the OCI grammar."""
+    return len(text) <= _MAX_NAME and _REPOSITORY.fullmatch(text) is not None
+
+
+def is_tag(text: str) -> bool:
+    """Say whether `text` is a tag by the OCI grammar."""
+    return _TAG.fullmatch(text) is not None
+
+
+def parse_reference(text: str, where: str = "reference") -> Reference:
+    """Parse and normalise a reference.
+
+    Args:
+        text: Such as `nginx:1.27`, `quay.io/a/b:v1` or `r.example/a@sha256:...`.
+        where: The place in the document, for the message.
+    Raises:
+        DefinitionError: Not a reference, or with neither tag nor digest (`latest` is never guessed).
+    """
+    rest, _, digest = text.partition("@")
+    if "@" in text and not is_digest(digest):
+        raise _refuse(where, text, "expected sha256:<64 hex> after '@'")
+    first, slash, remainder = rest.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        registry, path = first, remainder
+    else:
+        registry, path = DOCKER_HUB, rest
+    path, colon, tag = path.partition(":")
+    if registry == "index.docker.io":
+        registry = DOCKER_HUB
+    if registry == DOCKER_HUB and "/" not in path:
+        path = f"library/{path}"
+    if not is_host(registry):
+        raise _refuse(where, text, f"{registry!r} is not a host")
+    if not is_repository(path):
+        raise _refuse(where, text, f"{path!r} is not a repository name")
+    if colon and not is_tag(tag):
+        raise _refuse(where, text, f"{tag!r} is not a tag")
+    if not tag and not digest:
+        raise _refuse(where, text, "it has neither a tag nor a digest")
+    return Reference(registry, path, tag, digest)
+
+
+def path_host(host: str) -> str:
+    """Return `host` as one component of a path: the port's colon becomes an underscore.
+
+    A repository name may not hold a colon, so the depot serves `registry.example.org:5000/app` as
+    `registry.example.org_5000/app`.
+    """
+    return host.replace(":", "_").replace("[", "").replace("]", "").lower()
+
+
+def _refuse(where: str, text: str, why: str) -> DefinitionError:
+    return DefinitionError(
+        f"{where}: {text[:200]!r} is not a reference: {why}",
+        "Write it as registry.example.org/repository:tag or with @sha256:<digest>.",
+    )

@@ -1,0 +1,139 @@
+"""YAML, the safe part of it: no aliases, no tags, no duplicate keys, bounded size and depth.
+
+Aliases can make a small file huge, tags can name types, and a duplicate key hides what is meant.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+from bundle.model.errors import IsowardError
+from bundle.model.limits import MAX_YAML_DEPTH, MAX_YAML_EVENTS
+
+T = TypeVar("T")
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def load_yaml(
+    data: bytes, type_: type[T], *, where: str, limit: int, error: type[IsowardError]
+) -> T:
+    """Parse one YAML document into `type_`.
+
+    Args:
+        data: Untrusted.
+        type_: A frozen structure.
+        where: The file's name, for messages.
+        limit: Most bytes that are accepted.
+        error: The class to raise, since a definition is a person's and a lock a machine's.
+    Raises:
+        IsowardError: As `error`, with the line or the field.
+    """
+    if len(data) > limit:
+        raise error(f"{where}: expected at most {limit} bytes, found more", "Is it the right file?")
+    try:
+        text = data.decode("utf-8")
+        _check_events(text, where, error)
+        tree = yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe loader, chosen above
+    except UnicodeDecodeError as cause:
+        raise error(f"{where}: expected UTF-8 text ({cause.reason})", "Save it as UTF-8.") from cause
+    except (yaml.YAMLError, ValueError, RecursionError) as cause:
+        raise error(f"{where}: {_describe(cause)}", "Correct the YAML at that place.") from cause
+    try:
+        return msgspec.convert(tree, type_, strict=True)
+    except msgspec.ValidationError as cause:
+        raise error(
+            f"{where}: {_readable(str(cause))}",
+            "See docs/FORMAT.md; text that looks like a number needs quotes.",
+        ) from cause
+
+
+def dump_yaml(value: Any) -> str:
+    """Write `value` as YAML: fields in the order of the structure, no aliases, wide lines."""
+    plain = msgspec.to_builtins(value)
+    return str(
+        yaml.dump(plain, Dumper=_DUMPER, sort_keys=False, width=200, allow_unicode=True,
+                  default_flow_style=False)
+    )
+
+
+def _check_events(text: str, where: str, error: type[IsowardError]) -> None:
+    """Walk the parser's events, which needs no memory, before any tree is built."""
+    checker = _EventChecker(where, error)
+    for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+        if count > MAX_YAML_EVENTS:
+            raise error(f"{where}: it has too many elements", "Is it the right file?")
+        checker.see(event)
+
+
+class _EventChecker:
+    """Refuses aliases, tags, duplicate keys and too deep nesting, naming the line."""
+
+    def __init__(self, where: str, error: type[IsowardError]) -> None:
+        self._where = where
+        self._error = error
+        # One frame a collection: the keys seen (None for a sequence), and whether a key comes next.
+        self._frames: list[tuple[set[str] | None, list[bool]]] = []
+        self._documents = 0
+
+    def see(self, event: yaml.Event) -> None:
+        if isinstance(event, yaml.DocumentStartEvent):
+            self._documents += 1
+            if self._documents > 1:
+                raise self._refuse(event, "expected one document, found a second one")
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise self._refuse(event, "anchors and aliases are not accepted; write it out")
+        if getattr(event, "tag", None):
+            raise self._refuse(event, f"tags are not accepted, found {event.tag!r}")
+        if isinstance(event, yaml.ScalarEvent):
+            self._scalar(event)
+        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+            self._open(event)
+        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+            self._frames.pop()
+
+    def _scalar(self, event: yaml.ScalarEvent) -> None:
+        if not self._toggle():
+            return
+        keys = self._frames[-1][0]
+        assert keys is not None  # noqa: S101 - _toggle is true for a mapping's key only
+        if event.value in keys:
+            raise self._refuse(event, f"the key {event.value[:100]!r} stands twice")
+        keys.add(event.value)
+
+    def _open(self, event: yaml.Event) -> None:
+        if self._toggle():
+            raise self._refuse(event, "a key must be plain text")
+        if len(self._frames) >= MAX_YAML_DEPTH:
+            raise self._refuse(event, f"nested deeper than {MAX_YAML_DEPTH} levels")
+        mapping = isinstance(event, yaml.MappingStartEvent)
+        self._frames.append((set() if mapping else None, [mapping]))
+
+    def _toggle(self) -> bool:
+        """Say whether this node is a key, and note that the other kind comes next."""
+        if not self._frames or self._frames[-1][0] is None:
+            return False
+        flag = self._frames[-1][1]
+        was_key = flag[0]
+        flag[0] = not was_key
+        return was_key
+
+    def _refuse(self, event: yaml.Event, why: str) -> IsowardError:
+        line = event.start_mark.line + 1 if event.start_mark else 0
+        return self._error(f"{self._where}: line {line}: {why}", "Correct the YAML at that place.")
+
+
+def _describe(cause: Exception) -> str:
+    mark = getattr(cause, "problem_mark", None)
+    problem = getattr(cause, "problem", None) or str(cause).splitlines()[0]
+    return f"line {mark.line + 1}: {problem}" if mark else str(problem)
+
+
+def _readable(message: str) -> str:
+    """Turn msgspec's `... - at `$.images[0]`` into `images[0]: ...`."""
+    what, _, path = message.partition(" - at `$")
+    place = path.rstrip("`").lstrip(".")
+    return f"{place}: {what}" if place else what

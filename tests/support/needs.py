@@ -1,0 +1,56 @@
+"""What a test needs of the machine: it is skipped with a reason, except in CI, where it fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import NoReturn
+
+import pytest
+
+_PACKAGE_OF = {
+    "docker-registry": "docker-registry",
+    "skopeo": "skopeo",
+    "umoci": "umoci",
+    "mmdebstrap": "mmdebstrap",
+    "systemd-nspawn": "systemd-container",
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "runc": "runc",
+    "nginx": "nginx-light",
+    "busybox": "busybox-static",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "ssh-keyscan": "openssh-client",
+}
+_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"))
+
+
+def in_ci() -> bool:
+    """Say whether nothing may be skipped."""
+    return os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+
+
+def find_tool(name: str) -> str | None:
+    """Return the path of a program, also from the folders that only root has in its PATH."""
+    return shutil.which(name, path=_PATH)
+
+
+def requires_tool(*names: str) -> None:
+    """Skip the running test unless every program is there; in CI fail it instead."""
+    missing = [name for name in names if find_tool(name) is None]
+    if missing:
+        packages = sorted({_PACKAGE_OF.get(name, name) for name in missing})
+        _unmet(f"needs {', '.join(missing)} (Debian: apt-get install {' '.join(packages)})")
+
+
+def requires_root() -> None:
+    """Skip the running test unless it runs as root; in CI fail it instead."""
+    if os.geteuid() != 0:
+        _unmet("needs root")
+
+
+def _unmet(reason: str) -> NoReturn:
+    if in_ci():
+        pytest.fail(f"{reason}; with CI set this may not be skipped", pytrace=False)
+    pytest.skip(reason)
