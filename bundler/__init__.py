@@ -1,1 +1,1 @@
-"""bundler"""
+"""The online side: resolve, fetch, seal, approve."""

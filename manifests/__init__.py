@@ -1,1 +1,1 @@
-"""Platform content and schemas that ship with Isoward; a package so that an installed wheel finds them."""
+"""Schemas, samples and platform content; a package so that an installed wheel has them."""

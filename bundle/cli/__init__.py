@@ -1,1 +1,1 @@
-"""bundle/cli"""
+"""The root command, its output and its exit codes."""

@@ -1,1 +1,1 @@
-"""bundle/model"""
+"""Pure values: bytes in, values out; no file, no network, no clock."""

@@ -1,1 +1,1 @@
-"""bundle/registry"""
+"""HTTP: an OCI distribution client and digest-checking streams."""

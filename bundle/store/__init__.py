@@ -1,1 +1,1 @@
-"""bundle/store"""
+"""Disk: the OCI image layout, atomic writes, safe paths."""

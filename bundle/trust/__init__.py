@@ -1,1 +1,1 @@
-"""bundle/trust"""
+"""The Update Framework around bundle.json; the only maker of a VerifiedBundle."""

@@ -1,1 +1,1 @@
-"""bundler/cli"""
+"""The online side's commands, one file each."""

@@ -1,1 +1,1 @@
-"""bundler/gates"""
+"""What a release must pass before it is sealed, one file a gate."""

@@ -1,1 +1,1 @@
-"""bundler/sources"""
+"""Where content comes from, one file a kind of content."""

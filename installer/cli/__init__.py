@@ -1,1 +1,1 @@
-"""installer/cli"""
+"""The offline side's commands, one file each."""

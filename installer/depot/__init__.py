@@ -1,1 +1,1 @@
-"""installer/depot"""
+"""The content-addressed store inside the gap, and what serves it."""

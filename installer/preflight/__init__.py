@@ -1,1 +1,1 @@
-"""installer/preflight"""
+"""Questions asked of hosts over SSH before anything is changed."""

@@ -1,1 +1,1 @@
-"""installer/steps"""
+"""What an installation does, one file a step."""

@@ -1,0 +1,59 @@
+# `make help` lists the targets. Each sets up what it needs first; the second time that is free.
+
+VENV   := .venv
+STAMP  := $(VENV)/.isoward-dev
+RUN    := $(VENV)/bin
+# Any Python from 3.11 on will do; PYTHON=... chooses another.
+PYTHON ?= $(shell tools/find-python)
+# Two workers by default; tests that share a fixture's registry stay in one.
+JOBS   ?= 2
+PYTEST := $(RUN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check e2e bench clean setup system generate lock-requirements
+
+help:  ## List the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: setup  ## Show the whole journey, narrated, in a few minutes
+	$(RUN)/python -m demo
+
+test: setup  ## Run the unit, contract, architecture and integration tests
+	$(PYTEST) -n $(JOBS) --dist loadscope tests/unit tests/contract tests/architecture tests/integration
+
+check: $(STAMP)  ## Lint, check the format, check the types, keep the architecture
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(PYTEST) -q tests/architecture
+
+e2e: setup  ## Run the end-to-end tests on a lab node (root, Debian)
+	$(PYTEST) tests/e2e
+
+bench: setup  ## Measure, and write docs/BENCHMARKS.md
+	$(RUN)/python -m bench
+
+generate: $(STAMP)  ## Write docs/EXIT_CODES.md and manifests/schema from the model
+	$(RUN)/python -m tools.generate
+
+lock-requirements: $(STAMP)  ## Pin the dependencies anew (ARGS=--upgrade for newer ones)
+	UV=$(RUN)/uv tools/lock-requirements $(ARGS)
+
+clean:  ## Remove all that was made, the environment included
+	rm -rf $(VENV) .build build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup: system $(STAMP)
+
+# On Debian as root this installs what is missing; elsewhere it says what would be needed.
+system:
+	@tools/system-packages
+
+# setuptools comes with the locked requirements, so nothing unpinned builds the project.
+$(STAMP): requirements/dev.txt pyproject.toml
+	@tools/system-packages --python
+	@test -n "$(PYTHON)" || { echo "Isoward needs Python 3.11 or newer." >&2; exit 1; }
+	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
