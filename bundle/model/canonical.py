@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def canonical_json(value: Any) -> bytes:
-    """Encode `value` (a frozen structure or plain data) to canonical JSON, without a final newline."""
+    """Encode a frozen structure or plain data to canonical JSON, without a final newline."""
     return msgspec.json.encode(value, order="sorted")
 
 

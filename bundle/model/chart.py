@@ -19,11 +19,12 @@ from bundle.model.digest import digest_of
 from bundle.model.errors import FormatError
 from bundle.model.limits import MAX_CHART_BYTES, MAX_CHART_YAML_BYTES
 from bundle.model.oci import OCI_MANIFEST
+from bundle.model.yaml_strict import check_yaml_events
 
 CONFIG_TYPE: Final = "application/vnd.cncf.helm.config.v1+json"
 LAYER_TYPE: Final = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 _MAX_UNPACKED: Final = 16 * MAX_CHART_BYTES
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,45 +100,35 @@ def _read_member(tar: tarfile.TarFile, member: tarfile.TarInfo, where: str) -> b
     return stream.read()
 
 
-def _metadata(text: bytes, where: str) -> dict[str, Any]:
+def _metadata(data: bytes, where: str) -> dict[str, Any]:
+    """Read Chart.yaml as Helm does: every scalar is text, but for two fields that are booleans."""
     try:
-        # Dates and the like become text: JSON has no type for them, and Helm reads text there.
-        tree = yaml.load(text, Loader=_TextLoader)  # noqa: S506 - derived from a safe loader
-    except (yaml.YAMLError, ValueError, RecursionError, UnicodeDecodeError) as error:
+        text = data.decode("utf-8")
+        check_yaml_events(text, f"{where}: Chart.yaml", FormatError)
+        tree = yaml.load(text, Loader=_LOADER)  # noqa: S506 - the base loader makes only text
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _refuse(where, f"its Chart.yaml is not YAML ({error})") from error
     if not isinstance(tree, dict):
         raise _refuse(where, "its Chart.yaml is not a mapping")
+    metadata = {key: value for key, value in tree.items() if value != ""}
     for field in ("apiVersion", "name", "version"):
-        if not isinstance(tree.get(field), str) or not tree[field]:
+        if not isinstance(metadata.get(field), str):
             raise _refuse(where, f"its Chart.yaml has no text in {field}")
-    _check_plain(tree, where, depth=0)
-    return tree
+    _truth(metadata, "deprecated", where)
+    dependencies = metadata.get("dependencies", [])
+    for dependency in dependencies if isinstance(dependencies, list) else []:
+        if isinstance(dependency, dict):
+            _truth(dependency, "enabled", where)
+    return metadata
 
 
-class _TextLoader(_LOADER):  # type: ignore[misc]  # the C loader where there is one
-    """A safe loader that leaves timestamps as text."""
-
-
-_TextLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in _LOADER.yaml_implicit_resolvers.items()
-}
-
-
-def _check_plain(value: Any, where: str, depth: int) -> None:
-    """Refuse what has no one spelling in JSON: odd keys, binary, not-a-number, great depth."""
-    if depth > 16:  # noqa: PLR2004 - Chart.yaml needs three levels
-        raise _refuse(where, "its Chart.yaml is nested too deeply")
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise _refuse(where, f"its Chart.yaml has a key that is not text: {key!r}")
-            _check_plain(item, where, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            _check_plain(item, where, depth + 1)
-    elif isinstance(value, float) or not isinstance(value, str | int | bool | type(None)):
-        raise _refuse(where, f"its Chart.yaml has a value that is not plain: {value!r}")
+def _truth(fields: dict[str, Any], name: str, where: str) -> None:
+    if name not in fields:
+        return
+    value = str(fields[name]).lower()
+    if value not in {"true", "false"}:
+        raise _refuse(where, f"its Chart.yaml has {name}: {value[:50]!r}, expected true or false")
+    fields[name] = value == "true"
 
 
 def _refuse(where: str, why: str) -> FormatError:

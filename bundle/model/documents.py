@@ -8,9 +8,7 @@ import msgspec
 
 API_VERSION: Final = "isoward/v1"
 
-Name = Annotated[
-    str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$", max_length=63)
-]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$", max_length=63)]
 """A name that is safe as a file name, a host label and an inventory entry."""
 
 Version = Annotated[
@@ -25,8 +23,14 @@ Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s#?\\]+$", max_length=2
 """An http(s) address with neither query nor fragment, which could carry a secret into a bundle."""
 
 
-class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel",
-               omit_defaults=True, kw_only=True):
+class Document(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    rename="camel",
+    omit_defaults=True,
+    kw_only=True,
+):
     """Base of every structure in a document of ours."""
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from bundle.model.digest import Digest, Size
+from bundle.model.digest import Digest
 from bundle.model.documents import Document, Metadata, Text
 from bundle.model.errors import FormatError
 from bundle.model.lock import Content, MediaType

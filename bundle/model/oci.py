@@ -75,7 +75,7 @@ class OciManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     @property
     def effective_artifact_type(self) -> str:
-        """The artifactType, else the config's media type (distribution-spec, "Listing Referrers")."""
+        """The artifactType, else the config's media type (distribution-spec, "Referrers")."""
         return self.artifact_type or self.config.media_type
 
 
@@ -85,9 +85,7 @@ class OciIndex(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     schema_version: int
     media_type: str = ""
     artifact_type: str = ""
-    manifests: Annotated[
-        tuple[OciDescriptor, ...], msgspec.Meta(max_length=MAX_INDEX_ENTRIES)
-    ] = ()
+    manifests: Annotated[tuple[OciDescriptor, ...], msgspec.Meta(max_length=MAX_INDEX_ENTRIES)] = ()
     subject: OciDescriptor | None = None
     annotations: Mapping[str, str] | None = None
 
@@ -141,9 +139,7 @@ def parse_oci(data: bytes, media_type: str, where: str) -> OciIndex | OciManifes
 
 def _check_urls(entry: OciDescriptor, where: str) -> None:
     if entry.urls:
-        raise _refuse(
-            where, f"{entry.digest} lives outside the registry ({entry.urls[0][:100]!r})"
-        )
+        raise _refuse(where, f"{entry.digest} lives outside the registry ({entry.urls[0][:100]!r})")
 
 
 def _decode(data: bytes, type_: type[T], where: str) -> T:

@@ -80,7 +80,7 @@ def parse_reference(text: str, where: str = "reference") -> Reference:
         text: Such as `nginx:1.27`, `quay.io/a/b:v1` or `r.example/a@sha256:...`.
         where: The place in the document, for the message.
     Raises:
-        DefinitionError: Not a reference, or with neither tag nor digest (`latest` is never guessed).
+        DefinitionError: Not a reference, or without tag and digest (`latest` is never guessed).
     """
     rest, _, digest = text.partition("@")
     if "@" in text and not is_digest(digest):

@@ -15,7 +15,8 @@ Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 HostKey = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/]{40,2000}={0,2}$",
+        pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) "
+        r"[A-Za-z0-9+/]{40,2000}={0,2}$",
         max_length=2100,
     ),
 ]
@@ -86,8 +87,9 @@ def check_site(site: Site) -> None:
     """
     _check_address(site.depot.address, "depot.address")
     _unique([node.name for node in site.nodes], "nodes", "name")
-    _unique([f"{node.address}:{node.port or site.ssh.port}" for node in site.nodes],
-            "nodes", "address")
+    _unique(
+        [f"{node.address}:{node.port or site.ssh.port}" for node in site.nodes], "nodes", "address"
+    )
     _unique([node.host_key for node in site.nodes], "nodes", "hostKey")
     _unique(list(site.zones), "zones", "zone")
     for i, node in enumerate(site.nodes):

@@ -36,10 +36,12 @@ def load_yaml(
         raise error(f"{where}: expected at most {limit} bytes, found more", "Is it the right file?")
     try:
         text = data.decode("utf-8")
-        _check_events(text, where, error)
+        check_yaml_events(text, where, error)
         tree = yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe loader, chosen above
     except UnicodeDecodeError as cause:
-        raise error(f"{where}: expected UTF-8 text ({cause.reason})", "Save it as UTF-8.") from cause
+        raise error(
+            f"{where}: expected UTF-8 text ({cause.reason})", "Save it as UTF-8."
+        ) from cause
     except (yaml.YAMLError, ValueError, RecursionError) as cause:
         raise error(f"{where}: {_describe(cause)}", "Correct the YAML at that place.") from cause
     try:
@@ -55,13 +57,24 @@ def dump_yaml(value: Any) -> str:
     """Write `value` as YAML: fields in the order of the structure, no aliases, wide lines."""
     plain = msgspec.to_builtins(value)
     return str(
-        yaml.dump(plain, Dumper=_DUMPER, sort_keys=False, width=200, allow_unicode=True,
-                  default_flow_style=False)
+        yaml.dump(
+            plain,
+            Dumper=_DUMPER,
+            sort_keys=False,
+            width=200,
+            allow_unicode=True,
+            default_flow_style=False,
+        )
     )
 
 
-def _check_events(text: str, where: str, error: type[IsowardError]) -> None:
-    """Walk the parser's events, which needs no memory, before any tree is built."""
+def check_yaml_events(text: str, where: str, error: type[IsowardError]) -> None:
+    """Walk the parser's events, which needs no memory, before any tree is built.
+
+    Raises:
+        IsowardError: As `error`: an alias, tag, duplicate key, too deep or too large.
+        yaml.YAMLError: Not YAML.
+    """
     checker = _EventChecker(where, error)
     for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
         if count > MAX_YAML_EVENTS:
@@ -86,8 +99,9 @@ class _EventChecker:
                 raise self._refuse(event, "expected one document, found a second one")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise self._refuse(event, "anchors and aliases are not accepted; write it out")
-        if getattr(event, "tag", None):
-            raise self._refuse(event, f"tags are not accepted, found {event.tag!r}")
+        tag = getattr(event, "tag", None)
+        if tag:
+            raise self._refuse(event, f"tags are not accepted, found {tag!r}")
         if isinstance(event, yaml.ScalarEvent):
             self._scalar(event)
         elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):

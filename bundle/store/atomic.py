@@ -1,0 +1,97 @@
+"""Files that are either there whole or not at all, also after a power cut."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from bundle.model.errors import BusyError, NoSpaceError, StorageError
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write `data` to `path`: temporary file, fsync, rename, fsync of the directory.
+
+    Raises:
+        StorageError: The disk refused; `path` is then as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    with storage_errors(f"write {path}"):
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                # The process's umask took bits from the mode that os.open was given.
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        fsync_directory(path.parent)
+
+
+def fsync_directory(directory: Path) -> None:
+    """Make renames and new names in `directory` survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def directory_lock(directory: Path) -> Iterator[None]:
+    """Hold `directory` for this process alone; the lock ends with the process, however it ends.
+
+    Raises:
+        BusyError: Another process holds it.
+    """
+    with storage_errors(f"lock {directory}"):
+        directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BusyError(
+                f"{directory} is in use by another isoward process",
+                "Wait until it has finished, then run this command again.",
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def storage_errors(what: str) -> Iterator[None]:
+    """Turn OSError into StorageError, or NoSpaceError when the disk is full.
+
+    Args:
+        what: What was being done, such as `write /x/y`, for the message.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in _FULL:
+            raise NoSpaceError(
+                f"cannot {what}: {reason}", "Free some space and run the command again."
+            ) from error
+        raise StorageError(
+            f"cannot {what}: {reason}", "Check the path, its permissions and the medium."
+        ) from error
+
+
+def remove_stale_temporaries(directory: Path) -> None:
+    """Remove what `write_atomic` left when its process was killed; call it under the lock only."""
+    with storage_errors(f"clean {directory}"):
+        for path in directory.glob(".*.tmp"):
+            path.unlink(missing_ok=True)

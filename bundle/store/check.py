@@ -1,0 +1,114 @@
+"""Checking a bundle's bytes in place, once its manifest is authenticated.
+
+Nothing is unpacked and no temporary space is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from bundle.model.digest import digest_of
+from bundle.model.errors import DigestMismatchError, UnexpectedFileError
+from bundle.model.limits import MAX_MANIFEST_BYTES, MIB
+from bundle.model.lock import Content
+from bundle.model.manifest import Manifest
+from bundle.model.progress import NO_PROGRESS, Progress
+from bundle.store.hashing import HASH_THREADS, check_content, hash_stream, run_parallel
+from bundle.store.layout import MANIFEST_NAME, SUMS_NAME, BundleDirectory
+from bundle.store.sums import expected_sums, trust_files
+
+_MAX_LAYOUT_FILE: Final = 64 * MIB
+
+
+class _StoppedError(Exception):
+    """Another thread met an error; this one's result is not wanted."""
+
+
+def check_layout(bundle: BundleDirectory, manifest: Manifest) -> int:
+    """Check everything of a bundle but its blobs.
+
+    Args:
+        bundle: On its medium.
+        manifest: Authenticated by bundle.trust.
+    Returns:
+        How many files there are beside the blobs.
+    Raises:
+        IntegrityError: A layout file or SHA256SUMS is not what it must be, or a file is there that
+            nothing vouches for.
+    """
+    expected = {bundle.blob_name(blob.digest) for blob in manifest.blobs}
+    small = {file.path for file in manifest.layout}
+    small |= {MANIFEST_NAME, SUMS_NAME, *trust_files(bundle)}
+    for name in bundle.files():
+        if name not in expected and name not in small:
+            raise UnexpectedFileError(
+                f"{name!r}: nothing in the bundle vouches for this file",
+                "Remove it, or use a medium that nobody has added to.",
+                {"file": name},
+            )
+    for file in manifest.layout:
+        # Bounded by what bundle.json says, and that by us.
+        data = bundle.read_small(file.path, min(file.size + 1, _MAX_LAYOUT_FILE))
+        check_content(file.path, file.size, file.digest, len(data), digest_of(data))
+    sums = expected_sums(bundle, manifest)
+    found = bundle.read_small(SUMS_NAME, MAX_MANIFEST_BYTES)
+    if found != sums:
+        raise DigestMismatchError(
+            f"{SUMS_NAME}: it does not list the files of this bundle as they are"
+            f"{_first_difference(sums, found)}",
+            f"A file below trust/ or {SUMS_NAME} itself is damaged; copy it from a good medium.",
+            {"file": SUMS_NAME},
+        )
+    return len(small)
+
+
+def _first_difference(expected: bytes, found: bytes) -> str:
+    ours, theirs = expected.splitlines(), found.splitlines()
+    for i, line in enumerate(ours):
+        if i >= len(theirs) or theirs[i] != line:
+            return f" (line {i + 1}: {line.decode().partition('  ')[2]})"
+    return " (it has more lines)"
+
+
+def check_blobs(
+    bundle: BundleDirectory, blobs: Iterable[Content], progress: Progress = NO_PROGRESS
+) -> int:
+    """Hash every blob where it lies.
+
+    Args:
+        bundle: On its medium.
+        blobs: From an authenticated manifest.
+        progress: Told of bytes.
+    Returns:
+        How many bytes were read.
+    Raises:
+        IntegrityError: The first blob found that is missing, or is not what it must be.
+        StorageError: A blob cannot be read.
+    """
+    # Large ones first, so that no thread is left alone with one at the end.
+    ordered = sorted(blobs, key=lambda blob: blob.size, reverse=True)
+    total = sum(blob.size for blob in ordered)
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+
+    def advance(count: int) -> None:
+        if stopped:
+            raise _StoppedError
+        progress.advance(count)
+
+    def check(blob: Content) -> None:
+        if stopped:
+            return
+        with bundle.open_blob(blob.digest) as stream:
+            hash_stream(stream, blob.size, blob.digest, bundle.blob_name(blob.digest), advance)
+
+    progress.start("checking", total)
+    try:
+        run_parallel(check, ordered, HASH_THREADS, stop)
+    finally:
+        progress.finish()
+    return total

@@ -1,0 +1,157 @@
+"""A bundle's directory, read without following a link out of it.
+
+Source: OCI image-spec, image-layout.md; docs/FORMAT.md, "The bundle".
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from bundle.model.digest import hex_of
+from bundle.model.errors import (
+    FormatError,
+    MissingBlobError,
+    SizeMismatchError,
+    StorageError,
+    UnsafePathError,
+)
+from bundle.store.atomic import storage_errors
+
+MANIFEST_NAME: Final = "bundle.json"
+SUMS_NAME: Final = "SHA256SUMS"
+TRUST_DIRECTORY: Final = "trust"
+BLOB_DIRECTORY: Final = "blobs/sha256"
+_MAX_FILES: Final = 2_000_000
+
+
+class BundleDirectory:
+    """A bundle on a disk or medium. Opening one reads nothing."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the directory; nothing is touched yet."""
+        self.path = path
+
+    def require(self) -> None:
+        """Check that this looks like a bundle at all.
+
+        Raises:
+            FormatError: Not a directory, or without bundle.json.
+        """
+        if not (self.path / MANIFEST_NAME).is_file():
+            raise FormatError(
+                f"{self.path}: not a bundle: it has no {MANIFEST_NAME}",
+                "Give the folder that `isoward build` made, or where the medium is mounted.",
+            )
+
+    def blob_name(self, digest: str) -> str:
+        """Return the blob's path relative to the bundle."""
+        return f"{BLOB_DIRECTORY}/{hex_of(digest)}"
+
+    def blob_path(self, digest: str) -> Path:
+        """Return the blob's path."""
+        return self.path / self.blob_name(digest)
+
+    def open_blob(self, digest: str) -> BinaryIO:
+        """Open a blob unbuffered; see `open_file`."""
+        return self.open_file(self.blob_name(digest))
+
+    def open_file(self, relative: str) -> BinaryIO:
+        """Open a regular file of the bundle for reading, unbuffered, following no link.
+
+        Args:
+            relative: From our own code or checked by the model; components are checked again.
+        Raises:
+            MissingBlobError: It is not there.
+            UnsafePathError: It, or a directory above it, is a link or no regular file.
+            StorageError: It cannot be read.
+        """
+        descriptor = self._open_beneath(relative)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise _unsafe(relative, "is not a regular file")
+        return os.fdopen(descriptor, "rb", buffering=0)
+
+    def _open_beneath(self, relative: str) -> int:
+        """Open component by component, so that no link on the way is followed."""
+        parts = relative.split("/")
+        if any(part in {"", ".", ".."} or "\0" in part for part in parts):
+            raise _unsafe(relative, "leaves the bundle")
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        current = -1
+        try:
+            current = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            for i, part in enumerate(parts):
+                last = i == len(parts) - 1
+                opened = os.open(part, flags | (0 if last else os.O_DIRECTORY), dir_fd=current)
+                os.close(current)
+                current = opened
+        except FileNotFoundError as error:
+            _close(current)
+            raise MissingBlobError(
+                f"{relative}: expected in the bundle {self.path}, found nothing",
+                "The medium is incomplete; copy or build it again.",
+            ) from error
+        except OSError as error:
+            _close(current)
+            # A link gives ELOOP, a file or link where a directory must be gives ENOTDIR.
+            if error.errno in {errno.ELOOP, errno.ENOTDIR}:
+                raise _unsafe(relative, "is a link, or lies below one") from error
+            raise StorageError(
+                f"cannot read {relative} in {self.path}: {error.strerror}", "Check the medium."
+            ) from error
+        return current
+
+    def read_small(self, relative: str, limit: int) -> bytes:
+        """Read a whole small file.
+
+        Raises:
+            SizeMismatchError: Larger than `limit` bytes.
+            MissingBlobError, UnsafePathError, StorageError: As `open_file`.
+        """
+        with self.open_file(relative) as file, storage_errors(f"read {relative}"):
+            chunks = bytearray()
+            while chunk := file.read(limit + 1 - len(chunks)):
+                chunks += chunk
+                if len(chunks) > limit:
+                    raise SizeMismatchError(
+                        f"{relative}: expected at most {limit} bytes, found more",
+                        "The medium is damaged or not a bundle.",
+                    )
+        return bytes(chunks)
+
+    def files(self) -> list[str]:
+        """List every file of the bundle, relative and sorted.
+
+        Raises:
+            UnsafePathError: There is a link, a device or the like.
+        """
+        return sorted(self._walk(self.path, ""))
+
+    def _walk(self, directory: Path, prefix: str) -> Iterator[str]:
+        with storage_errors(f"list {directory}"), os.scandir(directory) as entries:
+            for count, entry in enumerate(entries):
+                relative = prefix + entry.name
+                if count > _MAX_FILES:
+                    raise _unsafe(prefix or ".", "has too many files")
+                if entry.is_dir(follow_symlinks=False):
+                    yield from self._walk(directory / entry.name, f"{relative}/")
+                elif entry.is_file(follow_symlinks=False):
+                    yield relative
+                else:
+                    raise _unsafe(relative, "is a link or a special file")
+
+
+def _unsafe(relative: str, why: str) -> UnsafePathError:
+    return UnsafePathError(
+        f"{relative!r} {why}", "A bundle holds plain files only; do not use this medium."
+    )
+
+
+def _close(descriptor: int) -> None:
+    if descriptor >= 0:
+        os.close(descriptor)

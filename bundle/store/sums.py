@@ -1,0 +1,45 @@
+"""SHA256SUMS: the digest of every file of a bundle, in the form that coreutils reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bundle.model.digest import digest_of, hex_of
+from bundle.model.limits import MAX_MANIFEST_BYTES, MAX_TRUST_FILE_BYTES
+from bundle.model.manifest import Manifest
+from bundle.store.atomic import write_atomic
+from bundle.store.layout import (
+    BLOB_DIRECTORY,
+    MANIFEST_NAME,
+    SUMS_NAME,
+    TRUST_DIRECTORY,
+    BundleDirectory,
+)
+
+
+def expected_sums(bundle: BundleDirectory, manifest: Manifest) -> bytes:
+    """Derive what SHA256SUMS must say.
+
+    Blobs and layout files come from the manifest and are not read; bundle.json and the trust
+    metadata, which are small, are read.
+    """
+    digests = {f"{BLOB_DIRECTORY}/{hex_of(b.digest)}": hex_of(b.digest) for b in manifest.blobs}
+    digests |= {file.path: hex_of(file.digest) for file in manifest.layout}
+    digests[MANIFEST_NAME] = hex_of(digest_of(bundle.read_small(MANIFEST_NAME, MAX_MANIFEST_BYTES)))
+    for name in trust_files(bundle):
+        digests[name] = hex_of(digest_of(bundle.read_small(name, MAX_TRUST_FILE_BYTES)))
+    return "".join(f"{digest}  {path}\n" for path, digest in sorted(digests.items())).encode()
+
+
+def trust_files(bundle: BundleDirectory) -> list[str]:
+    """List the bundle's trust metadata, relative and sorted."""
+    directory = bundle.path / TRUST_DIRECTORY
+    if directory.is_symlink() or not directory.is_dir():
+        return []
+    return sorted(f"{TRUST_DIRECTORY}/{entry.name}" for entry in directory.iterdir())
+
+
+def write_sums(bundle: Path, manifest: Manifest) -> None:
+    """Write SHA256SUMS, after a build and after every approval."""
+    directory = BundleDirectory(bundle)
+    write_atomic(bundle / SUMS_NAME, expected_sums(directory, manifest))
