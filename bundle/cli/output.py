@@ -39,16 +39,16 @@ class Output:
             data: For `--json`.
             text: For a person; without a final newline.
         """
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False) if self.as_json else text)
+        click.echo(_json(data) if self.as_json else printable(text))
 
     def say(self, text: str) -> None:
         """Say something to a person on the way; silent with `--json`."""
         if not self.as_json:
-            click.echo(text)
+            click.echo(printable(text))
 
     def warn(self, text: str) -> None:
         """Say something on standard error, also with `--json`."""
-        click.echo(f"isoward: note: {text}", err=True)
+        click.echo(printable(f"isoward: note: {text}"), err=True)
 
 
 def json_option(function: F) -> F:
@@ -91,8 +91,24 @@ def report_error(error: IsowardError, *, as_json: bool) -> None:
             "hint": error.hint,
             "context": error.context,
         }
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        click.echo(_json(data))
         return
-    click.echo(f"isoward: error: {error.message}", err=True)
+    click.echo(printable(f"isoward: error: {error.message}"), err=True)
     if error.hint:
-        click.echo(f"  {error.hint}", err=True)
+        click.echo(printable(f"  {error.hint}"), err=True)
+
+
+def printable(text: str) -> str:
+    """Return `text` with control characters made visible, since much of it comes from outside.
+
+    An escape sequence in a hostile bundle must not reach the auditor's terminal.
+    """
+    return "".join(
+        char if char == "\n" or char.isprintable() else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    # ASCII, so that control characters of the C1 range are escaped as well.
+    return json.dumps(data, indent=2, ensure_ascii=True)

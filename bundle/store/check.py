@@ -14,15 +14,17 @@ from bundle.model.limits import MAX_MANIFEST_BYTES, MIB
 from bundle.model.lock import Content
 from bundle.model.manifest import Manifest
 from bundle.model.progress import NO_PROGRESS, Progress
-from bundle.store.hashing import HASH_THREADS, check_content, hash_stream, run_parallel
+from bundle.store.hashing import (
+    HASH_THREADS,
+    StoppedError,
+    check_content,
+    hash_stream,
+    run_parallel,
+)
 from bundle.store.layout import MANIFEST_NAME, SUMS_NAME, BundleDirectory
 from bundle.store.sums import expected_sums, trust_files
 
 _MAX_LAYOUT_FILE: Final = 64 * MIB
-
-
-class _StoppedError(Exception):
-    """Another thread met an error; this one's result is not wanted."""
 
 
 def check_layout(bundle: BundleDirectory, manifest: Manifest) -> int:
@@ -97,7 +99,7 @@ def check_blobs(
 
     def advance(count: int) -> None:
         if stopped:
-            raise _StoppedError
+            raise StoppedError
         progress.advance(count)
 
     def check(blob: Content) -> None:

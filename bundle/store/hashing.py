@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
 from bundle.model.digest import PREFIX
 from bundle.model.errors import DigestMismatchError, SizeMismatchError
 from bundle.model.limits import CHUNK_BYTES
+from bundle.model.lock import Content
 from bundle.store.atomic import storage_errors
 
 T = TypeVar("T")
 HASH_THREADS: Final = 2
 """Two keep one disk and two cores busy; more only contend for memory bandwidth."""
+
+
+class StoppedError(Exception):
+    """Another thread met an error, so this one's result is not wanted; never seen by a user."""
+
 
 Advance = Callable[[int], None]
 
@@ -44,6 +52,58 @@ def hash_stream(stream: BinaryIO, size: int, digest: str, name: str, advance: Ad
             state.update(buffer[:count])
             advance(count)
     check_content(name, size, digest, seen, PREFIX + state.hexdigest())
+
+
+def copy_hashed(source: Path, target: Path, content: Content, name: str, advance: Advance) -> None:
+    """Copy a file in one pass, hashing what is written; `target` is synced.
+
+    Args:
+        source: Untrusted; opened without following a link.
+        target: Overwritten; removed again when the content is wrong.
+        content: Expected digest and size.
+        name: For messages.
+        advance: Told of bytes.
+
+    Raises:
+        IntegrityError: The content is not as expected.
+        StorageError: The disk refused.
+    """
+    with storage_errors(f"copy {name}"):
+        read_only = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(read_only, "rb", buffering=0) as stream:
+            try:
+                copy_stream(stream, target, content, name, advance)
+            except BaseException:
+                target.unlink(missing_ok=True)
+                raise
+
+
+def copy_stream(
+    stream: BinaryIO, target: Path, content: Content, name: str, advance: Advance
+) -> None:
+    """Write `stream` to `target` and check it; see `copy_hashed`, but a failure leaves `target`."""
+    state = hashlib.sha256()
+    buffer = memoryview(bytearray(CHUNK_BYTES))
+    seen = 0
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    descriptor = os.open(target, flags, 0o600)
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        while count := stream.readinto(buffer):  # type: ignore[attr-defined]  # raw files have it
+            seen += count
+            if seen > content.size:
+                break
+            chunk = buffer[:count]
+            state.update(chunk)
+            write_all(file.fileno(), chunk)
+            advance(count)
+        check_content(name, content.size, content.digest, seen, PREFIX + state.hexdigest())
+        os.fsync(file.fileno())
+
+
+def write_all(descriptor: int, chunk: memoryview) -> None:
+    """Write a whole chunk, however many calls it takes."""
+    while chunk:
+        chunk = chunk[os.write(descriptor, chunk) :]
 
 
 def check_content(name: str, size: int, digest: str, found_size: int, found: str) -> None:

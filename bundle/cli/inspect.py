@@ -1,0 +1,94 @@
+"""`isoward inspect`: what a bundle says it holds. Reads bundle.json alone, so it is quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.progress import readable_size
+from bundle.model.canonical import decode_canonical
+from bundle.model.digest import digest_of, short
+from bundle.model.limits import MAX_MANIFEST_BYTES
+from bundle.model.manifest import Artifact, Manifest, check_manifest
+from bundle.store.layout import MANIFEST_NAME, BundleDirectory
+
+
+@click.command("inspect")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@json_option
+@pass_output
+def command(output: Output, bundle: Path) -> None:
+    """Show what the BUNDLE says it holds.
+
+    Nothing is verified; `isoward verify` does that.
+    """
+    directory = BundleDirectory(bundle)
+    directory.require()
+    data = directory.read_small(MANIFEST_NAME, MAX_MANIFEST_BYTES)
+    manifest = decode_canonical(data, Manifest, MANIFEST_NAME)
+    check_manifest(manifest)
+    digest = digest_of(data)
+    output.result(_as_json(manifest, digest), _as_text(manifest, digest))
+
+
+def _as_json(manifest: Manifest, digest: str) -> dict[str, Any]:
+    return {
+        "verified": False,
+        "name": manifest.metadata.name,
+        "version": manifest.metadata.version,
+        "digest": digest,
+        "lock": manifest.lock,
+        "platforms": list(manifest.platforms),
+        "blobs": len(manifest.blobs),
+        "bytes": manifest.content_bytes,
+        "images": [_image_json(image) for image in manifest.images],
+        "charts": [
+            {"name": c.name, "version": c.version, "repository": c.repository, "digest": c.archive}
+            for c in manifest.charts
+        ],
+        "files": [{"url": file.url, "digest": file.digest} for file in manifest.files],
+        "sources": list(manifest.sources),
+    }
+
+
+def _image_json(image: Artifact) -> dict[str, Any]:
+    return {
+        "reference": image.reference,
+        "digest": image.digest,
+        "platforms": sorted({m.platform for m in image.manifests if m.platform}),
+        "referrers": [
+            {"digest": r.digest, "artifactType": r.artifact_type} for r in image.referrers
+        ],
+    }
+
+
+def _as_text(manifest: Manifest, digest: str) -> str:
+    lines = [
+        f"{manifest.metadata.name} {manifest.metadata.version}",
+        f"  bundle.json  {digest}",
+        f"  platforms    {', '.join(manifest.platforms)}",
+        f"  content      {len(manifest.blobs)} blobs, {readable_size(manifest.content_bytes)}",
+        f"  from         {', '.join(manifest.sources) or 'nowhere'}",
+    ]
+    if manifest.images:
+        lines.append(f"images ({len(manifest.images)})")
+        lines += [f"  {short(i.digest)}  {i.reference}{_referrers(i)}" for i in manifest.images]
+    if manifest.charts:
+        lines.append(f"charts ({len(manifest.charts)})")
+        lines += [
+            f"  {short(c.archive)}  {c.name} {c.version} from {c.repository}"
+            for c in manifest.charts
+        ]
+    if manifest.files:
+        lines.append(f"files ({len(manifest.files)})")
+        lines += [f"  {short(file.digest)}  {file.url}" for file in manifest.files]
+    lines.append("Nothing here was verified: run `isoward verify`.")
+    return "\n".join(lines)
+
+
+def _referrers(image: Artifact) -> str:
+    count = len(image.referrers)
+    return f"  (+{count} signature, SBOM or attestation)" if count else ""
