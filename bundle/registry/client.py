@@ -1,0 +1,357 @@
+"""A client of OCI registries and of plain web servers, pulling only.
+
+Manifests are checked against their digest here. Blobs and files are not: their callers hash them
+while writing.
+
+Source: OCI distribution-spec v1.1, "Pull" and "Listing Referrers".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
+
+from bundle.model.digest import digest_of, is_digest
+from bundle.model.errors import (
+    AuthenticationError,
+    DigestMismatchError,
+    FormatError,
+    IsowardError,
+    NotFoundError,
+    TransportError,
+    TransportRefusedError,
+)
+from bundle.model.limits import MAX_OCI_MANIFEST_BYTES, MAX_REFERRERS
+from bundle.model.oci import ACCEPT, OCI_INDEX, OciDescriptor, OciIndex, parse_oci
+from bundle.model.reference import Reference
+from bundle.model.source_config import SourceConfig
+from bundle.registry.auth import Authenticator, refusal
+from bundle.registry.credentials import Credentials, NoCredentials
+from bundle.registry.endpoints import Endpoint, Mirrors
+from bundle.registry.hosts import AllowList, Url, parse_url
+from bundle.registry.links import next_link
+from bundle.registry.response import Answer, Response
+from bundle.registry.stream import ContentStream
+from bundle.registry.transport import ATTEMPTS, Transport
+
+A = TypeVar("A", Answer, Response)
+R = TypeVar("R")
+_OK: Final = 200
+_PARTIAL: Final = 206
+_UNAUTHORIZED: Final = 401
+_FORBIDDEN: Final = 403
+_NOT_FOUND: Final = 404
+_BAD_RANGE: Final = 416
+_IDENTITY: Final = {"Accept-Encoding": "identity"}
+_MANIFEST_HEADERS: Final = {"Accept": ", ".join(ACCEPT), **_IDENTITY}
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedManifest:
+    """A manifest or an index.
+
+    Attributes:
+        data: At most MAX_OCI_MANIFEST_BYTES, of this digest.
+        media_type: From Content-Type, without parameters; the server's word only.
+        digest: Computed from `data`.
+    """
+
+    data: bytes
+    media_type: str
+    digest: str
+
+
+def _say_nothing(_: str) -> None:
+    return
+
+
+class RegistryClient:
+    """Pulls from registries; safe to use from several threads."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        credentials: Credentials | None = None,
+        note: Callable[[str], None] = _say_nothing,
+    ) -> None:
+        """Pull through `transport`.
+
+        Args:
+            transport: Which hosts, and how.
+            credentials: For servers that demand them; none means always anonymous.
+            note: Told of what a person may want to know, such as a mirror given up.
+        """
+        self._transport = transport
+        self._auth = Authenticator(transport, credentials or NoCredentials())
+        self._mirrors = Mirrors(transport, note)
+
+    def get_manifest(self, reference: Reference) -> FetchedManifest:
+        """Fetch a manifest by its digest, else by its tag.
+
+        Raises:
+            NotFoundError: The registry has no such manifest.
+            DigestMismatchError: Its bytes are not of the digest.
+            FormatError: It is larger than any manifest may be.
+            TransportError: And its other subclasses, when it cannot be had.
+        """
+        found = self.try_get_manifest(reference)
+        if found is None:
+            raise NotFoundError(
+                f"{reference}: the registry has no such manifest",
+                "Check the repository's name and the tag.",
+                {"reference": str(reference)},
+            )
+        return found
+
+    def try_get_manifest(self, reference: Reference) -> FetchedManifest | None:
+        """Fetch a manifest, or return None when the registry says 404; all else is an error."""
+
+        def ask(endpoint: Endpoint) -> FetchedManifest | None:
+            url = endpoint.url("manifests", reference.target)
+            answer = self._fetch(url, endpoint, _MANIFEST_HEADERS)
+            if answer.status == _NOT_FOUND:
+                return None
+            _expect(answer, endpoint.host, _OK)
+            return _checked(answer, reference)
+
+        return self._anywhere(reference, ask, by_digest=bool(reference.digest))
+
+    def referrers(self, reference: Reference, digest: str) -> list[OciDescriptor] | None:
+        """List what refers to a manifest, by the referrers API.
+
+        Args:
+            reference: Names the registry and the repository.
+            digest: Of the subject.
+        Returns:
+            Descriptors as the registry lists them, unchecked; None when it has no such API (404).
+        Raises:
+            FormatError: The list is malformed or endless.
+            TransportError: Any failure, for "could not ask" is never "there are none".
+        """
+
+        def ask(endpoint: Endpoint) -> list[OciDescriptor] | None:
+            return self._list_referrers(endpoint, digest)
+
+        return self._anywhere(reference, ask, by_digest=False)
+
+    def open_blob(
+        self, reference: Reference, digest: str, offset: int = 0, *, mirrors: bool = True
+    ) -> ContentStream:
+        """Open a blob for reading; its digest is not checked here, the caller must.
+
+        Args:
+            reference: Names the registry and the repository.
+            digest: Of the blob.
+            offset: Where to begin; see `ContentStream.start` for where it did begin.
+            mirrors: Whether mirrors may answer; say no after one of them sent other bytes.
+        Raises:
+            NotFoundError: No such blob.
+            TransportError: And its other subclasses, when it cannot be had.
+        """
+
+        def ask(endpoint: Endpoint) -> ContentStream | None:
+            url = endpoint.url("blobs", digest)
+            return self._open(url, endpoint.host, endpoint.scope, offset, endpoint.attempts)
+
+        found = self._anywhere(reference, ask, by_digest=True, mirrors=mirrors)
+        if found is None:
+            raise NotFoundError(
+                f"{reference.name}: the registry has no blob {digest}",
+                "The image was deleted upstream, or only half of it was pushed.",
+                {"reference": reference.name, "digest": digest},
+            )
+        return found
+
+    def open_url(self, url: str, offset: int = 0) -> ContentStream:
+        """Open a file or a chart on a web server; nothing about it is checked here.
+
+        Raises:
+            NotFoundError: No such file.
+            TransportError: And its other subclasses, when it cannot be had.
+        """
+        address = parse_url(url)
+        found = self._open(address, address.key, "", offset, ATTEMPTS)
+        if found is None:
+            raise _no_file(address)
+        return found
+
+    def url_size(self, url: str) -> int | None:
+        """Ask for a file's size by HEAD; in bytes.
+
+        Returns:
+            None when the server does not say, or does not answer HEAD.
+        Raises:
+            NotFoundError: No such file.
+            TransportError: And its other subclasses, when nothing can be had.
+        """
+        address = parse_url(url)
+        with self._authorized(
+            address,
+            address.key,
+            "",
+            lambda header: self._transport.open("HEAD", address, _IDENTITY, authorization=header),
+        ) as response:
+            if response.status == _NOT_FOUND:
+                raise _no_file(address)
+            length = response.headers.get("Content-Length", "")
+            encoding = response.headers.get("Content-Encoding", "identity")
+            known = response.status == _OK and encoding == "identity" and length.isdecimal()
+            return int(length) if known else None
+
+    def _list_referrers(self, endpoint: Endpoint, digest: str) -> list[OciDescriptor] | None:
+        first = endpoint.url("referrers", digest)
+        page: Url | None = first
+        found: list[OciDescriptor] = []
+        for _ in range(MAX_REFERRERS):
+            if page is None:
+                return found
+            answer = self._fetch(page, endpoint, {"Accept": OCI_INDEX, **_IDENTITY})
+            if answer.status == _NOT_FOUND and page == first:
+                return None
+            _expect(answer, endpoint.host, _OK)
+            listed = parse_oci(answer.data, OCI_INDEX, f"referrers of {digest} at {endpoint.host}")
+            if isinstance(listed, OciIndex):
+                found += listed.manifests
+            if len(found) > MAX_REFERRERS:
+                break
+            page = next_link(answer, first)
+        raise FormatError(
+            f"{first.shown}: expected at most {MAX_REFERRERS} referrers, found more",
+            "The registry is broken or hostile; ask its operator.",
+        )
+
+    def _anywhere(
+        self,
+        reference: Reference,
+        ask: Callable[[Endpoint], R | None],
+        *,
+        by_digest: bool,
+        mirrors: bool = True,
+    ) -> R | None:
+        """Ask the mirrors, then the origin; only the origin's failure counts."""
+        for endpoint in self._mirrors.of(reference, by_digest=by_digest) if mirrors else ():
+            try:
+                found = ask(endpoint)
+            except IsowardError as error:
+                self._mirrors.failed(endpoint, error)
+            else:
+                if found is not None:
+                    return found
+        return ask(self._mirrors.origin(reference))
+
+    def _fetch(self, url: Url, endpoint: Endpoint, headers: Mapping[str, str]) -> Answer:
+        return self._authorized(
+            url,
+            endpoint.host,
+            endpoint.scope,
+            lambda header: self._transport.fetch(
+                "GET",
+                url,
+                headers,
+                limit=MAX_OCI_MANIFEST_BYTES,
+                authorization=header,
+                attempts=endpoint.attempts,
+            ),
+        )
+
+    def _open(
+        self, url: Url, host: str, scope: str, offset: int, attempts: int
+    ) -> ContentStream | None:
+        """Open some content; None when it is not there."""
+        headers = {**_IDENTITY, "Range": f"bytes={offset}-"} if offset else _IDENTITY
+        response = self._authorized(
+            url,
+            host,
+            scope,
+            lambda header: self._transport.open(
+                "GET", url, headers, authorization=header, attempts=attempts
+            ),
+        )
+        place = response.content_range()
+        bad_part = response.status == _PARTIAL and (place is None or place[0] != offset)
+        if offset and (bad_part or response.status == _BAD_RANGE):
+            # Its Range is not to be relied on, or what we have is longer than the content.
+            response.close()
+            return self._open(url, host, scope, 0, attempts)
+        if response.status == _NOT_FOUND:
+            response.close()
+            return None
+        _expect(response, host, *((_OK, _PARTIAL) if offset else (_OK,)))
+        return ContentStream(response)
+
+    def _authorized(self, url: Url, host: str, scope: str, send: Callable[[str | None], A]) -> A:
+        """Send a request, and again once with what a 401 demanded."""
+        header = self._auth.known(host, scope)
+        answer = send(header)
+        if answer.status != _UNAUTHORIZED:
+            return answer
+        answer.close()
+        if answer.url.key != url.key:
+            # A host that we were sent to has no claim on the credentials of the one that sent us.
+            raise refusal(answer.url, answer.url.key)
+        demands = answer.headers.getlist("WWW-Authenticate")
+        again = send(self._auth.answer(answer.url, host, scope, demands, header))
+        if again.status == _UNAUTHORIZED:
+            again.close()
+            raise refusal(again.url, host)
+        return again
+
+
+def connect(
+    sources: SourceConfig,
+    hosts: Iterable[str],
+    credentials: Credentials,
+    note: Callable[[str], None] = _say_nothing,
+) -> RegistryClient:
+    """Return a client that may ask `hosts`, their mirrors and companions, and no others."""
+    return RegistryClient(Transport(sources, AllowList(hosts, sources)), credentials, note)
+
+
+def by_digest(reference: Reference, digest: str) -> Reference:
+    """Return a reference to another manifest of the same repository."""
+    return replace(reference, tag="", digest=digest)
+
+
+def by_tag(reference: Reference, tag: str) -> Reference:
+    """Return a reference to another tag of the same repository."""
+    return replace(reference, tag=tag, digest="")
+
+
+def _checked(answer: Answer, reference: Reference) -> FetchedManifest:
+    found = digest_of(answer.data)
+    said = answer.headers.get("Docker-Content-Digest", "")
+    expected = reference.digest or (said if is_digest(said) else found)
+    if found != expected:
+        raise DigestMismatchError(
+            f"{reference}: expected {expected}, found {found}",
+            "The registry or something on the way changed the manifest; do not use it.",
+            {"reference": str(reference), "expected": expected, "found": found},
+        )
+    media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+    return FetchedManifest(answer.data, media_type, found)
+
+
+def _expect(answer: Answer | Response, host: str, *statuses: int) -> None:
+    """Refuse an answer of another status, closing it."""
+    status = answer.status
+    if status in statuses:
+        return
+    answer.close()
+    if status in {_UNAUTHORIZED, _FORBIDDEN}:
+        raise AuthenticationError(
+            f"{answer.url.shown}: the server forbids it (status {status})",
+            f"Log in with `docker login {host}` as a user who may pull.",
+            {"host": host, "status": status},
+        )
+    raise TransportRefusedError(
+        f"{answer.url.shown}: the server answered {status}",
+        "Check the address; running again changes nothing.",
+        {"host": host, "status": status},
+    )
+
+
+def _no_file(url: Url) -> TransportError:
+    return NotFoundError(
+        f"{url.shown}: the server has no such file", "Check the address.", {"host": url.key}
+    )

@@ -1,0 +1,54 @@
+"""Content as it arrives, from wherever the server lets it begin."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from bundle.registry.response import Response
+
+
+class ContentStream:
+    """Unverified bytes of a blob or a file; close it.
+
+    Nothing here checks a digest: the caller hashes what it reads while it writes it, so that each
+    byte is touched once.
+
+    Attributes:
+        start: Position in the content of the first byte to come. It may be 0 although more was
+            asked for, since a server need not honour Range.
+        size: Size of the whole content by the server's word, or None; in bytes.
+        host: The host that answered in the end.
+    """
+
+    def __init__(self, response: Response) -> None:
+        """Read from an answer of status 200 or 206."""
+        self._response = response
+        place = response.content_range()
+        self.start = place[0] if place else 0
+        self.size = place[1] if place else response.length
+        self.host = response.url.key
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Read into `buffer` and return how many bytes, 0 at the end.
+
+        Raises:
+            TransportError: The connection broke; what was read so far is good to go on from.
+        """
+        return self._response.readinto(buffer)
+
+    def close(self) -> None:
+        """Free the connection, at any moment."""
+        self._response.close()
+
+    def __enter__(self) -> ContentStream:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
