@@ -1,0 +1,71 @@
+"""Files are there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bundle.model.errors import BusyError, NoSpaceError, StorageError
+from bundle.store import atomic
+from bundle.store.atomic import directory_lock, storage_errors, write_atomic
+
+
+def test_it_writes_with_the_mode(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "x", b"data", 0o444)
+    assert (tmp_path / "x").read_bytes() == b"data"
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o444
+
+
+def test_it_replaces(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "x", b"old")
+    write_atomic(tmp_path / "x", b"new")
+    assert (tmp_path / "x").read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_a_failing_sync_leaves_the_old_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_atomic(tmp_path / "x", b"old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(atomic.os, "fsync", full)
+    with pytest.raises(NoSpaceError, match="No space left"):
+        write_atomic(tmp_path / "x", b"new")
+    assert (tmp_path / "x").read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="No such file"):
+        write_atomic(tmp_path / "no" / "x", b"")
+
+
+def test_a_full_device() -> None:
+    with pytest.raises(NoSpaceError), storage_errors("write it"):
+        with Path("/dev/full").open("wb", buffering=0) as file:
+            file.write(b"x")
+
+
+def test_the_lock_keeps_another_process_out(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from bundle.store.atomic import directory_lock\n"
+        "from bundle.model.errors import BusyError\n"
+        "try:\n    with directory_lock(Path(sys.argv[1])): print('got it')\n"
+        "except BusyError as error: print(error.message)\n"
+    )
+    arguments = [sys.executable, "-c", script, str(tmp_path)]
+    with directory_lock(tmp_path):
+        refused = subprocess.run(arguments, capture_output=True, text=True, check=True)
+        with pytest.raises(BusyError), directory_lock(tmp_path):
+            pass
+    granted = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert "in use by another" in refused.stdout
+    assert granted.stdout == "got it\n"

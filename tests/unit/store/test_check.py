@@ -1,0 +1,138 @@
+"""Whatever is changed in a bundle is found, and named by file."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bundle.model.errors import (
+    DigestMismatchError,
+    IntegrityError,
+    MissingBlobError,
+    SizeMismatchError,
+    UnexpectedFileError,
+    UnsafePathError,
+)
+from bundle.model.plan import Plan
+from bundle.store.check import check_blobs, check_layout
+from bundle.store.layout import BundleDirectory
+from tests.support.bundles import write_bundle
+from tests.support.content import sample
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> tuple[BundleDirectory, Plan]:
+    lock, blobs = sample()
+    path = tmp_path / "bundle"
+    plan = write_bundle(path, lock, blobs)
+    (path / "trust").mkdir()
+    return BundleDirectory(path), plan
+
+
+def _check(bundle: BundleDirectory, plan: Plan) -> None:
+    check_layout(bundle, plan.manifest)
+    check_blobs(bundle, plan.manifest.blobs)
+
+
+def test_a_good_bundle_passes(bundle: tuple[BundleDirectory, Plan]) -> None:
+    directory, plan = bundle
+    assert check_layout(directory, plan.manifest) == 6
+    assert check_blobs(directory, plan.manifest.blobs) == plan.manifest.content_bytes
+
+
+def test_coreutils_accepts_the_sums(bundle: tuple[BundleDirectory, Plan]) -> None:
+    directory, _ = bundle
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=directory.path, check=True)
+
+
+def test_every_flipped_bit_is_found_and_named(bundle: tuple[BundleDirectory, Plan]) -> None:
+    directory, plan = bundle
+    chooser = random.Random(2)  # noqa: S311 - any choice will do, the same each time
+    names = [name for name in directory.files() if name != "bundle.json"]
+    for name in names * 3:
+        path = directory.path / name
+        good = path.read_bytes()
+        bad = bytearray(good)
+        bad[chooser.randrange(len(bad))] ^= 1 << chooser.randrange(8)
+        path.write_bytes(bad)
+        with pytest.raises(IntegrityError) as caught:
+            _check(directory, plan)
+        assert name in caught.value.message
+        path.write_bytes(good)
+    _check(directory, plan)
+
+
+def test_a_short_blob(bundle: tuple[BundleDirectory, Plan]) -> None:
+    directory, plan = bundle
+    path = directory.blob_path(plan.manifest.blobs[0].digest)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(SizeMismatchError, match=path.name):
+        _check(directory, plan)
+
+
+def test_a_long_blob(bundle: tuple[BundleDirectory, Plan]) -> None:
+    directory, plan = bundle
+    path = directory.blob_path(plan.manifest.blobs[0].digest)
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(SizeMismatchError, match="found more"):
+        _check(directory, plan)
+
+
+def test_a_missing_blob(bundle: tuple[BundleDirectory, Plan]) -> None:
+    directory, plan = bundle
+    directory.blob_path(plan.manifest.blobs[0].digest).unlink()
+    with pytest.raises(MissingBlobError):
+        _check(directory, plan)
+
+
+@pytest.mark.parametrize("name", ["extra.txt", "blobs/sha256/extra", "trust2/x", "blobs/x/y"])
+def test_a_file_that_nothing_vouches_for(bundle: tuple[BundleDirectory, Plan], name: str) -> None:
+    directory, plan = bundle
+    path = directory.path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("x")
+    with pytest.raises(UnexpectedFileError, match=name):
+        _check(directory, plan)
+
+
+def test_a_file_added_below_trust_is_not_in_the_sums(bundle: tuple[BundleDirectory, Plan]) -> None:
+    directory, plan = bundle
+    (directory.path / "trust" / "extra.json").write_text("{}")
+    with pytest.raises(DigestMismatchError, match="trust/extra.json"):
+        _check(directory, plan)
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "folder-link"])
+def test_what_is_no_plain_file(bundle: tuple[BundleDirectory, Plan], kind: str) -> None:
+    directory, plan = bundle
+    path = directory.blob_path(plan.manifest.blobs[0].digest)
+    if kind == "link":
+        elsewhere = directory.path.parent / "elsewhere"
+        path.rename(elsewhere)
+        path.symlink_to(elsewhere)
+    elif kind == "fifo":
+        path.unlink()
+        os.mkfifo(path)
+    else:
+        blobs = directory.path / "blobs"
+        blobs.rename(directory.path.parent / "moved")
+        blobs.symlink_to(directory.path.parent / "moved")
+    with pytest.raises(UnsafePathError):
+        check_layout(directory, plan.manifest)
+    with pytest.raises(UnsafePathError):
+        check_blobs(directory, plan.manifest.blobs)
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a//b", "a/../b", "", "a\0b", "."])
+def test_a_path_that_leaves_the_bundle(bundle: tuple[BundleDirectory, Plan], name: str) -> None:
+    with pytest.raises(UnsafePathError):
+        bundle[0].open_file(name)
+
+
+def test_a_large_small_file(bundle: tuple[BundleDirectory, Plan]) -> None:
+    with pytest.raises(SizeMismatchError, match="at most 10"):
+        bundle[0].read_small("bundle.json", 10)
