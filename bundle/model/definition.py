@@ -10,11 +10,20 @@ from bundle.model.digest import Digest
 from bundle.model.documents import Document, Metadata, Text, Url
 from bundle.model.errors import DefinitionError
 from bundle.model.platform import Platform
-from bundle.model.reference import Reference, is_host, is_repository, is_tag, parse_reference
+from bundle.model.reference import (
+    Reference,
+    check_url,
+    is_host,
+    is_repository,
+    is_tag,
+    parse_reference,
+)
 
-ChartName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
+ChartName = Annotated[
+    str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$(?!\n)", max_length=63)
+]
 ChartRepository = Annotated[
-    str, msgspec.Meta(pattern=r"^(https?|oci)://[^\s#?\\]+$", max_length=2048)
+    str, msgspec.Meta(pattern=r"^(https?|oci)://[^\s#?@\\\x00-\x1f\x7f]+$(?!\n)", max_length=2048)
 ]
 
 
@@ -38,7 +47,7 @@ class ChartSource(Document, frozen=True, kw_only=True):
 
     name: ChartName
     repository: ChartRepository
-    version: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,127}$")]
+    version: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,127}$(?!\n)")]
 
     @property
     def is_oci(self) -> bool:
@@ -79,6 +88,8 @@ def check_definition(definition: Definition) -> None:
     ]
     _unique(images, "images")
     _unique([file.url for file in definition.files], "files")
+    for i, file in enumerate(definition.files):
+        check_url(file.url, f"files[{i}].url")
     _unique([f"{c.repository} {c.name} {c.version}" for c in definition.charts], "charts")
     _unique(list(definition.platforms), "platforms")
     for i, chart in enumerate(definition.charts):

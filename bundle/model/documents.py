@@ -6,21 +6,35 @@ from typing import Annotated, Final
 
 import msgspec
 
+# Patterns end in `$(?!\n)`: in Python `$` alone also matches before a final newline, and `\Z`
+# would mean nothing to the editors that read our JSON Schemas.
+
 API_VERSION: Final = "isoward/v1"
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$", max_length=63)]
+Name = Annotated[
+    str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$(?!\n)", max_length=63)
+]
 """A name that is safe as a file name, a host label and an inventory entry."""
 
 Version = Annotated[
-    str, msgspec.Meta(pattern=r"^[0-9A-Za-z]([0-9A-Za-z.+_-]{0,126}[0-9A-Za-z])?$", max_length=128)
+    str,
+    msgspec.Meta(
+        pattern=r"^[0-9A-Za-z]([0-9A-Za-z.+_-]{0,126}[0-9A-Za-z])?$(?!\n)", max_length=128
+    ),
 ]
-"""A version: semantic or not, but safe in a file name and in a tag."""
+"""A version: semantic or not, but safe in a file name."""
 
 Text = Annotated[str, msgspec.Meta(max_length=4096)]
 """Free text for a person."""
 
-Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s#?\\]+$", max_length=2048)]
-"""An http(s) address with neither query nor fragment, which could carry a secret into a bundle."""
+Url = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^https?://[^\s#?@/\\\x00-\x1f\x7f]+(/[^\s#?\\\x00-\x1f\x7f]*)?$(?!\n)",
+        max_length=2048,
+    ),
+]
+"""An http(s) address without user, query and fragment, which could carry a secret into a bundle."""
 
 
 class Document(

@@ -12,7 +12,7 @@ from bundle.model.errors import FormatError
 from bundle.model.lock import Content, MediaType
 from bundle.model.platform import Platform
 
-LayoutPath = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$")]
+LayoutPath = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$(?!\n)")]
 """A file at the top of the bundle; a single component, so that it cannot leave the bundle."""
 
 

@@ -12,7 +12,7 @@ import msgspec
 Platform = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^[a-z0-9]{1,32}/[a-z0-9]{1,32}(/[a-z0-9]{1,32})?$",
+        pattern=r"^[a-z0-9]{1,32}/[a-z0-9]{1,32}(/[a-z0-9]{1,32})?$(?!\n)",
         max_length=99,
     ),
 ]

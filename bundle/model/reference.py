@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote
 
 from bundle.model.digest import is_digest
 from bundle.model.errors import DefinitionError
@@ -17,8 +18,9 @@ _COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY: Final = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_HOST: Final = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?")
+_HOST: Final = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::([0-9]{{1,5}}))?")
 _MAX_NAME: Final = 255
+_MAX_PORT: Final = 65535
 DOCKER_HUB: Final = "docker.io"
 
 
@@ -60,7 +62,8 @@ class Reference:
 
 def is_host(text: str) -> bool:
     """Say whether `text` is a host name or address with an optional port."""
-    return _HOST.fullmatch(text) is not None
+    found = _HOST.fullmatch(text)
+    return found is not None and int(found[1] or 0) <= _MAX_PORT
 
 
 def is_repository(text: str) -> bool:
@@ -104,6 +107,27 @@ def parse_reference(text: str, where: str = "reference") -> Reference:
     if not tag and not digest:
         raise _refuse(where, text, "it has neither a tag nor a digest")
     return Reference(registry, path, tag, digest)
+
+
+def check_url(text: str, where: str) -> None:
+    """Check the host and the path of an address that fits `Url`.
+
+    Args:
+        text: Untrusted.
+        where: The place in the document, for the message.
+    Raises:
+        DefinitionError: The host is none, or the path steps upwards, which a server may follow.
+    """
+    host, _, path = text.partition("://")[2].partition("/")
+    if not is_host(host):
+        raise DefinitionError(
+            f"{where}: {text[:200]!r}: {host[:100]!r} is not a host",
+            "Write it as https://host/path, without a user and a password.",
+        )
+    if not {".", ".."}.isdisjoint(unquote(path).split("/")):
+        raise DefinitionError(
+            f"{where}: {text[:200]!r} has '.' or '..' in its path", "Write the path out."
+        )
 
 
 def path_host(host: str) -> str:

@@ -16,11 +16,11 @@ HostKey = Annotated[
     str,
     msgspec.Meta(
         pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) "
-        r"[A-Za-z0-9+/]{40,2000}={0,2}$",
+        r"[A-Za-z0-9+/]{40,2000}={0,2}$(?!\n)",
         max_length=2100,
     ),
 ]
-UserName = Annotated[str, msgspec.Meta(pattern=r"^[a-z_][a-z0-9_-]{0,31}$", max_length=32)]
+UserName = Annotated[str, msgspec.Meta(pattern=r"^[a-z_][a-z0-9_-]{0,31}$(?!\n)", max_length=32)]
 ImageArgument = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 
 

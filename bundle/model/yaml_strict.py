@@ -114,6 +114,8 @@ class _EventChecker:
             return
         keys = self._frames[-1][0]
         assert keys is not None  # noqa: S101 - _toggle is true for a mapping's key only
+        if event.value == "<<":
+            raise self._refuse(event, "merge keys are not accepted; write it out")
         if event.value in keys:
             raise self._refuse(event, f"the key {event.value[:100]!r} stands twice")
         keys.add(event.value)
