@@ -127,10 +127,8 @@ class FaultyRegistry:
 
     def blob_fetches(self) -> Counter[str]:
         """Return how often each blob was asked for with GET, by digest."""
-        counts = self.log.count("GET").items()
-        return Counter(
-            {path.rpartition("/")[2]: times for path, times in counts if "/blobs/sha256:" in path}
-        )
+        paths = (urlsplit(r.path).path for r in self.log.entries if r.method == "GET")
+        return Counter(path.rpartition("/")[2] for path in paths if "/blobs/sha256:" in path)
 
     def heal(self) -> None:
         """Take all faults away."""

@@ -57,7 +57,7 @@ class Registry:
     def blob_fetches(self) -> Counter[str]:
         """Return how often the bytes of each blob were sent, by digest."""
         return Counter(
-            path.rpartition("/")[2]
+            path.partition("?")[0].rpartition("/")[2]
             for method, path, status in self.requests()
             if method == "GET" and "/blobs/sha256:" in path and status in {200, 206}
         )
