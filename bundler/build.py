@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bundle.model.chart import chart_artifact
 from bundle.model.digest import digest_of
@@ -25,6 +25,7 @@ from bundle.model.limits import MIB
 from bundle.model.lock import Content, Lock, LockedChart
 from bundle.model.plan import Plan, plan_bundle
 from bundle.model.progress import Progress
+from bundle.registry.client import RegistryClient
 from bundle.store.atomic import directory_lock, fsync_directory, storage_errors, write_atomic
 from bundle.store.hashing import StoppedError, run_parallel
 from bundle.store.layout import BLOB_DIRECTORY, MANIFEST_NAME, BundleDirectory
@@ -33,9 +34,6 @@ from bundler.cache import READ_ONLY, BlobCache
 from bundler.fetch import BlobFetcher
 from bundler.origins import Opener, origins
 from bundler.place import BlobPlace
-
-if TYPE_CHECKING:
-    from bundle.registry.client import RegistryClient
 
 FETCH_THREADS: Final = 8
 """Blobs at a time; the transport holds each host to fewer."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bundle.model.digest import PREFIX
-from bundle.model.errors import SizeMismatchError, TransportError
+from bundle.model.errors import IntegrityError, SizeMismatchError, TransportError
 from bundle.model.limits import CHUNK_BYTES
 from bundle.model.lock import Content
 from bundle.store.atomic import fsync_directory, storage_errors
@@ -43,6 +43,7 @@ class BlobFetcher:
         self._buffer = memoryview(bytearray(CHUNK_BYTES))
         self._state: Any = hashlib.sha256()
         self._written = 0
+        self._mirrors = True
 
     def fetch(self, partial: Path, final: Path) -> None:
         """Fetch, check, and give the blob its name.
@@ -62,14 +63,32 @@ class BlobFetcher:
                     partial.unlink(missing_ok=True)
                     self._advance(self._content.size)
                     return
-                self._fill(descriptor)
-                self._check(partial)
+                self._fill_checked(descriptor, partial)
                 os.fchmod(descriptor, READ_ONLY)
                 os.fsync(descriptor)
                 partial.replace(final)
                 fsync_directory(final.parent)
             finally:
                 os.close(descriptor)
+
+    def _fill_checked(self, descriptor: int, partial: Path) -> None:
+        """Fill the file with the right bytes; wrong ones get one more try, at the origin alone.
+
+        They may come from a mirror, or from what a crash left of an earlier run.
+        """
+        try:
+            self._fill(descriptor)
+            self._check()
+        except IntegrityError:
+            self._forget(descriptor)
+            self._mirrors = False
+            try:
+                self._fill(descriptor)
+                self._check()
+            except IntegrityError:
+                # These bytes can never become the blob; going on from them would fail for ever.
+                partial.unlink(missing_ok=True)
+                raise
 
     def _fill(self, descriptor: int) -> None:
         self._take_up(descriptor)
@@ -98,7 +117,7 @@ class BlobFetcher:
 
     def _receive(self, descriptor: int) -> None:
         """Read one response to its end, from where we are."""
-        stream = self._opener(self._written)
+        stream = self._opener(self._written, mirrors=self._mirrors)
         try:
             if stream.start != self._written:
                 self._start_over(descriptor, stream)
@@ -126,21 +145,19 @@ class BlobFetcher:
                 f"the server sent them from {stream.start}",
                 "Run the command again.",
             )
+        self._forget(descriptor)
+
+    def _forget(self, descriptor: int) -> None:
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
         self._advance(-self._written)
         self._state = hashlib.sha256()
         self._written = 0
 
-    def _check(self, partial: Path) -> None:
+    def _check(self) -> None:
         found = PREFIX + self._state.hexdigest()
         expected = self._content
-        try:
-            check_content(expected.digest, expected.size, expected.digest, self._written, found)
-        except Exception:
-            # These bytes can never become the blob; going on from them would fail for ever.
-            partial.unlink(missing_ok=True)
-            raise
+        check_content(expected.digest, expected.size, expected.digest, self._written, found)
 
     def _too_long(self) -> SizeMismatchError:
         return SizeMismatchError(

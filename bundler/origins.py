@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator
+from typing import Protocol
 
 from bundle.model.lock import Content, Lock, LockedArtifact
 from bundle.model.reference import Reference, parse_reference
-
-if TYPE_CHECKING:
-    from bundle.registry.client import RegistryClient
+from bundle.registry.client import RegistryClient, by_digest
 
 
 class BlobStream(Protocol):
@@ -26,8 +24,29 @@ class BlobStream(Protocol):
         """Give the connection back."""
 
 
-Opener = Callable[[int], BlobStream]
-"""Opens a blob at an offset in bytes."""
+class Opener(Protocol):
+    """Opens one blob."""
+
+    def __call__(self, offset: int, *, mirrors: bool) -> BlobStream:
+        """Open it at `offset` bytes, at its origin alone unless `mirrors` may answer."""
+
+
+class _Bytes:
+    """A manifest, which the client reads whole and checks, as a stream."""
+
+    start = 0
+
+    def __init__(self, data: bytes) -> None:
+        self._rest = memoryview(data)
+
+    def readinto(self, buffer: memoryview) -> int:
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def close(self) -> None:
+        self._rest = memoryview(b"")
 
 
 def origins(lock: Lock, client: RegistryClient) -> dict[str, Opener]:
@@ -73,12 +92,21 @@ def _blobs(artifact: LockedArtifact) -> Iterator[Content]:
 
 
 def _blob(client: RegistryClient, reference: Reference, digest: str) -> Opener:
-    return lambda offset: client.open_blob(reference, digest, offset)
+    def opener(offset: int, *, mirrors: bool) -> BlobStream:
+        return client.open_blob(reference, digest, offset, mirrors=mirrors)
+
+    return opener
 
 
 def _manifest(client: RegistryClient, reference: Reference, digest: str) -> Opener:
-    return lambda _: client.open_manifest(reference, digest)
+    def opener(offset: int, *, mirrors: bool) -> BlobStream:  # noqa: ARG001 - it is always whole
+        return _Bytes(client.get_manifest(by_digest(reference, digest)).data)
+
+    return opener
 
 
 def _from_url(client: RegistryClient, url: str) -> Opener:
-    return lambda offset: client.open_url(url, offset)
+    def opener(offset: int, *, mirrors: bool) -> BlobStream:  # noqa: ARG001 - mirrors are registries
+        return client.open_url(url, offset)
+
+    return opener

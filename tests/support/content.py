@@ -1,4 +1,4 @@
-"""Small content with a lock to match: images, an index, referrers, charts and files, all in memory."""
+"""Small content with a lock to match, of every kind, all in memory."""
 
 from __future__ import annotations
 

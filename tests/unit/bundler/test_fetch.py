@@ -51,9 +51,11 @@ class Server:
     def __init__(self, *answers: Callable[[int], Stream]) -> None:
         self._answers = list(answers)
         self.offsets: list[int] = []
+        self.mirrors = True
 
-    def open(self, offset: int) -> Stream:
+    def open(self, offset: int, *, mirrors: bool) -> Stream:
         self.offsets.append(offset)
+        self.mirrors = mirrors
         return self._answers.pop(0)(offset)
 
 
@@ -132,24 +134,38 @@ def test_a_server_that_ignores_the_range(tmp_path: Path) -> None:
     assert (tmp_path / "final").read_bytes() == DATA
 
 
-def test_a_damaged_partial_is_refused_and_not_kept(tmp_path: Path) -> None:
+def test_a_damaged_partial_is_fetched_again_from_the_start(tmp_path: Path) -> None:
     (tmp_path / "partial").write_bytes(b"x" + DATA[1:5000])
-    with pytest.raises(DigestMismatchError):
-        fetch(tmp_path, Server(whole))
-    assert os.listdir(tmp_path) == []
-    fetch(tmp_path, Server(whole))
+    server = Server(whole, whole)
+    assert fetch(tmp_path, server) == len(DATA)
+    assert server.offsets == [5000, 0]
+    assert (tmp_path / "final").read_bytes() == DATA
 
 
-def test_other_bytes_are_refused(tmp_path: Path) -> None:
+def wrong(_: int) -> Stream:
+    return Stream(b"x" * len(DATA))
+
+
+def test_a_mirror_with_other_bytes_is_left_for_the_origin(tmp_path: Path) -> None:
+    server = Server(wrong, whole)
+    fetch(tmp_path, server)
+    assert not server.mirrors
+    assert (tmp_path / "final").read_bytes() == DATA
+
+
+def test_other_bytes_are_refused_and_not_kept(tmp_path: Path) -> None:
     with pytest.raises(DigestMismatchError):
-        fetch(tmp_path, Server(lambda _: Stream(b"x" * len(DATA))))
-    assert os.listdir(tmp_path) == []
+        fetch(tmp_path, Server(wrong, wrong))
+    assert not list(tmp_path.iterdir())
 
 
 def test_too_many_bytes_are_refused(tmp_path: Path) -> None:
+    def longer(_: int) -> Stream:
+        return Stream(DATA + b"x" * 20_000)
+
     with pytest.raises(SizeMismatchError):
-        fetch(tmp_path, Server(lambda _: Stream(DATA + b"x" * 20_000)))
-    assert not (tmp_path / "final").exists()
+        fetch(tmp_path, Server(longer, longer))
+    assert not list(tmp_path.iterdir())
 
 
 def test_it_gives_up_without_progress_and_keeps_what_came(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from bundle.model.errors import BusyError, NoSpaceError, StorageError
-from bundle.store import atomic
 from bundle.store.atomic import directory_lock, storage_errors, write_atomic
 
 
@@ -25,7 +23,7 @@ def test_it_replaces(tmp_path: Path) -> None:
     write_atomic(tmp_path / "x", b"old")
     write_atomic(tmp_path / "x", b"new")
     assert (tmp_path / "x").read_bytes() == b"new"
-    assert os.listdir(tmp_path) == ["x"]
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
 def test_a_failing_sync_leaves_the_old_file_alone(
@@ -36,11 +34,11 @@ def test_a_failing_sync_leaves_the_old_file_alone(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(atomic.os, "fsync", full)
+    monkeypatch.setattr("bundle.store.atomic.os.fsync", full)
     with pytest.raises(NoSpaceError, match="No space left"):
         write_atomic(tmp_path / "x", b"new")
     assert (tmp_path / "x").read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["x"]
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
@@ -49,9 +47,9 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_full_device() -> None:
-    with pytest.raises(NoSpaceError), storage_errors("write it"):
-        with Path("/dev/full").open("wb", buffering=0) as file:
-            file.write(b"x")
+    device = Path("/dev/full")
+    with pytest.raises(NoSpaceError), storage_errors("write it"), device.open("wb", 0) as file:
+        file.write(b"x")
 
 
 def test_the_lock_keeps_another_process_out(tmp_path: Path) -> None:
