@@ -6,6 +6,7 @@ Chart.yaml as JSON, the one layer is the archive.
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 import zlib
@@ -17,13 +18,19 @@ import yaml
 from bundle.model.canonical import canonical_json
 from bundle.model.digest import digest_of
 from bundle.model.errors import FormatError
-from bundle.model.limits import MAX_CHART_BYTES, MAX_CHART_YAML_BYTES
+from bundle.model.limits import (
+    MAX_CHART_BYTES,
+    MAX_CHART_MEMBERS,
+    MAX_CHART_UNPACKED_BYTES,
+    MAX_CHART_YAML_BYTES,
+    MIB,
+)
 from bundle.model.oci import OCI_MANIFEST
 from bundle.model.yaml_strict import check_yaml_events
 
 CONFIG_TYPE: Final = "application/vnd.cncf.helm.config.v1+json"
 LAYER_TYPE: Final = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
-_MAX_UNPACKED: Final = 16 * MAX_CHART_BYTES
+_MAX_READ: Final = 2 * MIB
 _LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
@@ -78,19 +85,42 @@ def _descriptor(media_type: str, data: bytes) -> dict[str, Any]:
 
 def _chart_yaml(archive: bytes, where: str) -> bytes:
     """Find the one `<folder>/Chart.yaml`; nothing is unpacked to disk."""
-    unpacked = 0
     try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r|gz") as tar:
-            for member in tar:
-                unpacked += member.size
-                if unpacked > _MAX_UNPACKED:
-                    raise _refuse(where, "it unpacks to far more than its size")
+        with (
+            _BoundedGzip(archive, where) as unpacked,
+            tarfile.open(fileobj=unpacked, mode="r:") as tar,
+        ):
+            for count, member in enumerate(tar):
+                if count >= MAX_CHART_MEMBERS:
+                    raise _refuse(where, f"it has more than {MAX_CHART_MEMBERS} files")
                 parts = member.name.removeprefix("./").split("/")
                 if len(parts) == 2 and parts[1] == "Chart.yaml" and member.isfile():  # noqa: PLR2004
                     return _read_member(tar, member, where)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise _refuse(where, f"not a gzip-compressed tar archive ({error})") from error
     raise _refuse(where, "it has no Chart.yaml")
+
+
+class _BoundedGzip(gzip.GzipFile):
+    """Refuses to give much at once or much in all: tarfile reads extended headers whole."""
+
+    def __init__(self, archive: bytes, where: str) -> None:
+        super().__init__(fileobj=io.BytesIO(archive), mode="rb")
+        self._where = where
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= _MAX_READ:
+            raise _refuse(self._where, "it has a header that is far too large")
+        self._check(self.tell() + size)
+        return super().read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._check(offset)
+        return super().seek(offset, whence)
+
+    def _check(self, position: int) -> None:
+        if position > MAX_CHART_UNPACKED_BYTES:
+            raise _refuse(self._where, "it unpacks to far more than its size")
 
 
 def _read_member(tar: tarfile.TarFile, member: tarfile.TarInfo, where: str) -> bytes:

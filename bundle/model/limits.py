@@ -29,6 +29,12 @@ MAX_CHART_YAML_BYTES: Final = MIB
 MAX_CHART_BYTES: Final = 64 * MIB
 """A chart archive, which is read whole into memory to find its Chart.yaml."""
 
+MAX_CHART_UNPACKED_BYTES: Final = 16 * MAX_CHART_BYTES
+"""What a chart archive may unpack to until its Chart.yaml is found."""
+
+MAX_CHART_MEMBERS: Final = 10_000
+"""Files in a chart archive; each costs memory, and an empty one next to nothing compressed."""
+
 MAX_TRUST_FILE_BYTES: Final = 512 * KIB
 """One TUF metadata file; ours are a few KiB."""
 

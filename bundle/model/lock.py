@@ -12,8 +12,9 @@ import msgspec
 
 from bundle.model.digest import Digest, Size
 from bundle.model.documents import Document, Metadata, Text, Url
-from bundle.model.errors import FormatError
+from bundle.model.errors import DefinitionError, FormatError
 from bundle.model.platform import Platform
+from bundle.model.reference import check_url, parse_reference
 
 MediaType = Annotated[
     str,
@@ -142,16 +143,18 @@ def _all_contents(lock: Lock) -> Iterator[Content]:
 
 
 def check_lock(lock: Lock) -> None:
-    """Check what the structure alone cannot say: sizes agree, roots and subjects are present.
+    """Check what the structure alone cannot say: names are sane, what is named is listed.
 
     Raises:
         FormatError: The lock contradicts itself.
     """
+    _check_names(lock)
     lock_contents(lock)
     for artifact in (*lock.images, *(chart.artifact for chart in lock.charts)):
-        known = {c.digest for c in (*artifact.indexes, *artifact.manifests, *artifact.referrers)}
+        known = {c.digest for c in (*artifact.indexes, *artifact.manifests)}
         if artifact.digest not in known:
             raise _inconsistent(artifact, artifact.digest)
+        known |= {c.digest for c in artifact.referrers}
         for referrer in artifact.referrers:
             if referrer.subject not in known:
                 raise _inconsistent(artifact, referrer.subject)
@@ -159,6 +162,18 @@ def check_lock(lock: Lock) -> None:
         layers = {c.digest for m in chart.artifact.manifests for c in m.layers}
         if chart.archive.digest not in layers:
             raise _inconsistent(chart.artifact, chart.archive.digest)
+
+
+def _check_names(lock: Lock) -> None:
+    try:
+        for artifact in (*lock.images, *(chart.artifact for chart in lock.charts)):
+            parse_reference(artifact.reference)
+        for address in (*(c.repository for c in lock.charts), *(f.url for f in lock.files)):
+            check_url(address, "address")
+    except DefinitionError as error:
+        raise FormatError(
+            f"lock: {error.message}", "The lock was edited; run `isoward lock` again."
+        ) from error
 
 
 def _inconsistent(artifact: LockedArtifact, digest: str) -> FormatError:
