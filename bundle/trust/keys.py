@@ -1,0 +1,267 @@
+"""Ed25519 keys in files: a private one as PKCS8 PEM, a public one as JSON with its holder's name.
+
+A holder's private key never leaves this module other than inside a signer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from securesystemslib.signer import CryptoSigner, Key, SSlibKey
+
+from bundle.model.errors import KeyFileError
+from bundle.store.atomic import fsync_directory, storage_errors
+from bundle.trust.terms import (
+    MAX_KEY_FILE_BYTES,
+    MAX_NAME_LENGTH,
+    MIN_PASSPHRASE,
+    NAME_FIELD,
+)
+
+SigningKey = CryptoSigner
+"""A private key, ready to sign."""
+
+_ENCRYPTED: Final = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
+_KEY_ID_FIELD: Final = "keyid"
+
+
+def check_name(name: str) -> str:
+    """Return `name` if it can be a holder's name.
+
+    Raises:
+        KeyFileError: Empty, too long, or with characters that a terminal would not show.
+    """
+    if not name or name != name.strip() or len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        raise KeyFileError(
+            f"a holder's name must be 1 to {MAX_NAME_LENGTH} printable characters without spaces "
+            f"around them, found {name[:MAX_NAME_LENGTH]!r}",
+            'Give the person\'s name, such as "Ada Example".',
+        )
+    return name
+
+
+def holder(key: Key) -> str:
+    """Return the name of a key's holder.
+
+    Raises:
+        KeyFileError: The key has none, or one that is not fit to show.
+    """
+    name = key.unrecognized_fields.get(NAME_FIELD)
+    if not isinstance(name, str):
+        raise KeyFileError(
+            f"key {key.keyid[:16]}: it has no holder's name ({NAME_FIELD})",
+            "Make keys with `isoward keys new`.",
+        )
+    return check_name(name)
+
+
+def generate_key(name: str) -> SigningKey:
+    """Make a key for `name`, from the operating system's randomness."""
+    private = Ed25519PrivateKey.generate()
+    public = SSlibKey.from_crypto(private.public_key())
+    public.unrecognized_fields[NAME_FIELD] = check_name(name)
+    return CryptoSigner(private, public)
+
+
+def public_path(path: Path) -> Path:
+    """Return where the public key of the private key at `path` goes: ada.pem -> ada.pub."""
+    return path.with_suffix(".pub") if path.suffix == ".pem" else path.with_name(path.name + ".pub")
+
+
+def write_key(key: SigningKey, path: Path, passphrase: bytes | None) -> Path:
+    """Write a private key (mode 0600) and its public key next to it; neither may exist.
+
+    Args:
+        key: From `generate_key`.
+        path: Of the private key.
+        passphrase: None leaves the private key unencrypted, for a build system.
+    Returns:
+        The path of the public key.
+    Raises:
+        KeyFileError: A file is there already, or the passphrase is too short.
+        StorageError: The disk refused; neither file is left.
+    """
+    public = public_path(path)
+    for existing in (path, public):
+        if os.path.lexists(existing):
+            raise KeyFileError(
+                f"{existing}: it is there already, and a key is never overwritten",
+                "Choose another file name.",
+            )
+    private_data = _private_bytes(key, passphrase)
+    with storage_errors(f"write the key {path}"):
+        _create(path, private_data, 0o600)
+        try:
+            _create(public, public_bytes(key.public_key), 0o644)
+            fsync_directory(path.parent)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+    return public
+
+
+def _private_bytes(key: SigningKey, passphrase: bytes | None) -> bytes:
+    encryption: KeySerializationEncryption = NoEncryption()
+    if passphrase is not None:
+        if len(passphrase) < MIN_PASSPHRASE:
+            raise KeyFileError(
+                f"the passphrase is too short: expected at least {MIN_PASSPHRASE} characters",
+                "Use a few random words.",
+            )
+        encryption = BestAvailableEncryption(passphrase)
+    private = load_pem_private_key(key.private_bytes, None)
+    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+
+
+def _create(path: Path, data: bytes, mode: int) -> None:
+    """Write a file that must not exist; what was begun is removed on an error."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def public_bytes(key: Key) -> bytes:
+    """Return the content of a public key file: the TUF key and its id."""
+    return json.dumps({_KEY_ID_FIELD: key.keyid, **key.to_dict()}, indent=2).encode() + b"\n"
+
+
+def is_encrypted(path: Path) -> bool:
+    """Say whether a private key file needs a passphrase.
+
+    Raises:
+        KeyFileError: It cannot be read.
+    """
+    return _ENCRYPTED in _read(path)
+
+
+def is_exposed(path: Path) -> bool:
+    """Say whether others than the owner can read the file; the command warns of it."""
+    with storage_errors(f"read the key {path}"):
+        return bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
+
+
+def load_key(path: Path, passphrase: bytes | None = None) -> SigningKey:
+    """Load a private key.
+
+    Raises:
+        KeyFileError: It cannot be read, the passphrase is wrong, or it is not an Ed25519 key.
+    """
+    data = _read(path)
+    encrypted = _ENCRYPTED in data
+    if encrypted and passphrase is None:
+        raise KeyFileError(
+            f"{path}: the key is encrypted and there is no passphrase",
+            "Run this on a terminal, or give --passphrase-fd.",
+        )
+    try:
+        private = load_pem_private_key(data, passphrase if encrypted else None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        if encrypted:
+            raise KeyFileError(
+                f"{path}: the passphrase is wrong, or the file is damaged", "Try again."
+            ) from error
+        raise _not_a_key(path) from error
+    if not isinstance(private, Ed25519PrivateKey):
+        raise _not_a_key(path)
+    return CryptoSigner(private)
+
+
+def load_public_key(path: Path) -> SSlibKey:
+    """Load a public key file.
+
+    Raises:
+        KeyFileError: It is not one, has no holder, or its id is not that of its value.
+    """
+    try:
+        fields: Any = json.loads(_read(path))
+        key_id = fields.pop(_KEY_ID_FIELD)
+        key = Key.from_dict(key_id, fields)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _not_a_public_key(path) from error
+    if not isinstance(key, SSlibKey):
+        raise _not_a_public_key(path)
+    raw = ed25519_bytes(key, str(path))
+    if key.keyid != SSlibKey.from_crypto(_public(raw)).keyid:
+        raise KeyFileError(
+            f"{path}: the key's id is not that of its value", "Ask its holder for the file again."
+        )
+    holder(key)
+    return key
+
+
+def ed25519_bytes(key: Key, where: str) -> bytes:
+    """Return a public key's 32 bytes, by which keys are compared.
+
+    Raises:
+        KeyFileError: Not an Ed25519 key, or written in another way than ours.
+    """
+    value = key.keyval.get("public")
+    if (key.keytype, key.scheme) == ("ed25519", "ed25519") and isinstance(value, str):
+        try:
+            raw = bytes.fromhex(value)
+            _public(raw)
+        except ValueError:
+            raw = b""
+        if raw and raw.hex() == value:
+            return raw
+    raise KeyFileError(
+        f"{where}: key {str(key.keyid)[:16]} is not an Ed25519 public key",
+        "Make keys with `isoward keys new`.",
+    )
+
+
+def _public(raw: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(raw)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_KEY_FILE_BYTES + 1)
+    except OSError as error:
+        raise KeyFileError(
+            f"{path}: cannot read the key: {error.strerror}", "Check the path and its permissions."
+        ) from error
+    if len(data) > MAX_KEY_FILE_BYTES:
+        raise KeyFileError(
+            f"{path}: expected a key of at most {MAX_KEY_FILE_BYTES} bytes, found more",
+            "Is it the right file?",
+        )
+    return data
+
+
+def _not_a_key(path: Path) -> KeyFileError:
+    return KeyFileError(
+        f"{path}: expected an Ed25519 private key (PKCS8 PEM), found something else",
+        "Give the file that `isoward keys new` wrote.",
+    )
+
+
+def _not_a_public_key(path: Path) -> KeyFileError:
+    return KeyFileError(
+        f"{path}: expected a public key file, found something else",
+        "Give the .pub file that `isoward keys new` wrote.",
+    )

@@ -1,0 +1,149 @@
+"""Reading TUF metadata more strictly than TUF asks for.
+
+python-tuf counts the signatures that verify and passes over the rest, and accepts any spelling of
+JSON. For a medium that has to be proven unchanged that is too kind: here every byte counts. These
+checks only ever refuse; what is trusted is decided by python-tuf alone.
+
+Source: TUF specification 1.0, section 4.2 "File formats: general principles".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from securesystemslib.exceptions import UnverifiedSignatureError
+from securesystemslib.signer import Key, Signature
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
+
+from bundle.model.errors import ExpiredError, SignatureError, ThresholdError, UnknownKeyError
+from bundle.trust.keys import holder
+
+T = TypeVar("T", Root, Timestamp, Snapshot, Targets)
+AnySigned = Root | Timestamp | Snapshot | Targets
+
+_ED25519_SIGNATURE: Final = re.compile(r"[0-9a-f]{128}")
+_DAMAGED: Final = "The file is damaged or was changed; copy the bundle again from a good medium."
+
+
+def parse_metadata(data: bytes, kind: type[T], where: str) -> Metadata[T]:
+    """Parse one metadata file; nothing in it is trusted by that.
+
+    Args:
+        data: Untrusted, bounded by the caller.
+        kind: The role that it must be.
+        where: The file's name, for messages.
+    Raises:
+        SignatureError: Malformed, another role's, or not in the one spelling that we write.
+    """
+    try:
+        metadata: Metadata[T] = Metadata.from_bytes(data)
+        # The signed part must be fit to be signed again, and the whole to be written again.
+        spelling = metadata.to_bytes() if metadata.signed_bytes else b""
+    except (RepositoryError, RecursionError) as error:
+        raise SignatureError(
+            f"{where}: expected TUF metadata, found something else", _DAMAGED
+        ) from error
+    if not isinstance(metadata.signed, kind):
+        raise SignatureError(
+            f"{where}: expected metadata of the role {kind.type}, found {metadata.signed.type}",
+            _DAMAGED,
+        )
+    extra = metadata.unrecognized_fields or any(
+        signature.unrecognized_fields for signature in metadata.signatures.values()
+    )
+    if extra or spelling != data:
+        raise SignatureError(
+            f"{where}: expected compact JSON without unsigned fields, found another spelling",
+            _DAMAGED,
+        )
+    return metadata
+
+
+def keys_of(root: Root, role: str) -> dict[str, Key]:
+    """Return the keys of a role by key id."""
+    return {key_id: root.keys[key_id] for key_id in root.roles[role].keyids}
+
+
+def check_signatures(
+    metadata: Metadata[Any], keys: dict[str, Key], where: str, role: str
+) -> tuple[Key, ...]:
+    """Check that every signature there is verifies and is by one of `keys`.
+
+    Returns:
+        The keys that signed, in the file's order.
+    Raises:
+        UnknownKeyError: A signature by another key.
+        SignatureError: A signature that does not verify.
+    """
+    payload = metadata.signed_bytes
+    for key_id, signature in metadata.signatures.items():
+        if key_id not in keys:
+            raise UnknownKeyError(
+                f"{where}: signed by key {key_id[:16]}, which is no key of the role {role}",
+                "Someone signed who may not, or the file was changed.",
+            )
+        if not _verifies(keys[key_id], signature, payload):
+            raise SignatureError(
+                f"{where}: the signature of {holder(keys[key_id])} does not verify", _DAMAGED
+            )
+    return tuple(keys[key_id] for key_id in metadata.signatures)
+
+
+def _verifies(key: Key, signature: Signature, payload: bytes) -> bool:
+    # Upper-case or spaced hexadecimal would be read as the same bytes.
+    value: object = signature.signature
+    if not isinstance(value, str) or not _ED25519_SIGNATURE.fullmatch(value):
+        return False
+    try:
+        key.verify_signature(signature, payload)
+    except UnverifiedSignatureError:
+        return False
+    return True
+
+
+def check_threshold(metadata: Metadata[Any], root: Root, where: str) -> None:
+    """Check that enough keys of the role signed, by python-tuf's count.
+
+    Raises:
+        ThresholdError: Too few.
+    """
+    role = metadata.signed.type
+    result = root.get_verification_result(role, metadata.signed_bytes, metadata.signatures)
+    if result.verified:
+        return
+    names = ", ".join(holder(key) for key in result.signed.values()) or "nobody yet"
+    what = "approvals" if role == Targets.type else f"signatures of the role {role}"
+    advice = (
+        f"Ask {result.missing} more of the approvers to run `isoward approve`."
+        if role == Targets.type
+        else "Ask the vendor for a complete bundle."
+    )
+    raise ThresholdError(
+        f"{where}: {len(result.signed)} of {result.threshold} {what} ({names})",
+        advice,
+        {"found": len(result.signed), "expected": result.threshold},
+    )
+
+
+def check_unexpired(signed: AnySigned, where: str, now: datetime) -> None:
+    """Check the expiry of one file against a given clock.
+
+    Raises:
+        ExpiredError: At or past it.
+    """
+    if signed.is_expired(now):
+        raise ExpiredError(
+            f"{where}: expired on {signed.expires:%Y-%m-%d %H:%M} UTC; "
+            f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC",
+            "If the clock is right, ask the vendor for a release with fresh metadata.",
+            {"file": where, "expired": signed.expires.isoformat()},
+        )
+
+
+def names_of(keys: Collection[Key]) -> tuple[str, ...]:
+    """Return the holders of `keys`."""
+    return tuple(holder(key) for key in keys)

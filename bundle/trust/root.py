@@ -1,0 +1,244 @@
+"""The root of trust: who may do what, and the chain of its versions.
+
+Source: TUF specification 1.0, section 4.3 "root.json" and 5.3 "Update the root role".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from securesystemslib.signer import Key
+from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
+
+from bundle.model.digest import digest_of, hex_of
+from bundle.model.errors import (
+    IsowardError,
+    KeyFileError,
+    MissingBlobError,
+    SignatureError,
+    TrustError,
+    UsageError,
+)
+from bundle.model.limits import MAX_TRUST_FILE_BYTES
+from bundle.store.layout import BundleDirectory
+from bundle.trust.keys import ed25519_bytes, holder
+from bundle.trust.metadata import check_signatures, keys_of, names_of, parse_metadata
+from bundle.trust.terms import MAX_ROOTS, MIN_APPROVALS
+
+ROLES: Final = (Root.type, Targets.type, Snapshot.type, Timestamp.type)
+_PERSONS: Final = (Root.type, Targets.type)
+_MACHINE: Final = (Snapshot.type, Timestamp.type)
+_FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class RoleDescription:
+    """A role: its name, how many of its keys must sign, and its keys as (holder, key id)."""
+
+    name: str
+    threshold: int
+    keys: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RootDescription:
+    """A root, for a person to read.
+
+    Attributes:
+        version: Starts at 1.
+        fingerprint: Digest of the file.
+        expires: In UTC.
+        roles: root, targets (the approvers), snapshot, timestamp (the build system).
+        signed_by: Holders whose signatures verify.
+        missing: How many signatures are missing before it is valid.
+    """
+
+    version: int
+    fingerprint: str
+    expires: datetime
+    roles: tuple[RoleDescription, ...]
+    signed_by: tuple[str, ...]
+    missing: int
+
+
+def root_name(version: int) -> str:
+    """Return the file name of a root version."""
+    return f"{version}.root.json"
+
+
+def read_roots(directory: BundleDirectory, prefix: str) -> dict[int, bytes]:
+    """Read 1.root.json, 2.root.json and so on until one is missing.
+
+    Args:
+        directory: A bundle or a release folder.
+        prefix: `trust/` in a bundle, empty in a release folder.
+    Raises:
+        MissingBlobError: There is not even the first.
+        SignatureError: There are more than any vendor has.
+    """
+    roots: dict[int, bytes] = {}
+    for version in range(1, MAX_ROOTS + 2):
+        try:
+            data = directory.read_small(prefix + root_name(version), MAX_TRUST_FILE_BYTES)
+        except MissingBlobError:
+            if not roots:
+                raise
+            return roots
+        roots[version] = data
+    raise SignatureError(
+        f"{prefix}{root_name(MAX_ROOTS + 1)}: expected at most {MAX_ROOTS} roots, found more",
+        "Do not use this medium.",
+    )
+
+
+def check_policy(root: Root, where: str, error: type[IsowardError] = TrustError) -> None:
+    """Check what TUF leaves open: who may hold which keys, and how many must sign.
+
+    Raises:
+        IsowardError: As `error`; one person or key would count twice, the build system could
+            approve, or a threshold is too low or can never be reached.
+    """
+    hint = "A root like this is not safe; make another one with `isoward root new`."
+    try:
+        problem = next(_problems(root), "")
+    except KeyFileError as cause:
+        raise error(f"{where}: {cause.message}", hint) from cause
+    if problem:
+        raise error(f"{where}: {problem}", hint)
+
+
+def _problems(root: Root) -> Iterator[str]:
+    used = {key_id for role in root.roles.values() for key_id in role.keyids}
+    if used != set(root.keys):
+        yield "its roles do not name exactly the keys that it holds"
+    values = [ed25519_bytes(key, key_id) for key_id, key in root.keys.items()]
+    if len(set(values)) != len(values):
+        yield "one public key stands twice, under two key ids"
+    for name in ROLES:
+        role = root.roles[name]
+        names = {_folded(key) for key in keys_of(root, name).values()}
+        if len(names) != len(role.keyids):
+            yield f"one holder stands twice in the role {name}"
+        if role.threshold > len(names):
+            yield f"the role {name} demands {role.threshold} signatures and has {len(names)} keys"
+    if root.roles[Targets.type].threshold < MIN_APPROVALS:
+        yield f"expected a threshold of at least {MIN_APPROVALS} approvals, found less"
+    yield from _machine_problems(root)
+    if root.consistent_snapshot:
+        yield "expected plain file names (consistent_snapshot false)"
+
+
+def _machine_problems(root: Root) -> Iterator[str]:
+    """Find keys of the build system that are a person's, or seem to be."""
+    persons: set[str] = set()
+    for role in _PERSONS:
+        for key_id, key in keys_of(root, role).items():
+            persons |= {key_id, _folded(key)}
+    for role in _MACHINE:
+        for key_id, key in keys_of(root, role).items():
+            if {key_id, _folded(key)} & persons:
+                yield f"the build system ({holder(key)}) can be no approver and hold no root key"
+
+
+def _folded(key: Key) -> str:
+    """Return the holder's name without case and width of spaces, to compare persons by."""
+    return " ".join(holder(key).casefold().split())
+
+
+def parse_root(data: bytes, where: str) -> Metadata[Root]:
+    """Parse a root and check its policy; its signatures are not looked at.
+
+    Raises:
+        TrustError: Malformed, or against the policy.
+    """
+    metadata = parse_metadata(data, Root, where)
+    check_policy(metadata.signed, where)
+    return metadata
+
+
+def check_chain(roots: Mapping[int, bytes], prefix: str) -> tuple[Metadata[Root], ...]:
+    """Check that each root is signed by its own keys and by those of the one before it.
+
+    Args:
+        roots: By version, from 1 on or from any version on, without a gap.
+        prefix: For messages.
+    Raises:
+        TrustError: Something of that is not so, named by file.
+    """
+    chain: list[Metadata[Root]] = []
+    for version, data in sorted(roots.items()):
+        where = prefix + root_name(version)
+        metadata = parse_root(data, where)
+        if metadata.signed.version != version:
+            raise SignatureError(
+                f"{where}: expected version {version}, found {metadata.signed.version}",
+                "The file was renamed or changed; copy the bundle again from a good medium.",
+            )
+        previous = chain[-1].signed if chain else None
+        keys = keys_of(metadata.signed, Root.type)
+        if previous:
+            keys = keys_of(previous, Root.type) | keys
+        check_signatures(metadata, keys, where, Root.type)
+        result = metadata.signed.get_root_verification_result(
+            previous, metadata.signed_bytes, metadata.signatures
+        )
+        if not result.verified:
+            missing = max(result.first.missing, result.second.missing)
+            raise SignatureError(
+                f"{where}: the root is not valid: {missing} signature(s) of root keys are missing",
+                "Its key holders sign it with `isoward root sign`.",
+            )
+        chain.append(metadata)
+    return tuple(chain)
+
+
+def describe_root(data: bytes, where: str) -> RootDescription:
+    """Describe a root, complete or still being signed.
+
+    Raises:
+        TrustError: Malformed, or against the policy.
+    """
+    metadata = parse_root(data, where)
+    root = metadata.signed
+    result = root.get_verification_result(Root.type, metadata.signed_bytes, metadata.signatures)
+    return RootDescription(
+        version=root.version,
+        fingerprint=digest_of(data),
+        expires=root.expires,
+        roles=tuple(
+            RoleDescription(
+                name,
+                root.roles[name].threshold,
+                tuple((holder(key), key_id) for key_id, key in keys_of(root, name).items()),
+            )
+            for name in ROLES
+        ),
+        signed_by=names_of(result.signed.values()),
+        missing=result.missing,
+    )
+
+
+def fingerprint_groups(fingerprint: str) -> str:
+    """Write a fingerprint in groups of four, eight a line, to be read aloud."""
+    text = hex_of(fingerprint)
+    groups = [text[i : i + 4] for i in range(0, len(text), 4)]
+    return "\n".join(" ".join(groups[i : i + 8]) for i in range(0, len(groups), 8))
+
+
+def parse_fingerprint(text: str) -> str:
+    """Read a fingerprint as a person types it: any case, spaces, with or without `sha256:`.
+
+    Raises:
+        UsageError: Not 64 hexadecimal characters.
+    """
+    plain = "".join(text.lower().split()).removeprefix("sha256:").replace("-", "").replace(":", "")
+    if not _FINGERPRINT.fullmatch(plain):
+        raise UsageError(
+            f"expected a fingerprint of 64 hexadecimal characters, found {len(plain)} characters",
+            "Read it off `isoward root show`, as the vendor gave it to you.",
+        )
+    return f"sha256:{plain}"

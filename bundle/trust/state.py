@@ -1,0 +1,200 @@
+"""What a site has seen: the root that it enrolled, and the newest metadata since.
+
+One file for each enrolled root. It is what makes rollback and freeze attacks visible, so that a
+damaged one is an error and never the beginning of new trust.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from bundle.model.canonical import canonical_digest, canonical_json, decode_canonical
+from bundle.model.digest import Digest, digest_of, hex_of
+from bundle.model.documents import API_VERSION, Document
+from bundle.model.errors import CouldNotVerifyError, FormatError, NotEnrolledError
+from bundle.model.limits import MAX_TRUST_FILE_BYTES, MIB
+from bundle.store.atomic import storage_errors, write_atomic
+from bundle.store.layout import BundleDirectory
+from bundle.trust.documents import PREFIX
+from bundle.trust.root import check_chain, parse_root, read_roots
+from bundle.trust.terms import CLOCK_TOLERANCE, MAX_ROOTS
+
+MetadataText = Annotated[str, msgspec.Meta(max_length=MAX_TRUST_FILE_BYTES)]
+"""A metadata file as text: ours are ASCII."""
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+_FILE_NAME: Final = re.compile(r"([0-9a-f]{64})\.json")
+_MAX_STATE_BYTES: Final = 64 * MIB
+"""Every root version at its largest, twice over for JSON's escapes."""
+
+
+class AcceptedBundle(Document, frozen=True, kw_only=True):
+    """A bundle that was verified in full, with everything that was checked then."""
+
+    digest: Digest
+    """Of bundle.json."""
+    release: Count
+    root_version: Count
+    at: Moment
+
+
+class TrustState(Document, frozen=True, kw_only=True):
+    """What one site has seen below one enrolled root."""
+
+    api_version: Literal["isoward/v1"] = API_VERSION
+    kind: Literal["TrustState"] = "TrustState"
+    fingerprint: Digest
+    """Of the enrolled root, which is roots[0]."""
+    enrolled_at: Moment
+    last_seen: Moment
+    """The latest clock that this site has shown; an earlier one is refused."""
+    roots: Annotated[tuple[MetadataText, ...], msgspec.Meta(min_length=1, max_length=MAX_ROOTS)]
+    """The enrolled root and its successors."""
+    timestamp: MetadataText = ""
+    snapshot: MetadataText = ""
+    targets: MetadataText = ""
+    accepted: tuple[AcceptedBundle, ...] = ()
+
+
+class _StateFile(Document, frozen=True, kw_only=True):
+    """The state and its digest, so that one damaged character does not weaken it in silence."""
+
+    checksum: Digest
+    state: TrustState
+
+
+def new_state(root: bytes, now: datetime) -> TrustState:
+    """Begin a state for a root that a person, or the caller, vouches for.
+
+    Raises:
+        TrustError: The root is not signed by its own keys, or is against the policy.
+    """
+    version = parse_root(root, "root").signed.version
+    check_chain({version: root}, "")
+    moment = now.replace(microsecond=0)
+    return TrustState(
+        fingerprint=digest_of(root),
+        enrolled_at=moment,
+        last_seen=moment,
+        roots=(root.decode("ascii"),),
+    )
+
+
+def state_from_fingerprint(bundle: BundleDirectory, fingerprint: str, now: datetime) -> TrustState:
+    """Make a state in memory, for an auditor who was told the fingerprint of a root.
+
+    Args:
+        bundle: Untrusted.
+        fingerprint: Digest of one of its N.root.json files, from a trustworthy source.
+        now: The clock.
+    Raises:
+        NotEnrolledError: The bundle has no such root.
+    """
+    for root in read_roots(bundle, PREFIX).values():
+        if digest_of(root) == fingerprint:
+            return new_state(root, now)
+    raise NotEnrolledError(
+        f"{bundle.path}: none of the bundle's roots has the fingerprint {hex_of(fingerprint)}",
+        "Compare it with the vendor's; the bundle may be another vendor's.",
+    )
+
+
+def state_path(directory: Path, fingerprint: str) -> Path:
+    """Return the file of the state for an enrolled root."""
+    return directory / f"{hex_of(fingerprint)}.json"
+
+
+def save_state(directory: Path, state: TrustState) -> None:
+    """Write a state; the caller holds the depot's lock.
+
+    Raises:
+        StorageError: The disk refused; the state is as it was.
+    """
+    file = _StateFile(checksum=canonical_digest(state), state=state)
+    with storage_errors(f"create {directory}"):
+        directory.mkdir(parents=True, exist_ok=True)
+    write_atomic(state_path(directory, state.fingerprint), canonical_json(file))
+
+
+def load_states(directory: Path) -> tuple[TrustState, ...]:
+    """Read every state in a directory; none if it is not there.
+
+    Raises:
+        CouldNotVerifyError: One is damaged.
+    """
+    if not directory.is_dir():
+        return ()
+    with storage_errors(f"list {directory}"):
+        names = sorted(entry.name for entry in directory.iterdir())
+    return tuple(_load(directory, name) for name in names if _FILE_NAME.fullmatch(name))
+
+
+def _load(directory: Path, name: str) -> TrustState:
+    data = BundleDirectory(directory).read_small(name, _MAX_STATE_BYTES)
+    try:
+        file = decode_canonical(data, _StateFile, name)
+    except FormatError as error:
+        raise _damaged(directory / name, "it is malformed") from error
+    state = file.state
+    if file.checksum != canonical_digest(state):
+        raise _damaged(directory / name, "its checksum is another")
+    enrolled = digest_of(state.roots[0].encode())
+    if state.fingerprint != enrolled or name != f"{hex_of(enrolled)}.json":
+        raise _damaged(directory / name, "it belongs to another root")
+    return state
+
+
+def _damaged(path: Path, why: str) -> CouldNotVerifyError:
+    return CouldNotVerifyError(
+        f"{path}: the record of what this site has seen is damaged: {why}",
+        "Restore this file from a backup. Removing it and enrolling again would forget which "
+        "releases were seen.",
+    )
+
+
+def find_state(bundle: BundleDirectory, states: Iterable[TrustState]) -> TrustState:
+    """Find the enrolled root that a bundle belongs to.
+
+    Where several match, the one that has seen most decides, so that enrolling twice never
+    forgets a release.
+
+    Raises:
+        NotEnrolledError: None does.
+    """
+    offered = {digest_of(root) for root in read_roots(bundle, PREFIX).values()}
+    matching = [
+        state
+        for state in states
+        if any(digest_of(root.encode()) in offered for root in state.roots)
+    ]
+    if not matching:
+        raise NotEnrolledError(
+            f"{bundle.path}: this site has enrolled no root that the bundle belongs to",
+            "Run `isoward enroll` first, with the fingerprint from the vendor.",
+        )
+    return max(matching, key=_experience)
+
+
+def _experience(state: TrustState) -> tuple[int, int]:
+    return max((entry.release for entry in state.accepted), default=0), len(state.roots)
+
+
+def check_clock(state: TrustState, now: datetime) -> None:
+    """Check that the clock did not go back, which would revive what has expired.
+
+    Raises:
+        CouldNotVerifyError: It is earlier than what this site has shown before.
+    """
+    if now < state.last_seen - CLOCK_TOLERANCE:
+        raise CouldNotVerifyError(
+            f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, which is before the last "
+            f"verification here at {state.last_seen:%Y-%m-%d %H:%M} UTC",
+            "Set the clock right, then run the command again.",
+        )

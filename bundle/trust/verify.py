@@ -1,0 +1,239 @@
+"""Verifying a bundle's trust: the only place where a VerifiedBundle is made.
+
+The rules, in their order:
+
+1. Read every file below trust/ once, bounded, following no link; a file too many is refused.
+2. The bundle's roots form a chain; those that the site knows are the same, byte for byte.
+3. Every signature in every file verifies and is by a key of its role. Thresholds are met.
+4. The files belong together: timestamp names snapshot by digest, snapshot names targets by version.
+5. Nothing has expired; the clock did not go back; nothing is another file under a version seen.
+6. python-tuf's client, beginning with what the site has seen, comes to the same files.
+7. bundle.json has the length and digest of the one target, and only then is decoded.
+
+Steps 1 to 5 only refuse: they find what TUF passes over, and name the file. Step 6 decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+from tuf.api.metadata import Metadata, Root
+
+from bundle.model.digest import digest_of
+from bundle.model.errors import (
+    CouldNotVerifyError,
+    NotEnrolledError,
+    RollbackError,
+    SignatureError,
+)
+from bundle.store.layout import BundleDirectory
+from bundle.trust.client import run_client
+from bundle.trust.documents import (
+    PREFIX,
+    SNAPSHOT,
+    TARGETS,
+    TIMESTAMP,
+    Documents,
+    ManifestFile,
+    TrustFiles,
+    check_documents,
+    check_fresh,
+    earliest_expiry,
+    parse_documents,
+    read_manifest,
+    read_trust_files,
+)
+from bundle.trust.keys import holder
+from bundle.trust.metadata import parse_metadata
+from bundle.trust.root import check_chain, root_name
+from bundle.trust.state import AcceptedBundle, TrustState, check_clock
+from bundle.trust.verified import MAKER, Signer, VerifiedBundle
+
+_SWAPPED: Final = "Two files claim one version; do not use this bundle, and tell the vendor."
+
+
+def verify_trust(
+    bundle: BundleDirectory, state: TrustState, now: datetime | None = None
+) -> tuple[VerifiedBundle, TrustState]:
+    """Verify a bundle's trust against what the site has seen.
+
+    Args:
+        bundle: Untrusted.
+        state: Of the root that the bundle belongs to; see `find_state`.
+        now: The clock, in UTC; the system's if None. python-tuf looks at the system's as well.
+    Returns:
+        The verified bundle, and the state to save once the bundle is put to use.
+    Raises:
+        TrustError: It is not to be trusted.
+        IntegrityError: A file is missing, damaged, a link or one too many.
+        FormatError: bundle.json was approved and is malformed all the same.
+    """
+    moment = (now or datetime.now(UTC)).replace(microsecond=0)
+    check_clock(state, moment)
+    files = read_trust_files(bundle)
+    site = _site_roots(state)
+    root = _newest_root(files, site)
+    documents = parse_documents(files)
+    signers = check_documents(documents, files, root.signed)
+    check_fresh(documents, root.signed, PREFIX + root_name(root.signed.version), moment)
+    _check_not_older(documents, state)
+    run_client(files.by_name(), state, site[0].signed.version)
+    manifest = read_manifest(bundle, documents.targets.signed)
+    verified = _make(_Checked(files, documents, root, signers), manifest, state.fingerprint)
+    return verified, _advance(state, site, files, verified, moment)
+
+
+def verify_accepted(bundle: BundleDirectory, state: TrustState) -> VerifiedBundle:
+    """Verify again a bundle that this site accepted before, such as one in its depot.
+
+    Expiry and rollback were judged by `verify_trust` when it was accepted, which the state records;
+    a bundle that is in use does not stop being good when its timestamp expires.
+
+    Args:
+        bundle: Untrusted: bundle.json and trust/ suffice.
+        state: Of the root that the bundle belongs to.
+    Raises:
+        CouldNotVerifyError: The state does not record this bundle.
+        TrustError: A signature does not verify.
+        IntegrityError: A file is missing, damaged, a link or one too many.
+    """
+    files = read_trust_files(bundle)
+    site = _site_roots(state)
+    _newest_root(files, site)
+    documents = parse_documents(files)
+    manifest = read_manifest(bundle, documents.targets.signed)
+    release = documents.targets.signed.version
+    record = _record_of(state, digest_of(manifest.data), release)
+    root = next((r for r in site if record and r.signed.version == record.root_version), None)
+    if root is None:
+        raise CouldNotVerifyError(
+            f"{bundle.path}: this site has no record of having accepted release {release}",
+            "Bring the bundle in with `isoward import`.",
+        )
+    signers = check_documents(documents, files, root.signed)
+    return _make(_Checked(files, documents, root, signers), manifest, state.fingerprint)
+
+
+def _record_of(state: TrustState, digest: str, release: int) -> AcceptedBundle | None:
+    matching = [e for e in state.accepted if e.digest == digest and e.release == release]
+    return matching[-1] if matching else None
+
+
+def _site_roots(state: TrustState) -> tuple[Metadata[Root], ...]:
+    """Check and return the chain that the site knows, from the enrolled root on."""
+    first = parse_metadata(state.roots[0].encode(), Root, "the enrolled root").signed.version
+    roots = {first + i: root.encode() for i, root in enumerate(state.roots)}
+    return check_chain(roots, "the site's record of ")
+
+
+def _newest_root(files: TrustFiles, site: Sequence[Metadata[Root]]) -> Metadata[Root]:
+    """Check the bundle's chain and that it is the site's; return the newest root of both."""
+    chain = check_chain(files.roots, PREFIX)
+    known = {root.signed.version: root for root in site}
+    common = [root for root in chain if root.signed.version in known]
+    if not common:
+        raise NotEnrolledError(
+            "the bundle's roots are not those of the enrolled root",
+            "Run `isoward enroll` first, with the fingerprint from the vendor.",
+        )
+    for root in common:
+        version = root.signed.version
+        if files.roots[version] != known[version].to_bytes():
+            raise SignatureError(
+                f"{PREFIX}{root_name(version)}: it is not the root that this site knows",
+                "The bundle is another vendor's, damaged or changed; do not use it.",
+            )
+    return max((chain[-1], site[-1]), key=lambda root: root.signed.version)
+
+
+def _check_not_older(documents: Documents, state: TrustState) -> None:
+    """Refuse what is older than seen, or another content under a version seen."""
+    pairs: tuple[tuple[str, str, Metadata[Any]], ...] = (
+        (TIMESTAMP, state.timestamp, documents.timestamp),
+        (SNAPSHOT, state.snapshot, documents.snapshot),
+        (TARGETS, state.targets, documents.targets),
+    )
+    for name, text, found in pairs:
+        if not text:
+            continue
+        seen: Metadata[Any] = Metadata.from_bytes(text.encode())
+        if seen.signed.version == found.signed.version and seen.signed_bytes != found.signed_bytes:
+            raise RollbackError(
+                f"{PREFIX}{name}: it is not the file that this site has seen as version "
+                f"{seen.signed.version}",
+                _SWAPPED,
+            )
+        if name == TARGETS and found.signed.version < seen.signed.version:
+            raise RollbackError(
+                f"{PREFIX}{name}: release {found.signed.version} is older than release "
+                f"{seen.signed.version}, which this site has seen",
+                "Use the newest release that was imported here, or a newer one.",
+                {"expected": seen.signed.version, "found": found.signed.version},
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """Metadata that passed, and who signed it."""
+
+    files: TrustFiles
+    documents: Documents
+    root: Metadata[Root]
+    signers: tuple[Signer, ...]
+
+
+def _make(checked: _Checked, content: ManifestFile, fingerprint: str) -> VerifiedBundle:
+    root = checked.root
+    role = root.signed.roles[Root.type]
+    of_root = tuple(
+        Signer(holder(root.signed.keys[key_id]), key_id, Root.type)
+        for key_id in root.signatures
+        if key_id in role.keyids
+    )
+    names = checked.files.by_name()
+    return VerifiedBundle(
+        manifest=content.manifest,
+        manifest_bytes=content.data,
+        manifest_digest=digest_of(content.data),
+        release=checked.documents.targets.signed.version,
+        root_fingerprint=fingerprint,
+        root_version=root.signed.version,
+        signers=of_root + checked.signers,
+        expires=earliest_expiry(checked.documents, root.signed),
+        trust_files=MappingProxyType({PREFIX + name: data for name, data in names.items()}),
+        maker=MAKER,
+    )
+
+
+def _advance(
+    state: TrustState,
+    site: Sequence[Metadata[Root]],
+    files: TrustFiles,
+    verified: VerifiedBundle,
+    now: datetime,
+) -> TrustState:
+    """Record what was seen: new roots, the newest metadata, this bundle and the time."""
+    newest = site[-1].signed.version
+    later = [data.decode() for version, data in sorted(files.roots.items()) if version > newest]
+    entry = AcceptedBundle(
+        digest=verified.manifest_digest,
+        release=verified.release,
+        root_version=verified.root_version,
+        at=now,
+    )
+    known = _record_of(state, entry.digest, entry.release)
+    same = known is not None and known.root_version == entry.root_version
+    return msgspec.structs.replace(
+        state,
+        last_seen=max(state.last_seen, now),
+        roots=(*state.roots, *later),
+        timestamp=files.timestamp.decode(),
+        snapshot=files.snapshot.decode(),
+        targets=files.targets.decode(),
+        accepted=state.accepted if same else (*state.accepted, entry),
+    )
