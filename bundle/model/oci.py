@@ -90,14 +90,17 @@ class OciIndex(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     annotations: Mapping[str, str] | None = None
 
 
+_ABSENT: Final = msgspec.Raw(b"")
+
+
 class _Probe(msgspec.Struct, kw_only=True, rename="camel"):
     """Just enough to tell an index, a manifest and the old schema 1 apart."""
 
     schema_version: int = 0
     media_type: str = ""
-    manifests: msgspec.Raw | None = None
-    layers: msgspec.Raw | None = None
-    config: msgspec.Raw | None = None
+    manifests: msgspec.Raw = _ABSENT
+    layers: msgspec.Raw = _ABSENT
+    config: msgspec.Raw = _ABSENT
 
 
 def parse_oci(data: bytes, media_type: str, where: str) -> OciIndex | OciManifest:
@@ -121,14 +124,14 @@ def parse_oci(data: bytes, media_type: str, where: str) -> OciIndex | OciManifes
     if media_type in INDEX_TYPES:
         # A document that is an index to one reader and a manifest to another is an attack
         # (CVE-2021-41190).
-        if probe.layers is not None or probe.config is not None:
+        if bytes(probe.layers) or bytes(probe.config):
             raise _refuse(where, "an index that also has layers or a config")
         index = _decode(data, OciIndex, where)
         for entry in index.manifests:
             _check_urls(entry, where)
         return index
     if media_type in MANIFEST_TYPES:
-        if probe.manifests is not None:
+        if bytes(probe.manifests):
             raise _refuse(where, "a manifest that also has manifests")
         manifest = _decode(data, OciManifest, where)
         for entry in (manifest.config, *manifest.layers):
