@@ -106,7 +106,8 @@ def _check_address(text: str, where: str) -> None:
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        if not is_host(text) or ":" in text:
+        # A last label of digits alone is a mistyped address, not a name (RFC 3696, section 2).
+        if not is_host(text) or ":" in text or text.rpartition(".")[2].isdigit():
             raise DefinitionError(
                 f"{where}: expected an IP address or a host name, found {text[:100]!r}",
                 "Write it as 10.0.0.11 or node1.hospital.example.",

@@ -1,0 +1,67 @@
+"""Canonical JSON: one spelling of a document, all others refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bundle.model.canonical import canonical_digest, canonical_json, decode_canonical
+from bundle.model.digest import digest_of
+from bundle.model.documents import Metadata
+from bundle.model.errors import FormatError
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="ascii")), inner),
+    max_leaves=10,
+)
+
+
+@given(_values)
+def test_it_is_what_any_json_library_writes_compact_and_sorted(value: Any) -> None:
+    expected = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert canonical_json(value) == expected.encode()
+
+
+@given(_values)
+def test_it_reads_back(value: Any) -> None:
+    data = canonical_json(value)
+    assert decode_canonical(data, object, "x") == value
+    assert canonical_digest(value) == digest_of(data)
+
+
+def test_a_structure_leaves_out_defaults_and_sorts_fields() -> None:
+    metadata = Metadata(name="a", version="1")
+    assert canonical_json(metadata) == b'{"name":"a","version":"1"}'
+    assert decode_canonical(b'{"name":"a","version":"1"}', Metadata, "x") == metadata
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'{"name":"a","version":"1"',
+        b'{"name":"a","version":"1"}\n',
+        b'{"name": "a","version":"1"}',
+        b'{"version":"1","name":"a"}',
+        b'{"name":"a","version":"1","more":1}',
+        b'{"name":"a","name":"a","version":"1"}',
+        b'{"name":"\\u0061","version":"1"}',
+        b'{"name":"a","version":1}',
+        b'{"name":"A","version":"1"}',
+        b'{"name":"a\\n","version":"1"}',
+        b'\xef\xbb\xbf{"name":"a","version":"1"}',
+        b'{"name":"\xff","version":"1"}',
+        b'{"name":"\\ud800","version":"1"}',
+        b"[" * 100_000,
+    ],
+)
+def test_any_other_spelling_is_refused(data: bytes) -> None:
+    with pytest.raises(FormatError, match=r"^bundle\.json: "):
+        decode_canonical(data, Metadata, "bundle.json")

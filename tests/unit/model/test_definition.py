@@ -1,0 +1,108 @@
+"""The definition: what a person may write, and what is said about what they may not."""
+
+from __future__ import annotations
+
+import pytest
+
+from bundle.model.definition import ChartSource
+from bundle.model.errors import DefinitionError
+from tests.support.documents import DEFINITION, digest, read_definition
+
+HEAD = DEFINITION.partition("images:")[0]
+TOOL = f"{{url: 'https://example.org/t', digest: '{digest('t')}'}}"
+
+
+def test_the_example_of_the_readme() -> None:
+    definition = read_definition(
+        HEAD
+        + f"""\
+images:
+  - reference: registry.example.org/app/web:2.1
+    platforms: [linux/amd64, linux/arm64]
+files:
+  - {TOOL}
+charts:
+  - {{name: web, repository: "https://charts.example.org", version: 1.2.3}}
+  - {{name: db, repository: "oci://registry.example.org/charts", version: 0.9.0}}
+"""
+    )
+    assert definition.metadata.name == "hospital-platform"
+    assert definition.images[0].platforms == ("linux/amd64", "linux/arm64")
+    assert [chart.is_oci for chart in definition.charts] == [False, True]
+    assert str(definition.charts[1].oci_reference) == "registry.example.org/charts/db:0.9.0"
+
+
+def test_a_plus_in_a_charts_version_is_an_underscore_in_its_tag() -> None:
+    chart = ChartSource(name="db", repository="oci://r.example/charts/", version="1.0.0+build.5")
+    assert str(chart.oci_reference) == "r.example/charts/db:1.0.0_build.5"
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("", "no content"),
+        ("images: []", "no content"),
+        ("images: [{}]", "missing required field `reference`"),
+        ("images: [{reference: ''}]", r"images\[0\]\.reference"),
+        ("images: [{reference: 'web'}]", "neither a tag nor a digest"),
+        ("images: [{reference: 'web:1'}, {reference: 'docker.io/library/web:1'}]", "stands twice"),
+        ("images: [{reference: 'web:1', platforms: [linux]}]", r"images\[0\]\.platforms\[0\]"),
+        ("images: [{reference: 'web:1', extra: 1}]", "unknown field `extra`"),
+        ("images: web:1", "Expected `array`"),
+        ("files: [{url: 'https://example.org/t'}]", "missing required field `digest`"),
+        (f"files: [{{url: 'ftp://example.org/t', digest: '{digest(1)}'}}]", r"files\[0\]\.url"),
+        (f"files: [{{url: 'https://e.org/t?key=1', digest: '{digest(1)}'}}]", r"files\[0\]\.url"),
+        (f"files: [{{url: 'https://e.org/t#x', digest: '{digest(1)}'}}]", r"files\[0\]\.url"),
+        (f"files: [{{url: 'https://u:p@e.org/t', digest: '{digest(1)}'}}]", r"files\[0\]\.url"),
+        (f"files: [{{url: 'https:///t', digest: '{digest(1)}'}}]", r"files\[0\]\.url"),
+        (f"files: [{{url: 'https://[e/t', digest: '{digest(1)}'}}]", "not a host"),
+        (f"files: [{{url: 'https://e.org/../t', digest: '{digest(1)}'}}]", "in its path"),
+        (f'files: [{{url: "https://e.org/t\\n", digest: "{digest(1)}"}}]', r"files\[0\]\.url"),
+        (f'files: [{{url: "https://e.org/t\\e[2J", digest: "{digest(1)}"}}]', r"files\[0\]\.url"),
+        ("files: [{url: 'https://example.org/t', digest: 'sha256:12'}]", r"files\[0\]\.digest"),
+        (f"files: [{TOOL}, {TOOL}]", "stands twice"),
+        ("charts: [{name: web, version: '1', repository: charts.example.org}]", "repository"),
+        ("charts: [{name: web, version: '1', repository: 'https://u@e.org'}]", "repository"),
+        ("charts: [{name: web, version: '1', repository: 'https://'}]", "repository"),
+        ("charts: [{name: web, version: '1', repository: 'https://[::1'}]", "not a host"),
+        ("charts: [{name: web, version: '1', repository: 'oci://r.org/A'}]", "not a repository"),
+        (
+            "charts: [{name: ../web, version: '1', repository: 'https://e.org'}]",
+            r"charts\[0\]\.name",
+        ),
+        ("charts: [{name: web, version: 1.2, repository: 'https://e.org'}]", "Expected `str`"),
+        ("charts: [{name: web, version: '1 2', repository: 'https://e.org'}]", "version"),
+        (
+            f"charts: [{{name: web, version: '{'1+' * 65}', repository: 'https://e.org'}}]",
+            "version",
+        ),
+    ],
+)
+def test_broken_content_is_refused_with_its_place(body: str, why: str) -> None:
+    with pytest.raises(DefinitionError, match=why) as caught:
+        read_definition(HEAD + body)
+    assert caught.value.exit_code == 10
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("isoward/v1", "isoward/v2", "apiVersion"),
+        ("BundleDefinition", "BundleLock", "kind"),
+        ("apiVersion: isoward/v1\n", "", "missing required field `apiVersion`"),
+        ("hospital-platform", "Hospital", "metadata.name"),
+        ("hospital-platform", "../x", "metadata.name"),
+        ("hospital-platform", '"x\\n"', "metadata.name"),
+        ("hospital-platform", "x" * 64, "metadata.name"),
+        ("1.0.0", "1.0", r"metadata\.version: Expected `str`, got `float`"),
+        ("1.0.0", "'1/0'", "metadata.version"),
+        ("[linux/amd64]", "[]", "platforms"),
+        ("[linux/amd64]", "[amd64]", "platforms"),
+        ("[linux/amd64]", "[linux/amd64, linux/amd64]", "stands twice"),
+        ("platforms:", "platform:", "unknown field `platform`"),
+    ],
+)
+def test_a_broken_head_is_refused(old: str, new: str, why: str) -> None:
+    with pytest.raises(DefinitionError, match=why):
+        read_definition(DEFINITION.replace(old, new))

@@ -1,0 +1,153 @@
+"""OCI documents from strangers: agreed, bounded, unambiguous, and no bytes from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bundle.model.errors import FormatError
+from bundle.model.limits import MAX_OCI_MANIFEST_BYTES
+from bundle.model.oci import (
+    ACCEPT,
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    MAX_LAYERS,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    OciIndex,
+    OciManifest,
+    parse_oci,
+)
+from tests.support.documents import digest
+
+
+def _descriptor(**more: Any) -> dict[str, Any]:
+    return {"mediaType": "application/octet-stream", "digest": digest("x"), "size": 3, **more}
+
+
+def _manifest(**more: Any) -> dict[str, Any]:
+    return {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": _descriptor(mediaType="application/vnd.oci.image.config.v1+json"),
+        "layers": [_descriptor()],
+        **more,
+    }
+
+
+def _index(**more: Any) -> dict[str, Any]:
+    entry = _descriptor(mediaType=OCI_MANIFEST, platform={"os": "linux", "architecture": "amd64"})
+    return {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry], **more}
+
+
+def _parse(document: Any, media_type: str) -> OciIndex | OciManifest:
+    return parse_oci(json.dumps(document).encode(), media_type, "web")
+
+
+@pytest.mark.parametrize("media_type", [OCI_MANIFEST, DOCKER_MANIFEST])
+def test_a_manifest(media_type: str) -> None:
+    found = _parse(_manifest(mediaType=media_type), media_type)
+    assert isinstance(found, OciManifest)
+    assert found.layers[0].content.digest == digest("x")
+    assert found.effective_artifact_type == "application/vnd.oci.image.config.v1+json"
+
+
+@pytest.mark.parametrize("media_type", [OCI_INDEX, DOCKER_LIST])
+def test_an_index(media_type: str) -> None:
+    found = _parse(_index(mediaType=media_type), media_type)
+    assert isinstance(found, OciIndex)
+    assert str(found.manifests[0].platform) == "linux/amd64"
+
+
+def test_a_document_may_leave_its_media_type_to_its_descriptor() -> None:
+    document = _manifest()
+    del document["mediaType"]
+    assert isinstance(_parse(document, OCI_MANIFEST), OciManifest)
+
+
+def test_an_artefact_says_its_own_type_and_subject() -> None:
+    found = _parse(
+        _manifest(artifactType="application/spdx+json", subject=_descriptor()), OCI_MANIFEST
+    )
+    assert isinstance(found, OciManifest)
+    assert found.effective_artifact_type == "application/spdx+json"
+    assert found.subject is not None
+
+
+def test_fields_that_nobody_here_knows_are_carried_not_refused() -> None:
+    found = _parse(_manifest(somethingNew={"a": 1}), OCI_MANIFEST)
+    assert found.schema_version == 2
+
+
+@pytest.mark.parametrize(
+    ("document", "media_type", "why"),
+    [
+        (_manifest(), OCI_INDEX, "expected 'application/vnd.oci.image.index"),
+        (_index(), OCI_MANIFEST, "expected 'application/vnd.oci.image.manifest"),
+        (_manifest(manifests=[]), OCI_MANIFEST, "also has manifests"),
+        (_index(layers=[]), OCI_INDEX, "also has layers"),
+        (_index(config={}), OCI_INDEX, "also has layers or a config"),
+        (_manifest(schemaVersion=1), OCI_MANIFEST, "expected schemaVersion 2, found 1"),
+        ({"layers": []}, OCI_MANIFEST, "schemaVersion 2, found 0"),
+        (_manifest(mediaType="text/html"), "text/html", "is not an image, index or artefact"),
+        (_manifest(config=None), OCI_MANIFEST, "config"),
+        (_manifest(layers=[_descriptor(size=-1)]), OCI_MANIFEST, "size"),
+        (_manifest(layers=[_descriptor(size=1.5)]), OCI_MANIFEST, "size"),
+        (_manifest(layers=[_descriptor(size=2**53)]), OCI_MANIFEST, "size"),
+        (_manifest(layers=[_descriptor(digest="md5:" + "0" * 32)]), OCI_MANIFEST, "digest"),
+        (_manifest(layers=[_descriptor(digest="sha256:../../x")]), OCI_MANIFEST, "digest"),
+        (_manifest(layers=[_descriptor(mediaType="a b")]), OCI_MANIFEST, "mediaType"),
+        (_manifest(layers=[_descriptor()] * (MAX_LAYERS + 1)), OCI_MANIFEST, "layers"),
+        (
+            _manifest(layers=[_descriptor(urls=["http://evil"])]),
+            OCI_MANIFEST,
+            "outside the registry",
+        ),
+        (_manifest(config=_descriptor(urls=["http://evil"])), OCI_MANIFEST, "outside the registry"),
+        (_index(manifests=[_descriptor(urls=["http://evil"])]), OCI_INDEX, "outside the registry"),
+        ([], OCI_MANIFEST, "Expected `object`"),
+        ("x", OCI_INDEX, "Expected `object`"),
+    ],
+)
+def test_what_cannot_be_carried(document: Any, media_type: str, why: str) -> None:
+    with pytest.raises(FormatError, match=f"^web: .*{why}"):
+        _parse(document, media_type)
+
+
+def test_a_document_over_the_limit_is_not_even_parsed() -> None:
+    with pytest.raises(FormatError, match="expected at most"):
+        parse_oci(b" " * (MAX_OCI_MANIFEST_BYTES + 1), OCI_MANIFEST, "web")
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[" * 100_000, b'{"a":' * 50_000])
+@pytest.mark.parametrize("media_type", ACCEPT)
+def test_what_is_no_json(data: bytes, media_type: str) -> None:
+    with pytest.raises(FormatError, match=r"^web: "):
+        parse_oci(data, media_type, "web")
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["config", "layers", "manifests", "digest", "size", "urls", "subject"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(_json, st.sampled_from(ACCEPT))
+def test_any_json_gives_a_value_or_our_error(document: Any, media_type: str) -> None:
+    if isinstance(document, dict):
+        document["schemaVersion"] = 2
+    with suppress(FormatError):
+        _parse(document, media_type)

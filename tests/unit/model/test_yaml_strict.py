@@ -1,0 +1,130 @@
+"""YAML: what can hide, explode or run is refused, with the line."""
+
+from __future__ import annotations
+
+import tracemalloc
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bundle.model.errors import DefinitionError, FormatError
+from bundle.model.yaml_strict import dump_yaml, load_yaml
+
+
+class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A structure for these tests."""
+
+    text: str = ""
+    texts: tuple[str, ...] = ()
+    number: int = 0
+    inner: Box | None = None
+
+
+def load(data: bytes | str, *, limit: int = 1_000_000) -> Box:
+    raw = data.encode() if isinstance(data, str) else data
+    return load_yaml(raw, Box, where="a.yaml", limit=limit, error=DefinitionError)
+
+
+def test_a_plain_document() -> None:
+    assert load("text: a\nnumber: 3\ntexts: [b, 'c']\n") == Box("a", ("b", "c"), 3)
+
+
+def test_a_byte_order_mark_and_comments_are_harmless() -> None:
+    assert load("\ufeff# hello\n---\ntext: a\n") == Box("a")
+
+
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        ("a: &x [1]\nb: *x", "line 1: anchors and aliases"),
+        ("text: *x", "line 1: anchors and aliases|undefined alias"),
+        ("text: a\ninner: {<<: {text: b}}", "line 2: merge keys"),
+        ("text: !!python/object:os.system a", "line 1: tags"),
+        ("text: !!str a", "line 1: tags"),
+        ("inner: !box {}", "line 1: tags"),
+        ("text: a\nnumber: 1\ntext: b", "line 3: the key 'text' stands twice"),
+        ("inner: {text: a, 'text': b}", "line 1: the key 'text' stands twice"),
+        ("? [a]\n: b", "line 1: a key must be plain text"),
+        ("? {a: b}\n: c", "line 1: a key must be plain text"),
+        ("text: a\n---\ntext: b", "line 3: expected one document|line 2: expected one document"),
+        ("text: [a", "line 2: "),
+        ("texts:\n\t- a", "line 2: "),
+        ("text: \x01", "control characters|special characters"),
+        ("number: " + "9" * 5000, "digits"),
+        ("text: 2024-99-99", "month must be"),
+        ("text: 2024-01-01", "text: Expected `str`, got `date`"),
+        ("text: 1.10", "text: Expected `str`, got `float`"),
+        ("text: no", "text: Expected `str`, got `bool`"),
+        ("number: '3'", "number: Expected `int`, got `str`"),
+        ("inner: {number: x}", r"inner\.number: "),
+        ("other: 1", "unknown field `other`"),
+        ("1: a", "Expected `str`"),
+        ("", "Expected `object`, got `null`"),
+        ("- a", "Expected `object`, got `array`"),
+        ("{{{{" * 100, "a key must be plain text"),
+        ("[" * 100_000, "nested deeper than 32"),
+        ("- " * 100_000, "nested deeper than 32"),
+    ],
+)
+def test_what_is_refused_names_file_and_place(document: str, why: str) -> None:
+    with pytest.raises(DefinitionError, match=rf"^a\.yaml: .*({why})") as caught:
+        load(document)
+    assert "\n" not in str(caught.value)
+    assert caught.value.hint
+
+
+def test_the_same_key_in_different_mappings_is_no_duplicate() -> None:
+    assert load("text: text\ninner: {text: text, inner: {text: a}}").inner is not None
+    assert load("texts: [text, text]") == Box(texts=("text", "text"))
+
+
+def test_a_billion_laughs_cost_nothing() -> None:
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10)
+    )
+    tracemalloc.start()
+    with pytest.raises(DefinitionError, match="anchors and aliases"):
+        load(bomb)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+def test_size_and_encoding_come_first() -> None:
+    assert load("text: abc", limit=9) == Box("abc")
+    with pytest.raises(DefinitionError, match="expected at most 8 bytes"):
+        load("text: abc", limit=8)
+    with pytest.raises(DefinitionError, match="expected UTF-8"):
+        load(b"text: \xff")
+    with pytest.raises(DefinitionError, match="expected UTF-8"):
+        load("text: a".encode("utf-16"))
+
+
+def test_the_kind_of_error_is_the_callers() -> None:
+    with pytest.raises(FormatError):
+        load_yaml(b"text: 1", Box, where="a.lock", limit=100, error=FormatError)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_give_a_value_or_our_error(data: bytes) -> None:
+    with suppress(DefinitionError):
+        load(data)
+
+
+_text = st.text(st.characters(codec="utf-8"), max_size=300)
+
+
+@given(st.builds(Box, _text, st.lists(_text, max_size=3).map(tuple), st.integers(-9, 9)))
+def test_what_is_dumped_reads_back(box: Any) -> None:
+    assert load(dump_yaml(box)) == box
+
+
+@pytest.mark.parametrize(
+    "text", ["1.0", "yes", "null", "~", "2024-01-01", "0x1f", "1_000", "<<", "=", "", " a", "a: b"]
+)
+def test_text_that_looks_like_something_else_stays_text(text: str) -> None:
+    assert load(dump_yaml(Box(text, (text,)))) == Box(text, (text,))
