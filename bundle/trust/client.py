@@ -35,7 +35,8 @@ from bundle.model.errors import (
 )
 from bundle.model.limits import MAX_TRUST_FILE_BYTES
 from bundle.store.atomic import storage_errors
-from bundle.trust.documents import PREFIX, SNAPSHOT, TARGETS, TIMESTAMP
+from bundle.trust.documents import SNAPSHOT, TARGETS, TIMESTAMP
+from bundle.trust.root import PREFIX
 from bundle.trust.state import TrustState
 from bundle.trust.terms import MAX_ROOTS, TARGET_NAME
 

@@ -19,7 +19,7 @@ from bundle.model.errors import (
 )
 from bundle.model.limits import MAX_MANIFEST_BYTES, MAX_TRUST_FILE_BYTES
 from bundle.model.manifest import Manifest, check_manifest
-from bundle.store.layout import TRUST_DIRECTORY, BundleDirectory
+from bundle.store.layout import BundleDirectory
 from bundle.store.sums import trust_files
 from bundle.trust.keys import holder
 from bundle.trust.metadata import (
@@ -29,11 +29,10 @@ from bundle.trust.metadata import (
     keys_of,
     parse_metadata,
 )
-from bundle.trust.root import read_roots, root_name
+from bundle.trust.root import PREFIX, read_roots, root_name
 from bundle.trust.terms import TARGET_NAME
 from bundle.trust.verified import Signer
 
-PREFIX: Final = f"{TRUST_DIRECTORY}/"
 TIMESTAMP: Final = "timestamp.json"
 SNAPSHOT: Final = "snapshot.json"
 TARGETS: Final = "targets.json"

@@ -85,6 +85,20 @@ def public_path(path: Path) -> Path:
     return path.with_suffix(".pub") if path.suffix == ".pem" else path.with_name(path.name + ".pub")
 
 
+def require_absent(path: Path) -> None:
+    """Check that neither the private key at `path` nor its public key is there yet.
+
+    Raises:
+        KeyFileError: One is.
+    """
+    for existing in (path, public_path(path)):
+        if os.path.lexists(existing):
+            raise KeyFileError(
+                f"{existing}: it is there already, and a key is never overwritten",
+                "Choose another file name.",
+            )
+
+
 def write_key(key: SigningKey, path: Path, passphrase: bytes | None) -> Path:
     """Write a private key (mode 0600) and its public key next to it; neither may exist.
 
@@ -98,13 +112,8 @@ def write_key(key: SigningKey, path: Path, passphrase: bytes | None) -> Path:
         KeyFileError: A file is there already, or the passphrase is too short.
         StorageError: The disk refused; neither file is left.
     """
+    require_absent(path)
     public = public_path(path)
-    for existing in (path, public):
-        if os.path.lexists(existing):
-            raise KeyFileError(
-                f"{existing}: it is there already, and a key is never overwritten",
-                "Choose another file name.",
-            )
     private_data = _private_bytes(key, passphrase)
     with storage_errors(f"write the key {path}"):
         _create(path, private_data, 0o600)

@@ -5,64 +5,32 @@ Source: TUF specification 1.0, section 4.3 "root.json" and 5.3 "Update the root 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from securesystemslib.signer import Key
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
-from bundle.model.digest import digest_of, hex_of
 from bundle.model.errors import (
     IsowardError,
     KeyFileError,
     MissingBlobError,
     SignatureError,
     TrustError,
-    UsageError,
 )
 from bundle.model.limits import MAX_TRUST_FILE_BYTES
-from bundle.store.layout import BundleDirectory
+from bundle.store.atomic import storage_errors
+from bundle.store.layout import TRUST_DIRECTORY, BundleDirectory
 from bundle.trust.keys import ed25519_bytes, holder
-from bundle.trust.metadata import check_signatures, keys_of, names_of, parse_metadata
+from bundle.trust.metadata import check_signatures, keys_of, parse_metadata
 from bundle.trust.terms import MAX_ROOTS, MIN_APPROVALS
 
 ROLES: Final = (Root.type, Targets.type, Snapshot.type, Timestamp.type)
 _PERSONS: Final = (Root.type, Targets.type)
 _MACHINE: Final = (Snapshot.type, Timestamp.type)
-_FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class RoleDescription:
-    """A role: its name, how many of its keys must sign, and its keys as (holder, key id)."""
-
-    name: str
-    threshold: int
-    keys: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RootDescription:
-    """A root, for a person to read.
-
-    Attributes:
-        version: Starts at 1.
-        fingerprint: Digest of the file.
-        expires: In UTC.
-        roles: root, targets (the approvers), snapshot, timestamp (the build system).
-        signed_by: Holders whose signatures verify.
-        missing: How many signatures are missing before it is valid.
-    """
-
-    version: int
-    fingerprint: str
-    expires: datetime
-    roles: tuple[RoleDescription, ...]
-    signed_by: tuple[str, ...]
-    missing: int
+PREFIX: Final = f"{TRUST_DIRECTORY}/"
+"""Where trust metadata lies in a bundle."""
 
 
 def root_name(version: int) -> str:
@@ -93,6 +61,24 @@ def read_roots(directory: BundleDirectory, prefix: str) -> dict[int, bytes]:
         f"{prefix}{root_name(MAX_ROOTS + 1)}: expected at most {MAX_ROOTS} roots, found more",
         "Do not use this medium.",
     )
+
+
+def offered_roots(path: Path) -> tuple[dict[int, bytes], str]:
+    """Read the roots of a release folder, a bundle or a single file.
+
+    Returns:
+        The roots by version, and the prefix of their names.
+    Raises:
+        IntegrityError: There is none, or it is too large to be one.
+        SignatureError: The single file is no root.
+    """
+    if path.is_dir():
+        prefix = PREFIX if (path / PREFIX).is_dir() else ""
+        return read_roots(BundleDirectory(path), prefix), prefix
+    with storage_errors(f"read {path}"):
+        real = path.resolve(strict=True)
+    data = BundleDirectory(real.parent).read_small(real.name, MAX_TRUST_FILE_BYTES)
+    return {parse_metadata(data, Root, path.name).signed.version: data}, ""
 
 
 def check_policy(root: Root, where: str, error: type[IsowardError] = TrustError) -> None:
@@ -194,51 +180,3 @@ def check_chain(roots: Mapping[int, bytes], prefix: str) -> tuple[Metadata[Root]
             )
         chain.append(metadata)
     return tuple(chain)
-
-
-def describe_root(data: bytes, where: str) -> RootDescription:
-    """Describe a root, complete or still being signed.
-
-    Raises:
-        TrustError: Malformed, or against the policy.
-    """
-    metadata = parse_root(data, where)
-    root = metadata.signed
-    result = root.get_verification_result(Root.type, metadata.signed_bytes, metadata.signatures)
-    return RootDescription(
-        version=root.version,
-        fingerprint=digest_of(data),
-        expires=root.expires,
-        roles=tuple(
-            RoleDescription(
-                name,
-                root.roles[name].threshold,
-                tuple((holder(key), key_id) for key_id, key in keys_of(root, name).items()),
-            )
-            for name in ROLES
-        ),
-        signed_by=names_of(result.signed.values()),
-        missing=result.missing,
-    )
-
-
-def fingerprint_groups(fingerprint: str) -> str:
-    """Write a fingerprint in groups of four, eight a line, to be read aloud."""
-    text = hex_of(fingerprint)
-    groups = [text[i : i + 4] for i in range(0, len(text), 4)]
-    return "\n".join(" ".join(groups[i : i + 8]) for i in range(0, len(groups), 8))
-
-
-def parse_fingerprint(text: str) -> str:
-    """Read a fingerprint as a person types it: any case, spaces, with or without `sha256:`.
-
-    Raises:
-        UsageError: Not 64 hexadecimal characters.
-    """
-    plain = "".join(text.lower().split()).removeprefix("sha256:").replace("-", "").replace(":", "")
-    if not _FINGERPRINT.fullmatch(plain):
-        raise UsageError(
-            f"expected a fingerprint of 64 hexadecimal characters, found {len(plain)} characters",
-            "Read it off `isoward root show`, as the vendor gave it to you.",
-        )
-    return f"sha256:{plain}"

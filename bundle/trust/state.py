@@ -21,14 +21,16 @@ from bundle.model.errors import CouldNotVerifyError, FormatError, NotEnrolledErr
 from bundle.model.limits import MAX_TRUST_FILE_BYTES, MIB
 from bundle.store.atomic import storage_errors, write_atomic
 from bundle.store.layout import BundleDirectory
-from bundle.trust.documents import PREFIX
-from bundle.trust.root import check_chain, parse_root, read_roots
+from bundle.trust.root import PREFIX, check_chain, parse_root, read_roots
 from bundle.trust.terms import CLOCK_TOLERANCE, MAX_ROOTS
 
 MetadataText = Annotated[str, msgspec.Meta(max_length=MAX_TRUST_FILE_BYTES)]
 """A metadata file as text: ours are ASCII."""
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+
+STATES: Final = "trust"
+"""The folder of the states in a depot."""
 
 _FILE_NAME: Final = re.compile(r"([0-9a-f]{64})\.json")
 _MAX_STATE_BYTES: Final = 64 * MIB

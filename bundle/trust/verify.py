@@ -34,7 +34,6 @@ from bundle.model.errors import (
 from bundle.store.layout import BundleDirectory
 from bundle.trust.client import run_client
 from bundle.trust.documents import (
-    PREFIX,
     SNAPSHOT,
     TARGETS,
     TIMESTAMP,
@@ -50,7 +49,7 @@ from bundle.trust.documents import (
 )
 from bundle.trust.keys import holder
 from bundle.trust.metadata import parse_metadata
-from bundle.trust.root import check_chain, root_name
+from bundle.trust.root import PREFIX, check_chain, root_name
 from bundle.trust.state import AcceptedBundle, TrustState, check_clock
 from bundle.trust.verified import MAKER, Signer, VerifiedBundle
 

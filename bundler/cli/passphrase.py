@@ -1,0 +1,88 @@
+"""Passphrases of private keys: asked on the terminal, or read from a file descriptor.
+
+Never from an argument or the environment, which other processes can see.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from bundle.cli.output import Output
+from bundle.model.errors import UsageError
+from bundle.trust.keys import SigningKey, is_encrypted, is_exposed, load_key
+
+F = TypeVar("F", bound=Callable[..., Any])
+_MAX_PASSPHRASE_BYTES: Final = 1024
+
+
+def passphrase_option(function: F) -> F:
+    """Add `--passphrase-fd` to a command, as `passphrase_fd`."""
+    return click.option(
+        "--passphrase-fd",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Read the passphrase from file descriptor N: one line for each encrypted key.",
+    )(function)
+
+
+def new_passphrase(path: Path, descriptor: int | None) -> bytes:
+    """Get the passphrase of a key that is about to be made; on a terminal it is asked twice."""
+    return _read_line(descriptor) if descriptor is not None else _ask(path, confirm=True)
+
+
+def load_signing_key(output: Output, path: Path, descriptor: int | None) -> SigningKey:
+    """Load a private key, asking for its passphrase where it has one.
+
+    Raises:
+        KeyFileError: It cannot be loaded.
+        UsageError: There is nobody to ask.
+    """
+    if is_exposed(path):
+        output.warn(f"{path} can be read by others than its owner; run: chmod 600 {path}")
+    if not is_encrypted(path):
+        return load_key(path)
+    passphrase = _read_line(descriptor) if descriptor is not None else _ask(path, confirm=False)
+    return load_key(path, passphrase)
+
+
+def _ask(path: Path, *, confirm: bool) -> bytes:
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"{path}: the passphrase is asked on a terminal, and there is none",
+            "Give --passphrase-fd N, and the passphrase on that file descriptor.",
+        )
+    text: str = click.prompt(
+        f"Passphrase of {path.name}", hide_input=True, confirmation_prompt=confirm, err=True
+    )
+    return text.encode()
+
+
+def _read_line(descriptor: int) -> bytes:
+    """Read one line, byte by byte, so that the next key finds its own line."""
+    line = bytearray()
+    try:
+        while (byte := os.read(descriptor, 1)) not in {b"", b"\n"}:
+            line += byte
+            if len(line) > _MAX_PASSPHRASE_BYTES:
+                raise UsageError(
+                    f"--passphrase-fd {descriptor}: expected at most {_MAX_PASSPHRASE_BYTES} bytes "
+                    "in a line, found more",
+                    "Give the passphrase alone, one line for each key.",
+                )
+    except OSError as error:
+        raise UsageError(
+            f"--passphrase-fd {descriptor}: cannot read it: {error.strerror}",
+            "Open it for the command, such as: 3< <(pass show isoward).",
+        ) from error
+    if not line:
+        raise UsageError(
+            f"--passphrase-fd {descriptor}: expected a line with a passphrase, found none",
+            "Give one line for each encrypted key, in the order of the options.",
+        )
+    return bytes(line).removesuffix(b"\r")

@@ -1,0 +1,178 @@
+"""`isoward root`: making, signing and showing the root of trust."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bundle.cli.output import Output, json_option, pass_output
+from bundle.model.digest import hex_of
+from bundle.trust.ceremony import RootPlan, create_root, sign_root
+from bundle.trust.describe import RootDescription, describe_root, fingerprint_groups
+from bundle.trust.keys import load_public_key
+from bundle.trust.root import offered_roots, root_name
+from bundle.trust.terms import MIN_APPROVALS, ROOT_LIFETIME_DAYS
+from bundler.cli.passphrase import load_signing_key, passphrase_option
+
+_FILE = click.Path(path_type=Path)
+_ROLE_TITLES = {
+    "root": "root keys",
+    "targets": "approvers",
+    "snapshot": "build system (snapshot)",
+    "timestamp": "build system (timestamp)",
+}
+
+
+@click.group("root")
+def command() -> None:
+    """Make, sign and show the root of trust."""
+
+
+@command.command("new")
+@click.argument("release", type=_FILE)
+@click.option(
+    "--root-key",
+    "root_keys",
+    type=_FILE,
+    multiple=True,
+    required=True,
+    metavar="PUB",
+    help="Public key of a root key holder; repeat it.",
+)
+@click.option(
+    "--root-threshold",
+    type=click.IntRange(min=1),
+    required=True,
+    metavar="N",
+    help="How many root key holders must sign the root.",
+)
+@click.option(
+    "--approver",
+    "approvers",
+    type=_FILE,
+    multiple=True,
+    required=True,
+    metavar="PUB",
+    help="Public key of an approver; repeat it.",
+)
+@click.option(
+    "--threshold",
+    type=int,
+    default=MIN_APPROVALS,
+    show_default=True,
+    metavar="N",
+    help="How many approvers must approve a release.",
+)
+@click.option(
+    "--builder", type=_FILE, required=True, metavar="PUB", help="The build system's public key."
+)
+@click.option(
+    "--expires-days",
+    type=click.IntRange(min=1, max=3650),
+    default=ROOT_LIFETIME_DAYS,
+    show_default=True,
+    help="Days until the root expires.",
+)
+@click.option(
+    "--sign-with",
+    "private_keys",
+    type=_FILE,
+    multiple=True,
+    metavar="PEM",
+    help="Private root key that signs now; repeat it. Others can sign with `isoward root sign`.",
+)
+@passphrase_option
+@json_option
+@pass_output
+def new(
+    output: Output,
+    release: Path,
+    *,
+    root_keys: tuple[Path, ...],
+    root_threshold: int,
+    approvers: tuple[Path, ...],
+    threshold: int,
+    builder: Path,
+    expires_days: int,
+    private_keys: tuple[Path, ...],
+    passphrase_fd: int | None,
+) -> None:
+    """Make the root in the RELEASE folder, which the vendor keeps in Git."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    plan = RootPlan(
+        root_keys=tuple(load_public_key(path) for path in root_keys),
+        root_threshold=root_threshold,
+        approvers=tuple(load_public_key(path) for path in approvers),
+        approvals=threshold,
+        builder=load_public_key(builder),
+        expires=now + timedelta(days=expires_days),
+    )
+    signers = [load_signing_key(output, path, passphrase_fd) for path in private_keys]
+    described = create_root(release, plan, signers, now)
+    output.result(_data(described), f"made {release / root_name(1)}\n{_page(described)}")
+
+
+@command.command("sign")
+@click.argument("release", type=_FILE)
+@click.option("--key", type=_FILE, required=True, metavar="PEM", help="A private root key.")
+@passphrase_option
+@json_option
+@pass_output
+def sign(output: Output, release: Path, key: Path, passphrase_fd: int | None) -> None:
+    """Add a root key holder's signature to the root in the RELEASE folder."""
+    signer = load_signing_key(output, key, passphrase_fd)
+    described, added = sign_root(release, signer)
+    what = "signed" if added else "this key has signed it already; nothing was changed:"
+    output.result(
+        {**_data(described), "added": added}, f"{what} {release / root_name(1)}\n{_page(described)}"
+    )
+
+
+@command.command("show")
+@click.argument("source", metavar="RELEASE|BUNDLE", type=_FILE)
+@json_option
+@pass_output
+def show(output: Output, source: Path) -> None:
+    """Show the newest root of a release folder, a bundle or a root file, to be read aloud.
+
+    Showing is not trusting: compare the fingerprint with the vendor's.
+    """
+    roots, prefix = offered_roots(source)
+    version = max(roots)
+    where = prefix + root_name(version) if source.is_dir() else str(source)
+    described = describe_root(roots[version], where)
+    output.result(_data(described), _page(described))
+
+
+def _data(root: RootDescription) -> dict[str, Any]:
+    return {
+        "version": root.version,
+        "fingerprint": hex_of(root.fingerprint) if not root.missing else None,
+        "expires": root.expires.isoformat(),
+        "signedBy": list(root.signed_by),
+        "missingSignatures": root.missing,
+        "roles": {
+            role.name: {
+                "threshold": role.threshold,
+                "keys": [{"name": name, "keyId": key_id} for name, key_id in role.keys],
+            }
+            for role in root.roles
+        },
+    }
+
+
+def _page(root: RootDescription) -> str:
+    lines = [f"root version {root.version}, valid until {root.expires:%Y-%m-%d}", ""]
+    for role in root.roles:
+        holders = ", ".join(name for name, _ in role.keys)
+        lines.append(f"  {_ROLE_TITLES[role.name]}: {role.threshold} of {holders}")
+    lines += ["", f"  signed by: {', '.join(root.signed_by) or 'nobody yet'}"]
+    if root.missing:
+        # Each signature changes the file, and so its fingerprint.
+        lines.append(f"  not valid yet: {root.missing} signature(s) missing; no fingerprint so far")
+        return "\n".join(lines)
+    groups = fingerprint_groups(root.fingerprint).replace("\n", "\n    ")
+    return "\n".join([*lines, "", "  fingerprint:", f"    {groups}"])

@@ -1,0 +1,88 @@
+"""`isoward enroll`: a site begins to trust a vendor's root, once, by its fingerprint."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import click
+
+from bundle.cli.output import Output, json_option, pass_output
+from bundle.model.digest import hex_of
+from bundle.model.errors import TrustError, UsageError
+from bundle.trust.describe import fingerprint_groups, parse_fingerprint
+from bundle.trust.enrolment import Candidate, enroll, find_enrolled, read_candidate
+from bundle.trust.state import STATES
+
+_FILE = click.Path(path_type=Path)
+_GROUP: Final = 4
+
+
+@click.command("enroll")
+@click.argument("source", metavar="ROOT|BUNDLE", type=_FILE)
+@click.option("--depot", type=_FILE, required=True, help="The depot; it is made if need be.")
+@click.option(
+    "--fingerprint",
+    metavar="HEX",
+    help="What the vendor told you, for automation; case and spaces do not matter.",
+)
+@json_option
+@pass_output
+def command(output: Output, source: Path, depot: Path, fingerprint: str | None) -> None:
+    """Trust the root in a ROOT file or a BUNDLE at this site from now on.
+
+    The fingerprint must come from the vendor on another way than the medium: by phone or letter.
+    """
+    expected = parse_fingerprint(fingerprint) if fingerprint is not None else None
+    now = datetime.now(UTC)
+    candidate = read_candidate(source, expected, now)
+    if find_enrolled(depot / STATES, candidate) is None and expected is None:
+        output.say(_page(candidate))
+        _compare(candidate)
+    state, added = enroll(depot, candidate, now)
+    approvers = next(r for r in candidate.description.roles if r.name == "targets")
+    data = {
+        "fingerprint": hex_of(state.fingerprint),
+        "depot": str(depot),
+        "added": added,
+        "threshold": approvers.threshold,
+        "approvers": [name for name, _ in approvers.keys],
+    }
+    if added:
+        text = f"enrolled: {depot} now trusts the root {hex_of(state.fingerprint)}"
+    else:
+        text = f"{depot} trusts this root already, since {state.enrolled_at:%Y-%m-%d}"
+    output.result(data, text)
+
+
+def _page(candidate: Candidate) -> str:
+    root = candidate.description
+    # The last group is left out, so that it has to come from the vendor.
+    shown = fingerprint_groups(root.fingerprint)[:-_GROUP] + "?" * _GROUP
+    groups = shown.replace("\n", "\n  ")
+    lines = [f"root version {root.version}, valid until {root.expires:%Y-%m-%d}"]
+    lines += [
+        f"  {role.name}: {role.threshold} of {', '.join(name for name, _ in role.keys)}"
+        for role in root.roles
+    ]
+    lines += ["", "Its fingerprint:", "", f"  {groups}", ""]
+    lines.append("Compare every group with what the vendor told you by phone or letter.")
+    return "\n".join(lines)
+
+
+def _compare(candidate: Candidate) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "the fingerprint is compared on a terminal, and there is none",
+            "Run this on a terminal, or give --fingerprint with what the vendor told you.",
+        )
+    typed: str = click.prompt(
+        "If all are the same, type the last group that the vendor told you", err=True
+    )
+    if typed.strip().lower() != hex_of(candidate.description.fingerprint)[-_GROUP:]:
+        raise TrustError(
+            "the group that was typed is not the last group of the fingerprint",
+            "Nothing was enrolled. If the vendor told you another one, do not use this medium.",
+        )

@@ -1,0 +1,147 @@
+"""Real keys, a real release folder and real signatures, for tests that need a trusted bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bundle.model.canonical import canonical_json
+from bundle.model.digest import digest_of, hex_of
+from bundle.model.documents import API_VERSION, Metadata
+from bundle.model.lock import Content
+from bundle.model.manifest import FileEntry, Manifest
+from bundle.store.layout import BundleDirectory
+from bundle.store.sums import write_sums
+from bundle.trust.approval import approve, review
+from bundle.trust.ceremony import RootPlan, create_root
+from bundle.trust.enrolment import enroll, read_candidate
+from bundle.trust.keys import SigningKey, generate_key, public_path, write_key
+from bundle.trust.release import write_trust
+from bundle.trust.state import TrustState
+
+APPROVERS = ("Ada Example", "Bob Example", "Cyd Example")
+ROOT_HOLDERS = ("Rhea Root", "Rolf Root")
+BUILDER = "Build System"
+
+
+@dataclass(frozen=True)
+class KeyFile:
+    """A key and where it lies; the private one is not encrypted."""
+
+    name: str
+    path: Path
+    signer: SigningKey
+
+    @property
+    def public(self) -> Path:
+        return public_path(self.path)
+
+
+@dataclass(frozen=True)
+class ReleaseKit:
+    """A vendor: a release folder, and everybody's keys.
+
+    Attributes:
+        release: The release folder, with a complete root.
+        fingerprint: Digest of 1.root.json.
+        roots: Two root keys; both must sign.
+        approvers: Three approvers, of whom two must approve.
+        builder: The build system's key.
+        stranger: A key that the root does not name.
+    """
+
+    release: Path
+    fingerprint: str
+    roots: tuple[KeyFile, ...]
+    approvers: tuple[KeyFile, ...]
+    builder: KeyFile
+    stranger: KeyFile
+
+
+def now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def make_key(directory: Path, name: str) -> KeyFile:
+    """Make a key, unencrypted, in `directory`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{name.split()[0].lower()}.pem"
+    signer = generate_key(name)
+    write_key(signer, path, None)
+    return KeyFile(name, path, signer)
+
+
+def make_release(directory: Path, at: datetime | None = None) -> ReleaseKit:
+    """Hold a key ceremony below `directory`, which may exist: keys/ and release/ are made in it."""
+    keys, release = directory / "keys", directory / "release"
+    roots = tuple(make_key(keys, name) for name in ROOT_HOLDERS)
+    approvers = tuple(make_key(keys, name) for name in APPROVERS)
+    builder, stranger = make_key(keys, BUILDER), make_key(keys, "Mallory Stranger")
+    moment = at or now()
+    plan = RootPlan(
+        root_keys=tuple(key.signer.public_key for key in roots),
+        root_threshold=2,
+        approvers=tuple(key.signer.public_key for key in approvers),
+        approvals=2,
+        builder=builder.signer.public_key,
+        expires=moment + timedelta(days=730),
+    )
+    described = create_root(release, plan, [key.signer for key in roots], moment)
+    return ReleaseKit(release, described.fingerprint, roots, approvers, builder, stranger)
+
+
+def make_bundle(path: Path, content: bytes = b"content of a file", version: str = "1.0.0") -> Path:
+    """Write a small bundle of one file, without trust metadata."""
+    digest = digest_of(content)
+    manifest = Manifest(
+        api_version=API_VERSION,
+        kind="Bundle",
+        metadata=Metadata(name="tiny", version=version),
+        lock=digest_of(b"lock"),
+        platforms=("linux/amd64",),
+        blobs=(Content(digest=digest, size=len(content)),),
+        layout=(),
+        files=(FileEntry(url="https://files.example.org/file", digest=digest),),
+    )
+    blob = path / "blobs" / "sha256" / hex_of(digest)
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(content)
+    (path / "bundle.json").write_bytes(canonical_json(manifest))
+    return path
+
+
+def release_bundle(bundle: Path, kit: ReleaseKit, at: datetime | None = None) -> int:
+    """Give a bundle its trust metadata, as a build does; return the release number."""
+    data = (bundle / "bundle.json").read_bytes()
+    number = write_trust(bundle, data, kit.release, kit.builder.signer, at or now())
+    moment = at or now()
+    write_sums(bundle, review(BundleDirectory(bundle), moment).manifest)
+    return number
+
+
+def approve_by(bundle: Path, keys: Sequence[KeyFile], at: datetime | None = None) -> None:
+    """Approve a released bundle by each of `keys`."""
+    directory, moment = BundleDirectory(bundle), at or now()
+    for key in keys:
+        approve(directory, review(directory, moment), key.signer, moment)
+
+
+def approve_all(bundle: Path, kit: ReleaseKit, at: datetime | None = None) -> None:
+    """Approve a released bundle by as many approvers as are needed: the first two."""
+    approve_by(bundle, kit.approvers[:2], at)
+
+
+def trusted_bundle(path: Path, kit: ReleaseKit, version: str = "1.0.0") -> Path:
+    """Make, release and approve a small bundle; each version is another release."""
+    make_bundle(path, f"content of {version}".encode(), version)
+    release_bundle(path, kit)
+    approve_all(path, kit)
+    return path
+
+
+def enrolled(depot: Path, kit: ReleaseKit) -> TrustState:
+    """Enrol the kit's root at a depot, as `isoward enroll` does."""
+    candidate = read_candidate(kit.release, kit.fingerprint, now())
+    return enroll(depot, candidate, now())[0]
