@@ -14,7 +14,9 @@ import pytest
 from tests.architecture.source import PACKAGES, Module, imports, modules, under
 
 _SHARED = ("bundle.model", "bundle.store", "bundle.trust", "bundle.registry")
-_OUTPUT = "bundle.cli.output"
+_ONLINE = ("bundler.sources", "bundler.gates")
+_OFFLINE = ("installer.depot", "installer.preflight", "installer.steps")
+_OUTPUT = ("bundle.cli.output", "bundle.cli.progress")
 """What commands on both sides print with; it is all that they see of bundle.cli."""
 
 # Layer -> what of ours it may import, besides itself. A layer that is missing here is a mistake.
@@ -28,13 +30,13 @@ ALLOWED = {
     "bundle.cli": _SHARED,
     "bundler.sources": _SHARED,
     "bundler.gates": _SHARED,
-    "bundler": (*_SHARED, "bundler.sources", "bundler.gates"),
-    "bundler.cli": (*_SHARED, _OUTPUT, "bundler"),
+    "bundler": (*_SHARED, *_ONLINE),
+    "bundler.cli": (*_SHARED, *_OUTPUT, *_ONLINE, "bundler"),
     "installer.depot": _SHARED,
     "installer.preflight": _SHARED,
     "installer.steps": (*_SHARED, "installer.preflight", "installer.depot"),
-    "installer": (*_SHARED, "installer.depot", "installer.preflight", "installer.steps"),
-    "installer.cli": (*_SHARED, _OUTPUT, "installer"),
+    "installer": (*_SHARED, *_OFFLINE),
+    "installer.cli": (*_SHARED, *_OUTPUT, *_OFFLINE, "installer"),
 }
 
 # A pure module gets bytes and gives values: nothing that reaches a disk, a network or a clock.

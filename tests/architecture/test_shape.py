@@ -62,8 +62,8 @@ def test_libraries_neither_print_nor_exit() -> None:
         name = _called(node)
         if name == "print" or name in _EXITS:
             loud.append(f"{module.where}:{getattr(node, 'lineno', 0)} {name}()")
-        if isinstance(node, ast.Name) and node.id == "SystemExit":
-            loud.append(f"{module.where}:{getattr(node, 'lineno', 0)} SystemExit")
+        if isinstance(node, ast.Raise) and "SystemExit" in ast.dump(node):
+            loud.append(f"{module.where}:{node.lineno} SystemExit")
         if isinstance(node, ast.Attribute) and node.attr in {"stdout", "stderr"} and _is_sys(node):
             loud.append(f"{module.where}:{node.lineno} sys.{node.attr}")
     assert not loud
