@@ -32,7 +32,7 @@ from bundle.registry.endpoints import Endpoint, Mirrors
 from bundle.registry.hosts import AllowList, Url, parse_url
 from bundle.registry.links import next_link
 from bundle.registry.response import Answer, Response
-from bundle.registry.stream import ContentStream
+from bundle.registry.stream import BytesStream, ContentStream
 from bundle.registry.transport import ATTEMPTS, Transport
 
 A = TypeVar("A", Answer, Response)
@@ -116,6 +116,15 @@ class RegistryClient:
             return _checked(answer, reference)
 
         return self._anywhere(reference, ask, by_digest=bool(reference.digest))
+
+    def open_manifest(self, reference: Reference, digest: str) -> BytesStream:
+        """Fetch another manifest of the same repository, for callers who want a stream.
+
+        Raises:
+            NotFoundError: And the other errors of `get_manifest`.
+        """
+        found = self.get_manifest(by_digest(reference, digest))
+        return BytesStream(found.data, reference.registry)
 
     def referrers(self, reference: Reference, digest: str) -> list[OciDescriptor] | None:
         """List what refers to a manifest, by the referrers API.

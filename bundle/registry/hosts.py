@@ -149,9 +149,9 @@ class AllowList:
         mirrors = {host_key(host): settings.mirrors for host, settings in config.hosts.items()}
         named = {host_key(host) for host in hosts}
         named |= {host_key(m.host) for name in set(named) for m in mirrors.get(name, ())}
+        named |= {host_key(host) for host in config.allowed_hosts if "*" not in host}
         self._hosts = frozenset(host_key(host) for host in (*named, *_companions(named)))
         patterns = [p for p in (*config.allowed_hosts, *_companions(named)) if "*" in p]
-        self._hosts |= {host_key(host) for host in config.allowed_hosts if "*" not in host}
         self._patterns = tuple(_compile(pattern) for pattern in patterns)
 
     def check(self, url: Url, why: str) -> None:

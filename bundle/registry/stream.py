@@ -52,3 +52,25 @@ class ContentStream:
     ) -> None:
         """Close."""
         self.close()
+
+
+class BytesStream:
+    """Content that is in memory already, in the form of a stream."""
+
+    def __init__(self, data: bytes, host: str) -> None:
+        """Read `data`, which came from `host`, from its beginning."""
+        self.start = 0
+        self.size: int | None = len(data)
+        self.host = host
+        self._rest = memoryview(data)
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Read into `buffer` and return how many bytes, 0 at the end."""
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def close(self) -> None:
+        """Forget the rest."""
+        self._rest = memoryview(b"")

@@ -1,0 +1,122 @@
+"""`isoward lock`: resolve a definition to digests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from bundle.cli.output import Output, json_option, pass_output
+from bundle.model.definition import Definition
+from bundle.model.errors import DefinitionError
+from bundle.model.lock import Lock, lock_contents
+from bundle.model.progress import Progress
+from bundle.model.yaml_strict import dump_yaml
+from bundle.store.atomic import storage_errors, write_atomic
+from bundler.cli.connection import connection_options, open_cache, open_client
+from bundler.diff import Change, changes
+from bundler.documents import load_definition, load_lock
+
+HEADER: Final = """\
+# yaml-language-server: $schema=isoward/v1/lock.json
+# Made by isoward lock; do not edit.
+"""
+
+
+@click.command("lock")
+@click.argument("definition", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="The lock [next to the definition]."
+)
+@connection_options
+@click.option("--check", is_flag=True, help="Write nothing; fail unless the lock is current.")
+@json_option
+@pass_output
+def command(
+    says: Output,
+    *,
+    definition: Path,
+    output: Path | None,
+    sources: Path | None,
+    cache: Path | None,
+    check: bool,
+) -> None:
+    """Resolve every reference of DEFINITION to a digest and write the lock.
+
+    A second run says what changed since the first. The lock is for a person to review.
+    """
+    asked = load_definition(definition)
+    target = output or definition.with_name(f"{definition.stem}.lock.yaml")
+    old = load_lock(target) if target.exists() else None
+    new = _resolve(asked, sources, cache, says.progress)
+    found = changes(old, new) if old is not None else []
+    if check:
+        _require_current(target, old, found)
+    elif old != new:
+        write_atomic(target, (_header(definition, target) + dump_yaml(new)).encode())
+    says.result(_data(target, new, old, found), _text(target, new, old, found))
+
+
+def _header(definition: Path, target: Path) -> str:
+    """Name the lock's schema for editors: next to the definition's, where that is named."""
+    with storage_errors(f"read {definition}"), definition.open(encoding="utf-8") as file:
+        first = file.readline().strip()
+    beside = first.removeprefix(_MARK)
+    named = first.startswith(_MARK) and beside.endswith("definition.json")
+    known = named and target.parent == definition.parent
+    schema = f"{beside.removesuffix('definition.json')}lock.json" if known else SCHEMA
+    return f"{_MARK}{schema}\n# Made by isoward lock; do not edit.\n"
+
+
+def _resolve(
+    definition: Definition, sources: Path | None, cache: Path | None, progress: Progress
+) -> Lock:
+    from bundler.resolve import definition_hosts, resolve
+
+    client = open_client(sources, definition_hosts(definition), progress.note)
+    return resolve(definition, client, open_cache(cache), progress)
+
+
+def _require_current(target: Path, old: Lock | None, found: list[Change]) -> None:
+    if old is None:
+        raise DefinitionError(f"{target}: no such lock", "Make it with `isoward lock`.")
+    if found:
+        raise DefinitionError(
+            f"{target} is not current: {found[0].line}"
+            + (f" (and {len(found) - 1} more)" if len(found) > 1 else ""),
+            "Run `isoward lock` without --check and review what changed.",
+            {"changes": len(found)},
+        )
+
+
+def _data(target: Path, new: Lock, old: Lock | None, found: list[Change]) -> dict[str, Any]:
+    sizes = lock_contents(new)
+    return {
+        "lock": str(target),
+        "new": old is None,
+        "changes": [
+            {"kind": change.kind, "thing": change.thing, "old": change.old, "new": change.new}
+            for change in found
+        ],
+        "images": len(new.images),
+        "charts": len(new.charts),
+        "files": len(new.files),
+        "blobs": len(sizes),
+        "bytes": sum(sizes.values()),
+    }
+
+
+def _text(target: Path, new: Lock, old: Lock | None, found: list[Change]) -> str:
+    sizes = lock_contents(new)
+    referrers = sum(len(image.referrers) for image in new.images)
+    counts = (
+        f"{len(new.images)} images ({referrers} referrers), {len(new.charts)} charts, "
+        f"{len(new.files)} files: {len(sizes)} blobs, {sum(sizes.values())} bytes"
+    )
+    if old is None:
+        return f"{counts}\nwrote {target}"
+    if not found:
+        return f"{counts}\nnothing changed: {target}"
+    lines = "\n".join(change.line for change in found)
+    return f"{lines}\n{counts}\nwrote {target}"

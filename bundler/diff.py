@@ -1,0 +1,132 @@
+"""What changed between two locks, for a person who decides whether to accept it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from bundle.model.digest import short
+from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedReferrer
+
+V = TypeVar("V")
+Kind = Literal["added", "removed", "moved", "changed"]
+_SIGNS: dict[Kind, str] = {"added": "+", "removed": "-", "moved": "~", "changed": "~"}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference.
+
+    Attributes:
+        kind: `moved` says that the same name means other bytes now.
+        thing: What it is about, such as `image registry.example.org/app/web:2.1`.
+        old: Before; an empty string for something added.
+        new: After; an empty string for something removed.
+    """
+
+    kind: Kind
+    thing: str
+    old: str
+    new: str
+
+    @property
+    def line(self) -> str:
+        """One line for a person."""
+        sign = _SIGNS[self.kind]
+        if self.kind == "added":
+            return f"{sign} {self.thing}: added, {self.new}"
+        if self.kind == "removed":
+            return f"{sign} {self.thing}: removed, was {self.old}"
+        return f"{sign} {self.thing}: {self.kind} from {self.old} to {self.new}"
+
+
+def changes(old: Lock, new: Lock) -> list[Change]:
+    """Compare two locks; equal locks, and only they, have no changes."""
+    if old == new:
+        return []
+    found = [
+        *_changed("name", old.metadata.name, new.metadata.name),
+        *_changed("version", old.metadata.version, new.metadata.version),
+        *_changed("platforms", ", ".join(old.platforms), ", ".join(new.platforms)),
+        *_artifacts(_images(old), _images(new)),
+        *_charts(_chart_map(old), _chart_map(new)),
+        *_pairs("file", {f.url: f.digest for f in old.files}, {f.url: f.digest for f in new.files}),
+    ]
+    if not found:
+        # Something that has no line of its own, such as a digest added to a tag.
+        found = list(_changed("definition", short(old.definition), short(new.definition)))
+    return found or [Change("changed", "details of the lock", "one form", "another")]
+
+
+def _images(lock: Lock) -> dict[str, LockedArtifact]:
+    return {f"image {image.reference}": image for image in lock.images}
+
+
+def _chart_map(lock: Lock) -> dict[str, LockedChart]:
+    return {f"chart {c.repository} {c.name} {c.version}": c for c in lock.charts}
+
+
+def _artifacts(
+    old: Mapping[str, LockedArtifact], new: Mapping[str, LockedArtifact]
+) -> Iterator[Change]:
+    yield from _digests(
+        {k: v.digest for k, v in old.items()}, {k: v.digest for k, v in new.items()}
+    )
+    for name in sorted(old.keys() & new.keys()):
+        yield from _inside(name, old[name], new[name])
+
+
+def _charts(old: Mapping[str, LockedChart], new: Mapping[str, LockedChart]) -> Iterator[Change]:
+    yield from _digests(
+        {name: chart.archive.digest for name, chart in old.items()},
+        {name: chart.archive.digest for name, chart in new.items()},
+    )
+    for name in sorted(old.keys() & new.keys()):
+        before, after = old[name], new[name]
+        yield from _changed(f"{name}: address", before.url or "", after.url or "")
+        yield from _inside(name, before.artifact, after.artifact)
+
+
+def _inside(name: str, old: LockedArtifact, new: LockedArtifact) -> Iterator[Change]:
+    """Compare platforms and referrers of one artefact."""
+    if old.digest == new.digest:
+        platforms = {f"{name}: platform {m.platform}": m.digest for m in new.manifests}
+        before = {f"{name}: platform {m.platform}": m.digest for m in old.manifests}
+        yield from _digests(before, platforms)
+    yield from _digests(_referrers(name, old), _referrers(name, new))
+
+
+def _referrers(name: str, artifact: LockedArtifact) -> dict[str, str]:
+    return {
+        f"{name}: referrer {_kind(r)} of {short(r.subject)} ({r.tag or short(r.digest)})": r.digest
+        for r in artifact.referrers
+    }
+
+
+def _kind(referrer: LockedReferrer) -> str:
+    return referrer.artifact_type or referrer.media_type
+
+
+def _pairs(what: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:
+    yield from _digests(
+        {f"{what} {name}": digest for name, digest in old.items()},
+        {f"{what} {name}": digest for name, digest in new.items()},
+    )
+
+
+def _digests(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:
+    """Compare digests by name."""
+    for name in sorted(old.keys() | new.keys()):
+        before, after = old.get(name), new.get(name)
+        if before is None and after is not None:
+            yield Change("added", name, "", after)
+        elif after is None and before is not None:
+            yield Change("removed", name, before, "")
+        elif before is not None and after is not None and before != after:
+            yield Change("moved", name, before, after)
+
+
+def _changed(thing: str, old: str, new: str) -> Iterator[Change]:
+    if old != new:
+        yield Change("changed", thing, old, new)

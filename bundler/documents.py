@@ -1,0 +1,89 @@
+"""Reading the documents of the online side from files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from bundle.model.definition import Definition, check_definition
+from bundle.model.errors import DefinitionError, FormatError
+from bundle.model.limits import MAX_DEFINITION_BYTES, MAX_LOCK_BYTES
+from bundle.model.lock import Lock, check_lock
+from bundle.model.source_config import NO_SOURCES, SourceConfig, check_source_config
+from bundle.model.yaml_strict import load_yaml
+from bundle.store.atomic import storage_errors
+
+
+def default_sources() -> Path:
+    """Return where a user's source configuration lies by the XDG base directory specification."""
+    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(base) / "isoward" / "sources.yaml"
+
+
+def load_definition(path: Path) -> Definition:
+    """Read and check a definition.
+
+    Raises:
+        DefinitionError: It is not one, or there is no such file.
+        StorageError: It cannot be read.
+    """
+    data = _read(path, MAX_DEFINITION_BYTES)
+    definition = load_yaml(
+        data,
+        Definition,
+        where=str(path),
+        limit=MAX_DEFINITION_BYTES,
+        error=DefinitionError,
+    )
+    check_definition(definition)
+    return definition
+
+
+def load_lock(path: Path) -> Lock:
+    """Read and check a lock.
+
+    Raises:
+        FormatError: It is not one, or it contradicts itself.
+        DefinitionError: There is no such file.
+        StorageError: It cannot be read.
+    """
+    data = _read(path, MAX_LOCK_BYTES)
+    lock = load_yaml(data, Lock, where=str(path), limit=MAX_LOCK_BYTES, error=FormatError)
+    check_lock(lock)
+    return lock
+
+
+def load_sources(path: Path | None) -> SourceConfig:
+    """Read and check a source configuration; its relative paths are from its own folder.
+
+    Args:
+        path: As the user named it; None for the user's own, which need not exist.
+    Raises:
+        DefinitionError: It is not one, or there is no such file.
+        StorageError: It cannot be read.
+    """
+    if path is None:
+        path = default_sources()
+        if not path.exists():
+            return NO_SOURCES
+    data = _read(path, MAX_DEFINITION_BYTES)
+    config = load_yaml(
+        data, SourceConfig, where=str(path), limit=MAX_DEFINITION_BYTES, error=DefinitionError
+    )
+    check_source_config(config)
+    folder = path.parent
+    hosts = {
+        host: replace(settings, ca=str(folder / settings.ca)) if settings.ca else settings
+        for host, settings in config.hosts.items()
+    }
+    return replace(config, hosts=hosts)
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """Read at most one byte more than `limit`, so that the parser can say it is too large."""
+    if not path.exists():
+        raise DefinitionError(f"{path}: no such file", "Check the path.")
+    with storage_errors(f"read {path}"), path.open("rb") as file:
+        return file.read(limit + 1)

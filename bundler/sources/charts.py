@@ -1,0 +1,201 @@
+"""Helm charts, from HTTP repositories and from OCI registries.
+
+An HTTP chart gets a reference under which a registry can serve it: the repository's host and path,
+then the chart's name; where the path cannot be part of a repository's name, `charts` takes its
+place.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+import msgspec
+
+from bundle.model.chart import LAYER_TYPE, ChartArtifact, chart_artifact
+from bundle.model.definition import ChartSource
+from bundle.model.digest import digest_of
+from bundle.model.documents import Url
+from bundle.model.errors import DefinitionError, FormatError
+from bundle.model.limits import MAX_CHART_BYTES, MAX_INDEX_YAML_BYTES
+from bundle.model.lock import Content, LockedArtifact, LockedChart, LockedManifest
+from bundle.model.oci import OCI_MANIFEST, OciManifest
+from bundle.model.reference import Reference, is_repository, parse_reference
+from bundler.sources.chart_index import IndexEntry, read_index
+from bundler.sources.download import check_digest, read_whole, small_blob
+from bundler.sources.manifests import ManifestSource, locked_manifest
+from bundler.sources.referrers import ReferrerSearch
+
+_FALLBACK_PATH: Final = "charts"
+_SHOWN: Final = 5
+"""Versions named to a person who asked for another one."""
+
+
+class ChartResolver:
+    """Resolves charts, reading each repository's index once; safe to use from several threads."""
+
+    def __init__(self, charts: Iterable[ChartSource], source: ManifestSource) -> None:
+        """Prepare for `charts`, since an index is read for all of its charts at a time."""
+        self._source = source
+        self._names: defaultdict[str, set[str]] = defaultdict(set)
+        for chart in charts:
+            self._names[chart.repository].add(chart.name)
+        self._indexes: dict[str, dict[str, tuple[IndexEntry, ...]]] = {}
+        self._busy = {repository: threading.Lock() for repository in self._names}
+
+    def resolve(self, chart: ChartSource) -> LockedChart:
+        """Resolve one chart.
+
+        Raises:
+            DefinitionError: The repository has no such chart or version.
+            FormatError: Something upstream is malformed.
+            DigestMismatchError: The archive is not the one that the index promises.
+            TransportError: And its subclasses, when something cannot be had.
+        """
+        return self._from_registry(chart) if chart.is_oci else self._from_http(chart)
+
+    def _from_registry(self, chart: ChartSource) -> LockedChart:
+        reference = chart.oci_reference
+        parsed = self._source.at(reference)
+        layers = [
+            layer.content
+            for layer in (parsed.body.layers if isinstance(parsed.body, OciManifest) else ())
+            if layer.media_type == LAYER_TYPE
+        ]
+        if not isinstance(parsed.body, OciManifest) or len(layers) != 1:
+            raise FormatError(
+                f"{reference}: expected one chart archive, found {len(layers)}",
+                "Is it a Helm chart? An image belongs under images:.",
+            )
+        archive = small_blob(self._source, reference, layers[0], MAX_CHART_BYTES)
+        _check_identity(chart, chart_artifact(archive, str(reference)), str(reference))
+        found = ReferrerSearch(self._source, reference).search([parsed.digest], [])
+        manifest = locked_manifest(parsed, parsed.body, None)
+        artifact = LockedArtifact(
+            reference=str(reference),
+            digest=parsed.digest,
+            indexes=found.indexes,
+            manifests=(manifest, *(m for m in found.manifests if m.digest != manifest.digest)),
+            referrers=found.referrers,
+        )
+        return _locked(chart, layers[0], None, artifact)
+
+    def _from_http(self, chart: ChartSource) -> LockedChart:
+        entry = self._entry(chart)
+        base = f"{chart.repository.rstrip('/')}/"
+        url = _archive_url(chart, urljoin(base, entry.urls[0]) if entry.urls else "")
+        archive = read_whole(lambda: self._source.client.open_url(url), MAX_CHART_BYTES, url)
+        digest = digest_of(archive)
+        if entry.digest:
+            check_digest(digest, entry.digest, url)
+        made = chart_artifact(archive, url)
+        _check_identity(chart, made, url)
+        for data in (archive, made.config, made.manifest):
+            self._source.store.put_bytes(digest_of(data), data)
+        content = Content(digest=digest, size=len(archive))
+        return _locked(chart, content, url, _made_artifact(chart, content, made))
+
+    def _entry(self, chart: ChartSource) -> IndexEntry:
+        """Return the index's entry for a chart at its version."""
+        versions = self._index(chart.repository).get(chart.name)
+        if versions is None:
+            raise DefinitionError(
+                f"{chart.repository} has no chart {chart.name!r}",
+                "Check the name and the repository's address.",
+            )
+        for entry in versions:
+            if entry.version == chart.version:
+                return entry
+        known = ", ".join(entry.version[:40] for entry in versions[:_SHOWN]) or "none"
+        more = f" and {len(versions) - _SHOWN} more" if len(versions) > _SHOWN else ""
+        raise DefinitionError(
+            f"{chart.repository}: expected {chart.name} {chart.version}, found {known}{more}",
+            "Choose one of the versions in the repository's index.yaml.",
+        )
+
+    def _index(self, repository: str) -> dict[str, tuple[IndexEntry, ...]]:
+        with self._busy[repository]:
+            if repository not in self._indexes:
+                base = repository.rstrip("/")
+                url = f"{base}/index.yaml"
+                data = read_whole(
+                    lambda: self._source.client.open_url(url), MAX_INDEX_YAML_BYTES, url
+                )
+                self._indexes[repository] = dict(read_index(data, self._names[repository], base))
+            return self._indexes[repository]
+
+
+def chart_reference(chart: ChartSource) -> Reference:
+    """Return the reference of a chart from an HTTP repository.
+
+    Raises:
+        DefinitionError: Its host cannot be the host of a reference.
+    """
+    address = urlsplit(chart.repository)
+    host = address.netloc.lower()
+    name = "/".join(part for part in (address.path.strip("/"), chart.name) if part)
+    if not is_repository(name):
+        name = f"{_FALLBACK_PATH}/{chart.name}"
+    reference = Reference(host, name, chart.version.replace("+", "_"))
+    try:
+        same = parse_reference(str(reference)) == reference
+    except DefinitionError:
+        same = False
+    if not same:
+        raise DefinitionError(
+            f"chart {chart.name}: {reference} is not a reference under which it can be served",
+            "The repository's host needs a full name, and the chart one of letters and dashes.",
+        )
+    return reference
+
+
+def _archive_url(chart: ChartSource, url: str) -> str:
+    """Refuse an address that a lock may not hold, such as one with a signature in its query."""
+    try:
+        return msgspec.convert(url, Url)
+    except msgspec.ValidationError:
+        raise FormatError(
+            f"{chart.repository}/index.yaml: {chart.name} {chart.version} has no address that can "
+            f"be locked, found {url.partition('?')[0][:200]!r}",
+            "Only http(s) addresses without a query can be locked.",
+        ) from None
+
+
+def _check_identity(chart: ChartSource, made: ChartArtifact, where: str) -> None:
+    """Refuse an archive that says it is another chart, or another version of it."""
+    if (made.name, made.version) != (chart.name, chart.version):
+        raise FormatError(
+            f"{where}: expected chart {chart.name} {chart.version}, "
+            f"found {made.name} {made.version}",
+            "Its Chart.yaml has the last word; correct the definition, or ask the publisher.",
+        )
+
+
+def _made_artifact(chart: ChartSource, archive: Content, made: ChartArtifact) -> LockedArtifact:
+    digest = digest_of(made.manifest)
+    manifest = LockedManifest(
+        digest=digest,
+        size=len(made.manifest),
+        media_type=OCI_MANIFEST,
+        config=Content(digest=digest_of(made.config), size=len(made.config)),
+        layers=(archive,),
+    )
+    return LockedArtifact(
+        reference=str(chart_reference(chart)), digest=digest, manifests=(manifest,)
+    )
+
+
+def _locked(
+    chart: ChartSource, archive: Content, url: str | None, artifact: LockedArtifact
+) -> LockedChart:
+    return LockedChart(
+        name=chart.name,
+        version=chart.version,
+        repository=chart.repository,
+        archive=archive,
+        url=url,
+        artifact=artifact,
+    )

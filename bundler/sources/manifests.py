@@ -1,0 +1,173 @@
+"""Manifests on their way into a lock: each is fetched once, checked, parsed and kept."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import msgspec
+
+from bundle.model.errors import FormatError, SizeMismatchError
+from bundle.model.limits import MAX_INDEX_DEPTH
+from bundle.model.lock import LockedIndex, LockedManifest
+from bundle.model.oci import (
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    OciDescriptor,
+    OciIndex,
+    OciManifest,
+    parse_oci,
+)
+from bundle.model.reference import Reference
+from bundle.registry.client import FetchedManifest, RegistryClient, by_digest
+
+_MAX_BELOW: Final = 256
+"""Within one index; the largest real ones have a few dozen, with their attestations."""
+
+
+class ContentStore(Protocol):
+    """Keeps small content by digest, so that the build does not fetch it again."""
+
+    def put_bytes(self, digest: str, data: bytes) -> None:
+        """Store content of this digest."""
+
+    def read_bytes(self, digest: str, size: int) -> bytes | None:
+        """Return content that is here, checked, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A manifest or an index that was fetched.
+
+    Attributes:
+        digest: Of its bytes.
+        size: In bytes.
+        media_type: That it was parsed as.
+        body: What it says.
+    """
+
+    digest: str
+    size: int
+    media_type: str
+    body: OciIndex | OciManifest
+
+    def locked_index(self) -> LockedIndex:
+        """Return it for the lock, as an index."""
+        return LockedIndex(digest=self.digest, size=self.size, media_type=self.media_type)
+
+
+class _MediaType(msgspec.Struct, rename="camel"):
+    media_type: str = ""
+
+
+class ManifestSource:
+    """Fetches manifests for all references of a definition; safe to use from several threads."""
+
+    def __init__(self, client: RegistryClient, store: ContentStore) -> None:
+        """Fetch with `client` and keep bytes in `store`."""
+        self.client = client
+        self.store = store
+        self._lock = threading.Lock()
+        self._busy: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def at(self, reference: Reference) -> Parsed:
+        """Fetch what a reference of the definition names."""
+        return self._parse(self.client.get_manifest(reference), str(reference))
+
+    def at_tag(self, reference: Reference) -> Parsed | None:
+        """Fetch what a tag names; None when there is no such tag."""
+        found = self.client.try_get_manifest(reference)
+        return None if found is None else self._parse(found, str(reference))
+
+    def below(self, reference: Reference, descriptor: OciDescriptor) -> Parsed:
+        """Fetch what a descriptor names.
+
+        Args:
+            reference: Names the registry and the repository.
+            descriptor: Its digest, size and media type must be those of the manifest.
+        Raises:
+            SizeMismatchError: It has another size than the descriptor says.
+            FormatError: It is not what the descriptor says.
+        """
+        where = str(by_digest(reference, descriptor.digest))
+        if descriptor.media_type not in INDEX_TYPES | MANIFEST_TYPES:
+            raise FormatError(
+                f"{where}: media type {descriptor.media_type!r} cannot be carried",
+                "Ask its publisher for an OCI or Docker schema 2 manifest.",
+            )
+        with self._lock:
+            busy = self._busy[descriptor.digest]
+        with busy:
+            data = self._get(reference, descriptor)
+        if len(data) != descriptor.size:
+            raise SizeMismatchError(
+                f"{where}: expected {descriptor.size} bytes, found {len(data)}",
+                "The manifest that names it is wrong; ask the image's publisher.",
+                {"expected": descriptor.size, "found": len(data)},
+            )
+        body = parse_oci(data, descriptor.media_type, where)
+        return Parsed(descriptor.digest, descriptor.size, descriptor.media_type, body)
+
+    def tree(self, reference: Reference, index: Parsed, depth: int = 1) -> Iterator[Parsed]:
+        """Yield everything below an index.
+
+        Raises:
+            FormatError: Indexes are nested too deep.
+        """
+        if not isinstance(index.body, OciIndex):
+            return
+        check_nesting(reference, depth, len(index.body.manifests))
+        for entry in index.body.manifests:
+            child = self.below(reference, entry)
+            yield child
+            yield from self.tree(reference, child, depth + 1)
+
+    def _get(self, reference: Reference, descriptor: OciDescriptor) -> bytes:
+        kept = self.store.read_bytes(descriptor.digest, descriptor.size)
+        if kept is not None:
+            return kept
+        fetched = self.client.get_manifest(by_digest(reference, descriptor.digest))
+        self.store.put_bytes(fetched.digest, fetched.data)
+        return fetched.data
+
+    def _parse(self, fetched: FetchedManifest, where: str) -> Parsed:
+        """Parse what was fetched by name, for which there is only the server's word on its type."""
+        media_type = fetched.media_type
+        if media_type not in INDEX_TYPES | MANIFEST_TYPES:
+            media_type = _own_media_type(fetched.data) or media_type
+        body = parse_oci(fetched.data, media_type, where)
+        self.store.put_bytes(fetched.digest, fetched.data)
+        return Parsed(fetched.digest, len(fetched.data), media_type, body)
+
+
+def check_nesting(reference: Reference, depth: int, count: int) -> None:
+    """Refuse indexes that are nested too deep, or hold more than is worth fetching."""
+    if depth > MAX_INDEX_DEPTH or count > _MAX_BELOW:
+        raise FormatError(
+            f"{reference}: more than {MAX_INDEX_DEPTH} levels of indexes, or more than "
+            f"{_MAX_BELOW} indexes or manifests within one",
+            "Ask the image's publisher for a plain index.",
+        )
+
+
+def locked_manifest(parsed: Parsed, manifest: OciManifest, platform: str | None) -> LockedManifest:
+    """Return a manifest for the lock, with what it names."""
+    return LockedManifest(
+        digest=parsed.digest,
+        size=parsed.size,
+        media_type=parsed.media_type,
+        platform=platform,
+        config=manifest.config.content,
+        layers=tuple(layer.content for layer in manifest.layers),
+    )
+
+
+def _own_media_type(data: bytes) -> str:
+    """Return what a manifest says of itself; some servers send them as plain JSON."""
+    try:
+        return msgspec.json.decode(data, type=_MediaType).media_type
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
