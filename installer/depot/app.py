@@ -1,0 +1,121 @@
+"""The depot as an RSGI application: requests in, replies out, files sent by the server itself.
+
+Source: RSGI specification 1.6 (granian).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from installer.depot.content import BlobBrokenError
+from installer.depot.directory import DepotDirectory
+from installer.depot.http import MAX_TARGET_CHARS, Reply, Request, json_reply, text_reply
+from installer.depot.live import LiveDepot, Snapshot
+from installer.depot.registry import error_reply
+
+_READ: Final = ("GET", "HEAD")
+_WELCOME: Final = """\
+This is an Isoward depot: verified content for machines without a network.
+
+/v2/                 images and charts, for containerd, skopeo, podman, helm: a reference
+                     registry.example.org/app/web:2.1 is registry.example.org/app/web here
+/charts/index.yaml   charts, as a Helm repository; /charts/<host>/<path>/ for one repository alone
+/files/              files, below the host and path that they came from
+/healthz             whether all is well
+
+bundles {bundles}, repositories {repositories}, charts {charts}, files {files}, blobs {blobs}
+"""
+
+
+async def answer(live: LiveDepot, request: Request) -> Reply:
+    """Answer any request, also a hostile one."""
+    if len(request.path) + len(request.query) > MAX_TARGET_CHARS:
+        return text_reply(414, "the address is too long\n")
+    if request.method not in _READ:
+        message = "the depot is read-only; content comes in with `isoward import`"
+        return error_reply(405, "UNSUPPORTED", message, allow=_READ)
+    snapshot = await live.snapshot()
+    try:
+        return _route(snapshot, request)
+    except BlobBrokenError as error:
+        return text_reply(500, f"{error}: the depot's copy is damaged; its log says how\n")
+    except ValueError:
+        return text_reply(400, "the query has too many fields\n")
+
+
+def _route(snapshot: Snapshot, request: Request) -> Reply:
+    top = request.path.split("/", 2)[1] if request.path.startswith("/") else ""
+    if top == "v2":
+        return snapshot.registry.answer(request)
+    if top == "files":
+        return snapshot.downloads.files(request)
+    if top == "charts":
+        return snapshot.downloads.charts(request)
+    if request.path == "/healthz":
+        return _health(snapshot)
+    if request.path == "/":
+        return _welcome(snapshot)
+    return text_reply(404, "there is nothing here; / says what is where\n")
+
+
+def _health(snapshot: Snapshot) -> Reply:
+    body = {
+        "status": "degraded" if snapshot.broken else "ok",
+        "bundles": snapshot.bundles,
+        "broken": list(snapshot.broken),
+    }
+    return json_reply(200, body, {"cache-control": "no-store"})
+
+
+def _welcome(snapshot: Snapshot) -> Reply:
+    catalogue = snapshot.catalogue
+    text = _WELCOME.format(
+        bundles=snapshot.bundles,
+        repositories=len(catalogue.repositories),
+        charts=sum(len(charts) for charts in catalogue.charts.values()),
+        files=len(catalogue.files),
+        blobs=len(catalogue.sizes),
+    )
+    return text_reply(200, text, {"cache-control": "no-store"})
+
+
+class DepotApp:
+    """What granian calls."""
+
+    def __init__(self, depot: DepotDirectory, started: Callable[[Any], None]) -> None:
+        """Serve `depot`.
+
+        Args:
+            depot: Checked and open.
+            started: Called with the event loop once, before the first request.
+        """
+        self._live = LiveDepot(depot)
+        self._started = started
+
+    def __rsgi_init__(self, loop: Any) -> None:
+        self._started(loop)
+
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        try:
+            request = Request(scope.method, scope.path, scope.query_string, scope.headers)
+        except (ValueError, RuntimeError):
+            # Not UTF-8 once decoded.
+            _send("GET", protocol, text_reply(400, "the address is malformed\n"))
+            return
+        # A bug ends in granian's log with its traceback, and in a 500 for this request alone.
+        _send(request.method, protocol, await answer(self._live, request))
+
+
+def _send(method: str, protocol: Any, made: Reply) -> None:
+    headers = list(made.headers)
+    if method == "HEAD" or (made.file is None and not made.body):
+        protocol.response_empty(made.status, headers)
+    elif made.file is None:
+        protocol.response_bytes(made.status, headers, made.body)
+    elif made.file.whole:
+        protocol.response_file(made.status, headers, str(made.file.path))
+    else:
+        protocol.response_file_range(
+            made.status, headers, str(made.file.path), made.file.start, made.file.end
+        )

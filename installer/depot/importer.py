@@ -1,0 +1,257 @@
+"""Importing a bundle: trust first, then every byte, then the one rename that makes it count.
+
+The order, so that a kill at any moment leaves the bundle whole in the depot or not in it at all:
+
+1. Trust is verified; from here on only the VerifiedBundle says what the bundle holds.
+2. The bundle's other files are checked, and that there is space for what is missing.
+3. Each blob is verified and brought in; those that the depot has are verified on the medium.
+4. What the site has seen is saved: a bundle that is served is always one that it records.
+5. bundles/<hex>.tmp is written and renamed to bundles/<hex>.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bundle.model.canonical import canonical_json
+from bundle.model.digest import hex_of
+from bundle.model.documents import API_VERSION
+from bundle.model.errors import IsowardError, NoSpaceError
+from bundle.model.lock import Content
+from bundle.model.progress import NO_PROGRESS, Progress
+from bundle.store.atomic import (
+    directory_lock,
+    fsync_directory,
+    remove_stale_temporaries,
+    storage_errors,
+    write_atomic,
+)
+from bundle.store.check import check_layout
+from bundle.store.hashing import HASH_THREADS, run_parallel
+from bundle.store.layout import MANIFEST_NAME, BundleDirectory
+from bundle.trust.state import STATES, TrustState, find_state, load_states, save_state
+from bundle.trust.verified import VerifiedBundle
+from bundle.trust.verify import verify_trust
+from installer.depot.accepted import load_accepted
+from installer.depot.directory import (
+    IMPORT_NAME,
+    PARTIAL_SUFFIX,
+    DepotDirectory,
+    ImportRecord,
+    RecordedSigner,
+    create_depot,
+)
+from installer.depot.intake import Intake, Way
+
+Clock = Callable[[], dt.datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOutcome:
+    """What an import did.
+
+    Attributes:
+        record: Of the bundle in the depot.
+        already: Whether it was there before.
+        ways: How many blobs were cloned, linked and copied.
+        expires: Of the bundle's trust metadata.
+    """
+
+    record: ImportRecord
+    already: bool
+    ways: dict[Way, int]
+    expires: dt.datetime
+
+
+class _StoppedError(Exception):
+    """Another thread met an error; this one's result is not wanted."""
+
+
+def import_bundle(
+    source: Path, depot: Path, clock: Clock, progress: Progress = NO_PROGRESS
+) -> ImportOutcome:
+    """Put a bundle into a depot, or verify once more one that is there.
+
+    Args:
+        source: The bundle's directory, untrusted, perhaps on a read-only medium.
+        depot: The depot's directory, in which the site enrolled a root.
+        clock: UTC.
+        progress: Told of bytes as they are verified.
+    Raises:
+        TrustError: The bundle is not to be trusted.
+        IntegrityError: A file of it is missing, damaged or one too many.
+        NoSpaceError: The depot's disk has no room for it; nothing was copied.
+        BusyError: Another import into this depot is running.
+        StorageError: The medium cannot be read, or the depot cannot be written.
+    """
+    bundle = BundleDirectory(source)
+    bundle.require()
+    # Once before anything is written: where nothing is enrolled, not even a lock file is left.
+    find_state(bundle, load_states(depot / STATES))
+    with directory_lock(depot):
+        states = load_states(depot / STATES)
+        verified, state = verify_trust(bundle, find_state(bundle, states), clock())
+        check_layout(bundle, verified.manifest)
+        opened = create_depot(depot)
+        missing, ways = _bring_in(opened, bundle, verified.manifest.blobs, progress)
+        save_state(opened.trust, state)
+        known = _known_record(opened, verified, (state,))
+        record = known or _enter(opened, verified, missing, clock())
+    return ImportOutcome(record, known is not None, ways, verified.expires)
+
+
+def _bring_in(
+    depot: DepotDirectory, bundle: BundleDirectory, blobs: Sequence[Content], progress: Progress
+) -> tuple[list[Content], dict[Way, int]]:
+    """Verify every blob and bring in those that the depot does not have."""
+    intake = Intake(bundle, depot)
+    _tidy(depot, intake)
+    missing = [blob for blob in blobs if not intake.is_present(blob)]
+    _check_space(depot, intake, missing)
+    ways = _take_all(intake, blobs, {blob.digest for blob in missing}, progress)
+    with storage_errors(f"write {depot.blobs}"):
+        fsync_directory(depot.blobs)
+    return missing, ways
+
+
+def _tidy(depot: DepotDirectory, intake: Intake) -> None:
+    """Remove what a killed import left: worth nothing, and only in the way."""
+    intake.clear_staging()
+    if depot.trust.is_dir():
+        remove_stale_temporaries(depot.trust)
+    with storage_errors(f"clear {depot.bundles}"):
+        for path in depot.bundles.glob(f"*{PARTIAL_SUFFIX}"):
+            shutil.rmtree(path)
+
+
+def _check_space(depot: DepotDirectory, intake: Intake, missing: Sequence[Content]) -> None:
+    if not missing:
+        return
+    largest = max(missing, key=lambda blob: blob.size)
+    if intake.way_for(largest) is not Way.COPY:
+        return
+    need = sum(blob.size for blob in missing)
+    with storage_errors(f"look at the free space of {depot.path}"):
+        found = os.statvfs(depot.path)
+    have = found.f_bavail * found.f_frsize
+    if need > have:
+        raise NoSpaceError(
+            f"{depot.path}: the bundle needs {need} bytes more, the disk has {have} bytes free",
+            "Free some space or give --depot a directory on a larger disk.",
+            {"need": need, "have": have},
+        )
+
+
+def _take_all(
+    intake: Intake, blobs: Sequence[Content], missing: set[str], progress: Progress
+) -> dict[Way, int]:
+    # Large ones first, so that no thread is left alone with one at the end.
+    ordered = sorted(blobs, key=lambda blob: blob.size, reverse=True)
+    stopped = threading.Event()
+    counts: Counter[Way] = Counter()
+    lock = threading.Lock()
+
+    def advance(count: int) -> None:
+        if stopped.is_set():
+            raise _StoppedError
+        progress.advance(count)
+
+    def work(blob: Content) -> None:
+        if stopped.is_set():
+            return
+        if blob.digest not in missing:
+            intake.check(blob, advance)
+            return
+        way = intake.take(blob, advance)
+        with lock:
+            counts[way] += 1
+
+    progress.start("importing", sum(blob.size for blob in blobs))
+    try:
+        run_parallel(work, ordered, HASH_THREADS, stopped.set)
+    finally:
+        progress.finish()
+    return dict(counts)
+
+
+def _known_record(
+    depot: DepotDirectory, verified: VerifiedBundle, states: Sequence[TrustState]
+) -> ImportRecord | None:
+    """Return the record of an earlier import, removing one that cannot be served."""
+    path = depot.bundle_path(verified.manifest_digest)
+    if not path.exists():
+        return None
+    try:
+        return load_accepted(depot, path.name, states).record
+    except IsowardError:
+        with storage_errors(f"remove {path}"):
+            # Renamed first: half of a bundle must not look like one.
+            shutil.rmtree(path.rename(path.with_suffix(PARTIAL_SUFFIX)))
+        return None
+
+
+def _enter(
+    depot: DepotDirectory, verified: VerifiedBundle, missing: Sequence[Content], now: dt.datetime
+) -> ImportRecord:
+    """Write the bundle's directory whole, then give it its name."""
+    record = _record(depot, verified, missing, now)
+    final = depot.bundle_path(verified.manifest_digest)
+    partial = final.with_suffix(PARTIAL_SUFFIX)
+    files = {
+        MANIFEST_NAME: verified.manifest_bytes,
+        IMPORT_NAME: canonical_json(record),
+        **verified.trust_files,
+    }
+    with storage_errors(f"write {partial}"):
+        partial.mkdir()
+        for name, data in files.items():
+            (partial / name).parent.mkdir(exist_ok=True)
+            write_atomic(partial / name, data)
+        fsync_directory(partial)
+        partial.rename(final)
+        fsync_directory(depot.bundles)
+    return record
+
+
+def _record(
+    depot: DepotDirectory, verified: VerifiedBundle, missing: Sequence[Content], now: dt.datetime
+) -> ImportRecord:
+    manifest = verified.manifest
+    signers = (
+        RecordedSigner(name=signer.name, key_id=signer.key_id, role=signer.role)
+        for signer in verified.signers
+    )
+    return ImportRecord(
+        api_version=API_VERSION,
+        kind="Import",
+        sequence=_next_sequence(depot),
+        when=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        metadata=manifest.metadata,
+        digest=verified.manifest_digest,
+        release=verified.release,
+        root=hex_of(verified.root_fingerprint),
+        root_version=verified.root_version,
+        signers=tuple(signers),
+        blobs=len(manifest.blobs),
+        size=manifest.content_bytes,
+        new_blobs=len(missing),
+        new_size=sum(blob.size for blob in missing),
+    )
+
+
+def _next_sequence(depot: DepotDirectory) -> int:
+    """Return one more than the largest; a record that cannot be read does not count."""
+    largest = 0
+    for name in depot.bundle_names():
+        try:
+            largest = max(largest, depot.load_record(name).sequence)
+        except IsowardError:
+            continue
+    return largest + 1
