@@ -1,0 +1,96 @@
+"""`isoward build`: from a lock to a bundle that approvers can sign."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.progress import readable_size
+from bundle.model.digest import digest_of
+from bundle.model.plan import plan_bundle
+from bundler.cli.connection import connection_options, open_cache, open_client
+from bundler.cli.passphrase import load_signing_key, passphrase_option
+from bundler.documents import load_lock
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command("build")
+@click.argument("lock", type=_FILE)
+@click.option("-o", "--output", "bundle", type=_FILE, required=True, help="The bundle's folder.")
+@click.option(
+    "--release", type=_FILE, required=True, help="The release folder, from `isoward root new`."
+)
+@click.option("--key", type=_FILE, required=True, metavar="PEM", help="The build system's key.")
+@passphrase_option
+@connection_options
+@json_option
+@pass_output
+def command(
+    output: Output,
+    *,
+    lock: Path,
+    bundle: Path,
+    release: Path,
+    key: Path,
+    passphrase_fd: int | None,
+    sources: Path | None,
+    cache: Path | None,
+) -> None:
+    """Fetch what LOCK names, by digest only, into a bundle.
+
+    Interrupted and run again, it goes on where it was and fetches nothing twice.
+    """
+    from bundle.trust.release import check_builder, write_trust
+    from bundler.build import build
+
+    locked = load_lock(lock)
+    builder = load_signing_key(output, key, passphrase_fd)
+    # Before hours of fetching, not after.
+    check_builder(release, builder, datetime.now(UTC))
+    progress = output.progress
+
+    def sign(folder: Path, manifest: bytes) -> int:
+        return write_trust(folder, manifest, release, builder, datetime.now(UTC))
+
+    result = build(
+        locked,
+        bundle,
+        open_client(sources, plan_bundle(locked).manifest.sources, progress.note),
+        open_cache(cache),
+        write_trust=sign,
+        progress=progress,
+    )
+    manifest = result.plan.manifest
+    data: dict[str, Any] = {
+        "bundle": str(bundle),
+        "name": manifest.metadata.name,
+        "version": manifest.metadata.version,
+        "digest": digest_of(result.plan.manifest_bytes),
+        "release": result.release,
+        "blobs": len(manifest.blobs),
+        "bytes": manifest.content_bytes,
+        "fetched": result.fetched,
+        "fromCache": result.cached,
+        "existed": result.existed,
+    }
+    output.result(data, _page(data))
+
+
+def _page(data: dict[str, Any]) -> str:
+    if data["existed"]:
+        return f"{data['bundle']} is the bundle of this lock already; nothing to do"
+    size = readable_size(data["bytes"])
+    return "\n".join(
+        [
+            f"built: {data['name']} {data['version']}, release {data['release']}",
+            f"  in           {data['bundle']}",
+            f"  bundle.json  {data['digest']}",
+            f"  content      {data['blobs']} blobs with {size}, {data['fetched']} fetched",
+            "It needs its approvals now: isoward approve",
+        ]
+    )

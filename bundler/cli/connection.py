@@ -1,0 +1,53 @@
+"""How `lock` and `build` reach the outside: their common options, and the client made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from bundler.cache import BlobCache, default_cache
+from bundler.documents import load_sources
+
+if TYPE_CHECKING:
+    from bundle.registry.client import RegistryClient
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def connection_options(function: F) -> F:
+    """Add `--sources` and `--cache` to a command."""
+    sources = click.option(
+        "--sources",
+        type=click.Path(path_type=Path),
+        help="How hosts are reached [~/.config/isoward/sources.yaml, if it exists].",
+    )
+    cache = click.option(
+        "--cache",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Where fetched content is kept [~/.cache/isoward/content].",
+    )
+    return sources(cache(function))
+
+
+def open_client(
+    sources: Path | None, hosts: Iterable[str], note: Callable[[str], None]
+) -> RegistryClient:
+    """Make a client that may ask these hosts, with the user's docker credentials.
+
+    Raises:
+        DefinitionError: The source configuration or docker's config.json is wrong.
+    """
+    # Imported here, for `--help` and errors in documents need no HTTP.
+    from bundle.registry.client import connect
+    from bundle.registry.credentials import load_docker_credentials
+
+    default = Path(click.get_app_dir("isoward")) / "sources.yaml"
+    return connect(load_sources(sources, default), hosts, load_docker_credentials(), note)
+
+
+def open_cache(path: Path | None) -> BlobCache:
+    """Open the blob cache that the user named, or the user's own."""
+    return BlobCache(path or default_cache())
