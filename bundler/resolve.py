@@ -91,20 +91,6 @@ def definition_hosts(definition: Definition) -> Iterator[str]:
         yield urlsplit(file.url).netloc
 
 
-def lock_hosts(lock: Lock) -> Iterator[str]:
-    """Yield the hosts that a lock's content is fetched from, with repeats."""
-    for image in lock.images:
-        yield parse_reference(image.reference).registry
-    for chart in lock.charts:
-        yield (
-            urlsplit(chart.url).netloc
-            if chart.url
-            else (parse_reference(chart.artifact.reference).registry)
-        )
-    for file in lock.files:
-        yield urlsplit(file.url).netloc
-
-
 def _tasks(
     results: list[R], resolve_one: Callable[[T], R], items: Iterable[T]
 ) -> Iterator[Callable[[], None]]:

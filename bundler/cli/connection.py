@@ -44,8 +44,7 @@ def open_client(
     from bundle.registry.client import connect
     from bundle.registry.credentials import load_docker_credentials
 
-    default = Path(click.get_app_dir("isoward")) / "sources.yaml"
-    return connect(load_sources(sources, default), hosts, load_docker_credentials(), note)
+    return connect(load_sources(sources), hosts, load_docker_credentials(), note)
 
 
 def open_cache(path: Path | None) -> BlobCache:

@@ -18,10 +18,10 @@ from bundler.cli.connection import connection_options, open_cache, open_client
 from bundler.diff import Change, changes
 from bundler.documents import load_definition, load_lock
 
-HEADER: Final = """\
-# yaml-language-server: $schema=isoward/v1/lock.json
-# Made by isoward lock; do not edit.
-"""
+SCHEMA: Final = "manifests/schema/lock.json"
+"""Where this repository has the schema; it is used when the definition does not say better."""
+
+_MARK: Final = "# yaml-language-server: $schema="
 
 
 @click.command("lock")
@@ -49,10 +49,12 @@ def command(
     asked = load_definition(definition)
     target = output or definition.with_name(f"{definition.stem}.lock.yaml")
     old = load_lock(target) if target.exists() else None
+    if check and old is None:
+        raise DefinitionError(f"{target}: no such lock", "Make it with `isoward lock`.")
     new = _resolve(asked, sources, cache, says.progress)
     found = changes(old, new) if old is not None else []
     if check:
-        _require_current(target, old, found)
+        _require_current(target, found)
     elif old != new:
         write_atomic(target, (_header(definition, target) + dump_yaml(new)).encode())
     says.result(_data(target, new, old, found), _text(target, new, old, found))
@@ -78,9 +80,7 @@ def _resolve(
     return resolve(definition, client, open_cache(cache), progress)
 
 
-def _require_current(target: Path, old: Lock | None, found: list[Change]) -> None:
-    if old is None:
-        raise DefinitionError(f"{target}: no such lock", "Make it with `isoward lock`.")
+def _require_current(target: Path, found: list[Change]) -> None:
     if found:
         raise DefinitionError(
             f"{target} is not current: {found[0].line}"
