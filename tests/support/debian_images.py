@@ -94,7 +94,7 @@ def recipes(*names: str) -> tuple[Recipe, ...]:
 def content_cache() -> Path:
     """Return the folder in which downloads are kept between runs."""
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(home) / "isoward" / "content"
+    return Path(home) / "isoward" / "debian"
 
 
 def packages_of(chosen: Iterable[Recipe]) -> list[str]:

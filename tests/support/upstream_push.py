@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -42,13 +43,13 @@ class Pusher:
             for blob in part.blobs:
                 self._blob(repository, blob.data)
             name = tag if part is artifact and tag else part.digest
-            self._manifest(repository, name, part.data, part.media_type)
+            self.put_manifest(repository, name, part.data, part.media_type)
         return artifact.digest
 
     def move_tag(self, repository: str, tag: str, target: str) -> str:
         """Put a tag on the manifest that `target` (a tag or a digest) names; return its digest."""
         data, media_type = self.manifest(repository, target)
-        self._manifest(repository, tag, data, media_type)
+        self.put_manifest(repository, tag, data, media_type)
         return sha256(data)
 
     def manifest(self, repository: str, name: str) -> tuple[bytes, str]:
@@ -73,7 +74,16 @@ class Pusher:
         kind = {"Content-Type": "application/octet-stream"}
         self._expect(self._pool.request("PUT", where, body=data, headers=kind), 201)
 
-    def _manifest(self, repository: str, name: str, data: bytes, media_type: str) -> None:
+    def mount(self, repository: str, source: str, data: bytes) -> None:
+        """Make what a manifest of `source` names known in another repository."""
+        body = json.loads(data)
+        for blob in (body["config"], *body["layers"]):
+            query = f"mount={blob['digest']}&from={source}"
+            where = f"{self._url}/v2/{repository}/blobs/uploads/?{query}"
+            self._expect(self._pool.request("POST", where), 201)
+
+    def put_manifest(self, repository: str, name: str, data: bytes, media_type: str) -> None:
+        """Put a manifest under a tag or its digest."""
         where = f"{self._url}/v2/{repository}/manifests/{name}"
         headers = {"Content-Type": media_type}
         self._expect(self._pool.request("PUT", where, body=data, headers=headers), 201)

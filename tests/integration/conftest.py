@@ -1,0 +1,34 @@
+"""A real upstream, and a bundle that travelled from it into a served depot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.debian_images import content_cache
+from tests.support.needs import requires_tool
+from tests.support.upstream import Upstream
+from tests.support.upstream import upstream as run_upstream
+from tests.support.upstream_journey import Journey, ServedDepot, served, travel
+
+
+@pytest.fixture(scope="session")
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
+    """The distribution registry, a chart repository and a file server with Debian's content."""
+    requires_tool("docker-registry", "skopeo", "apt-get", "dpkg-deb")
+    with run_upstream(tmp_path_factory.mktemp("upstream"), content_cache()) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def journey(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Journey:
+    """A bundle of all that is upstream, approved and imported."""
+    return travel(tmp_path_factory.mktemp("journey"), upstream)
+
+
+@pytest.fixture(scope="session")
+def depot(tmp_path_factory: pytest.TempPathFactory, journey: Journey) -> Iterator[ServedDepot]:
+    """The depot of that journey, being served."""
+    with served(journey.machine, journey.depot, tmp_path_factory.mktemp("serve")) as running:
+        yield running
