@@ -1,0 +1,1 @@
+"""Speed, as a ratio against a peer or against the limit, measured in one run."""
