@@ -103,7 +103,9 @@ def test_containerd_pulls_by_tag_and_by_digest_through_its_mirror(
             assert containerd.blob(image.platforms[platform])["layers"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+# skopeo takes no image in Docker's schema 2 out of an OCI layout, though the specification lets a
+# layout have any media type; such an image stays as its publisher signed it.
+@pytest.mark.parametrize("name", [recipe.name for recipe in RECIPES if not recipe.docker])
 def test_skopeo_reads_the_bundle_itself(name: str, upstream: Upstream, journey: Journey) -> None:
     image = upstream.seeded.image(name)
     raw = skopeo_raw(f"oci:{journey.bundle}:{image.reference}")
@@ -111,6 +113,15 @@ def test_skopeo_reads_the_bundle_itself(name: str, upstream: Upstream, journey: 
     said = json.loads(skopeo("inspect", f"oci:{journey.bundle}:{image.reference}"))
     assert said["Architecture"] == "amd64"
     assert len(said["Layers"]) == len(image.recipe.packages) + 1
+
+
+def test_the_layout_names_every_image(upstream: Upstream, journey: Journey) -> None:
+    listing = json.loads((journey.bundle / "index.json").read_bytes())["manifests"]
+    names = {e["annotations"]["org.opencontainers.image.ref.name"]: e["digest"] for e in listing}
+    for image in upstream.seeded.images:
+        assert names[image.reference] == image.digest
+        blob = journey.bundle / "blobs" / "sha256" / image.digest.removeprefix("sha256:")
+        assert sha256(blob.read_bytes()) == image.digest
 
 
 @pytest.mark.parametrize("name", ["hello", "tzdata", "ca-certificates"])
