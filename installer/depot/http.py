@@ -16,7 +16,7 @@ MAX_TARGET_CHARS: Final = 8192
 MAX_QUERY_FIELDS: Final = 32
 """Fields of a query; none of ours takes more than three."""
 
-_RANGE: Final = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
+_RANGE: Final = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 _SECURITY: Final = (
     ("x-content-type-options", "nosniff"),
     ("content-security-policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),

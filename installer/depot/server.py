@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import multiprocessing
 import os
 import signal
@@ -223,6 +224,14 @@ def reserved_port(address: str, port: int) -> Iterator[int]:
     Raises:
         UsageError: The address is not this machine's, or the port is taken or privileged.
     """
+    try:
+        # Not a host name: it may stand for several addresses, and granian takes none.
+        ipaddress.ip_address(address)
+    except ValueError as error:
+        raise UsageError(
+            f"--address: expected an IP address, found {address[:100]!r}",
+            "Give --address an address of this machine, or 0.0.0.0 for all of them.",
+        ) from error
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:

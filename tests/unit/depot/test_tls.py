@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import ssl
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from bundle.model.errors import DefinitionError, UsageError
+from installer.depot.tls import alternative_names, made_identity, site_identity
+
+NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+NAMES = ["depot.hospital.example", "10.0.0.5", "fd00::5"]
+
+
+def _load(path: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+def _sans(certificate: x509.Certificate) -> x509.SubjectAlternativeName:
+    return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+
+
+def test_a_ca_and_a_certificate_for_the_names_are_made(tmp_path: Path) -> None:
+    made = made_identity(tmp_path / "tls", NAMES, lambda: NOW)
+    assert made.ca is not None
+    ca, leaf = _load(made.ca), _load(made.certificate)
+    leaf.verify_directly_issued_by(ca)
+    names = _sans(leaf)
+    assert names.get_values_for_type(x509.DNSName) == ["depot.hospital.example"]
+    assert names.get_values_for_type(x509.IPAddress) == [
+        ipaddress.ip_address("10.0.0.5"),
+        ipaddress.ip_address("fd00::5"),
+    ]
+    assert leaf.not_valid_after_utc - leaf.not_valid_before_utc <= dt.timedelta(days=825)
+    assert ca.not_valid_after_utc > NOW + dt.timedelta(days=3650)
+    assert ca.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+
+
+def test_keys_are_for_their_owner_only(tmp_path: Path) -> None:
+    made = made_identity(tmp_path / "tls", NAMES, lambda: NOW)
+    for path in (made.key, tmp_path / "tls" / "ca.key"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+
+
+def test_a_second_start_changes_nothing(tmp_path: Path) -> None:
+    first = made_identity(tmp_path, NAMES, lambda: NOW)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    again = made_identity(tmp_path, list(reversed(NAMES)), lambda: NOW + dt.timedelta(days=700))
+    assert again == first
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_certificate_close_to_its_end_is_made_anew_by_the_same_ca(tmp_path: Path) -> None:
+    first = made_identity(tmp_path, NAMES, lambda: NOW)
+    old = _load(first.certificate)
+    again = made_identity(tmp_path, NAMES, lambda: NOW + dt.timedelta(days=800))
+    assert _load(again.certificate).not_valid_after_utc > old.not_valid_after_utc
+    assert again.fingerprint == first.fingerprint
+
+
+def test_other_names_make_another_certificate(tmp_path: Path) -> None:
+    first = made_identity(tmp_path, NAMES, lambda: NOW)
+    serial = _load(first.certificate).serial_number
+    again = made_identity(tmp_path, [*NAMES, "second.example"], lambda: NOW)
+    assert _load(again.certificate).serial_number != serial
+    assert "second.example" in _sans(_load(again.certificate)).get_values_for_type(x509.DNSName)
+
+
+def test_a_lost_or_foreign_server_key_is_made_anew(tmp_path: Path) -> None:
+    made = made_identity(tmp_path, NAMES, lambda: NOW)
+    made.key.write_bytes(made_identity(tmp_path / "other", NAMES, lambda: NOW).key.read_bytes())
+    again = made_identity(tmp_path, NAMES, lambda: NOW)
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(again.certificate, again.key)
+
+
+def test_a_damaged_ca_is_not_replaced_in_silence(tmp_path: Path) -> None:
+    made = made_identity(tmp_path, NAMES, lambda: NOW)
+    assert made.ca is not None
+    made.ca.write_bytes(b"nonsense")
+    with pytest.raises(DefinitionError, match=r"ca\.pem"):
+        made_identity(tmp_path, NAMES, lambda: NOW)
+    assert made.ca.read_bytes() == b"nonsense"
+
+
+def test_a_ca_at_its_end_says_so(tmp_path: Path) -> None:
+    made_identity(tmp_path, NAMES, lambda: NOW)
+    with pytest.raises(DefinitionError, match="ends on"):
+        made_identity(tmp_path, NAMES, lambda: NOW + dt.timedelta(days=3650))
+
+
+@pytest.mark.parametrize("name", ["", "a b", "host:5443", "https://x", "-x", "x" * 64])
+def test_a_name_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="--name"):
+        alternative_names([name])
+
+
+def test_the_sites_certificate_is_used(tmp_path: Path) -> None:
+    made = made_identity(tmp_path, NAMES, lambda: NOW)
+    found = site_identity(made.certificate, made.key, NOW)
+    assert (found.certificate, found.key, found.ca) == (made.certificate, made.key, None)
+
+
+def test_the_sites_certificate_must_match_its_key(tmp_path: Path) -> None:
+    one = made_identity(tmp_path / "1", NAMES, lambda: NOW)
+    two = made_identity(tmp_path / "2", NAMES, lambda: NOW)
+    with pytest.raises(DefinitionError, match="expected a certificate and its"):
+        site_identity(one.certificate, two.key, NOW)
+
+
+@pytest.mark.parametrize("days", [-1, 900])
+def test_the_sites_certificate_must_be_valid_now(tmp_path: Path, days: int) -> None:
+    made = made_identity(tmp_path, NAMES, lambda: NOW)
+    with pytest.raises(DefinitionError, match="valid at"):
+        site_identity(made.certificate, made.key, NOW + dt.timedelta(days=days))
+
+
+def test_the_sites_files_must_be_readable_and_pem(tmp_path: Path) -> None:
+    made = made_identity(tmp_path, NAMES, lambda: NOW)
+    with pytest.raises(DefinitionError, match="No such file"):
+        site_identity(tmp_path / "none.pem", made.key, NOW)
+    (tmp_path / "text.pem").write_text("not PEM")
+    with pytest.raises(DefinitionError, match="PEM"):
+        site_identity(tmp_path / "text.pem", made.key, NOW)
+
+
+def test_an_encrypted_key_is_refused_and_not_asked_about(tmp_path: Path) -> None:
+    made = made_identity(tmp_path, NAMES, lambda: NOW)
+    key = serialization.load_pem_private_key(made.key.read_bytes(), None)
+    secret = tmp_path / "secret.key"
+    secret.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret of the test"),
+        )
+    )
+    with pytest.raises(DefinitionError, match="unencrypted"):
+        site_identity(made.certificate, secret, NOW)
