@@ -1,1 +1,1 @@
-"""Questions asked of hosts over SSH before anything is changed."""
+"""Questions asked of a site's machines before anything is changed on them."""

@@ -1,0 +1,227 @@
+"""Installing a site: ask its machines, then bring them up from the depot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from bundle.model.digest import digest_of
+from bundle.model.errors import UsageError
+from bundle.model.progress import NO_PROGRESS, Progress
+from bundle.model.reference import Reference
+from bundle.store.atomic import write_atomic
+from installer.depot.directory import DepotDirectory, open_depot
+from installer.documents import SiteFile
+from installer.preflight.answers import Report
+from installer.preflight.ask import (
+    QUESTIONS,
+    Connect,
+    as_rehearsal,
+    ask_site,
+    on_this_machine,
+    over_ssh,
+    require_ready,
+)
+from installer.preflight.host_key import known_hosts
+from installer.preflight.question import Question, Wanted
+from installer.steps.choose_image import ChosenImage, choose_image
+from installer.steps.inventory import InventoryInput, depot_url, render_inventory
+from installer.steps.receipt import RECEIPT_NAME, Receipt, make_run_directory
+from installer.steps.site_ca import read_ca
+
+Connection = Literal["ssh", "local"]
+_PLAYBOOK: Final = "first.yml"
+_CA_NAME: Final = "ca.pem"
+
+
+@dataclass(frozen=True, slots=True)
+class InstallRequest:
+    """What is to be installed, and how.
+
+    Attributes:
+        site: The machines.
+        depot: The depot's directory.
+        ca: The site's CA, if it is not the depot's own.
+        connection: `local` takes this machine for the node.
+        dry_run: Change nothing; say what would be.
+        who: The person at the keyboard, for the receipt.
+    """
+
+    site: SiteFile
+    depot: Path
+    ca: Path | None = None
+    connection: Connection = "ssh"
+    dry_run: bool = False
+    who: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InstallResult:
+    """How an installation went.
+
+    Attributes:
+        directory: Events, inventory and receipt of this run.
+        image: What every node has run.
+        bundle: Digest of the bundle's bundle.json.
+        report: What the machines answered.
+        outputs: What the image said, by node.
+        changed: The tasks that changed something, by node.
+    """
+
+    directory: Path
+    image: Reference
+    bundle: str
+    report: Report
+    outputs: dict[str, str]
+    changed: dict[str, list[str]]
+
+
+def preflight(
+    request: InstallRequest,
+    *,
+    now: Callable[[], datetime],
+    progress: Progress = NO_PROGRESS,
+    questions: Sequence[Question] = QUESTIONS,
+) -> Report:
+    """Ask the machines only; nothing is changed, on them or in the depot.
+
+    Raises:
+        DefinitionError: The site file, its CA or its image is wrong.
+        IsowardError: The depot cannot be read.
+    """
+    prepared = _prepare(request)
+    return _ask(request, prepared, now, progress, questions)
+
+
+def install(
+    request: InstallRequest,
+    *,
+    now: Callable[[], datetime],
+    progress: Progress = NO_PROGRESS,
+    on_report: Callable[[Report], None] = lambda _: None,
+    questions: Sequence[Question] = QUESTIONS,
+) -> InstallResult:
+    """Install a site, or rehearse it.
+
+    Args:
+        request: What and how.
+        now: The clock, UTC.
+        progress: Told a line for each task on each node.
+        on_report: Told what the machines answered, also when that ends the installation.
+        questions: What to ask them.
+    Raises:
+        PreflightError: A machine lacks something.
+        UnreachableError: A machine does not answer, or is not the pinned one.
+        StepError: A task failed on a machine.
+        InterruptedByUserError: Ctrl-C.
+    """
+    _check_connection(request)
+    prepared = _prepare(request)
+    site, chosen = request.site.site, prepared.chosen
+    directory = make_run_directory(prepared.depot.runs, site.metadata.name, now())
+    receipt = Receipt(directory, now, _facts(request, prepared))
+    with receipt.kept():
+        with receipt.step("preflight") as entry:
+            report = _ask(request, prepared, now, progress, questions)
+            entry["nodes"] = report.data()
+            on_report(report)
+            require_ready(report)
+        with receipt.step("inventory"):
+            inventory = _write_inputs(request, prepared, directory)
+        with receipt.step("first image") as entry:
+            # Not at the top: asking the machines only needs no Ansible.
+            from installer.steps.run_ansible import Run, run_playbook
+
+            run = Run(directory, _PLAYBOOK, inventory, directory / "known_hosts",
+                      [node.name for node in site.nodes],
+                      request.connection == "local", request.dry_run)  # fmt: skip
+            log = run_playbook(run, progress)
+            entry |= {"outputs": log.outputs, "changed": log.changed}
+    digest = chosen.bundle.record.digest
+    return InstallResult(directory, chosen.reference, digest, report, log.outputs, log.changed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    depot: DepotDirectory
+    chosen: ChosenImage
+    ca: bytes
+
+
+def _prepare(request: InstallRequest) -> _Prepared:
+    depot = open_depot(request.depot)
+    chosen = choose_image(depot, request.site.site.first_image.reference)
+    return _Prepared(depot, chosen, read_ca(request.ca or depot.tls / _CA_NAME))
+
+
+def _check_connection(request: InstallRequest) -> None:
+    nodes = len(request.site.site.nodes)
+    if request.connection == "local" and not request.dry_run and nodes > 1:
+        raise UsageError(
+            f"--connection local: expected a site of one node, found {nodes}",
+            "This machine can be one node only; rehearse with --dry-run, or install over ssh.",
+        )
+
+
+def _ask(
+    request: InstallRequest,
+    prepared: _Prepared,
+    now: Callable[[], datetime],
+    progress: Progress,
+    questions: Sequence[Question],
+) -> Report:
+    site = request.site.site
+    local = request.connection == "local"
+    connect: Connect = on_this_machine if local else over_ssh(site, request.site.ssh_key)
+    chosen = prepared.chosen
+    wanted = Wanted(site.depot.address, site.depot.port, prepared.ca, chosen.reference,
+                    chosen.platforms, now)  # fmt: skip
+    report = ask_site(site, connect, wanted, progress=progress, questions=questions)
+    return as_rehearsal(report) if local and request.dry_run else report
+
+
+def _write_inputs(request: InstallRequest, prepared: _Prepared, directory: Path) -> Path:
+    """Write what Ansible reads into the run's folder; return the inventory's path."""
+    site = request.site.site
+    ca_file = directory / _CA_NAME
+    local = request.connection == "local"
+    # A rehearsal on this machine reads what everybody may read.
+    become = not request.dry_run if local else site.ssh.user != "root"
+    inventory = render_inventory(
+        InventoryInput(site, request.site.ssh_key, prepared.chosen.reference,
+                       prepared.chosen.registries, ca_file, directory.name, request.connection,
+                       become)
+    )  # fmt: skip
+    path = directory / "inventory.yml"
+    write_atomic(ca_file, prepared.ca)
+    write_atomic(directory / "known_hosts", known_hosts(site).encode())
+    write_atomic(path, inventory.encode(), 0o600)
+    return path
+
+
+def _facts(request: InstallRequest, prepared: _Prepared) -> dict[str, Any]:
+    site, bundle = request.site.site, prepared.chosen.bundle
+    return {
+        "who": request.who,
+        "site": site.metadata.name,
+        "siteFile": digest_of(request.site.path.read_bytes()),
+        "connection": request.connection,
+        "dryRun": request.dry_run,
+        "depot": depot_url(site),
+        "ca": digest_of(prepared.ca),
+        "bundle": {
+            "name": bundle.manifest.metadata.name,
+            "version": bundle.manifest.metadata.version,
+            "digest": bundle.record.digest,
+        },
+        "image": str(prepared.chosen.reference),
+        "nodes": [
+            {"name": node.name, "address": node.address, "zone": node.zone} for node in site.nodes
+        ],
+    }
+
+
+__all__ = ["RECEIPT_NAME", "InstallRequest", "InstallResult", "install", "preflight"]

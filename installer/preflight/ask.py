@@ -1,0 +1,136 @@
+"""Asking every node of a site, side by side, before judging any answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Final
+
+from bundle.model.errors import PreflightError, UnreachableError
+from bundle.model.progress import NO_PROGRESS, Progress
+from bundle.model.site import Node, Site
+from installer.preflight import reach, system
+from installer.preflight.answers import Answer, NodeAnswers, Report, Verdict
+from installer.preflight.host_key import parse_host_key
+from installer.preflight.question import Machine, Question, Wanted
+from installer.preflight.shell import LocalShell, Shell
+
+Connect = Callable[[Node], AbstractContextManager[Shell]]
+QUESTIONS: Final = (*system.QUESTIONS, *reach.QUESTIONS)
+_REACHED: Final = ("ssh", "Does it answer, with its pinned key?")
+_SIDE_BY_SIDE: Final = 16
+
+
+def over_ssh(site: Site, ssh_key: Path) -> Connect:
+    """Reach nodes over SSH."""
+    # Not at the top: a rehearsal on this machine needs no paramiko.
+    from installer.preflight.ssh import connect
+
+    return lambda node: connect(site, ssh_key, node)
+
+
+def on_this_machine(_: Node) -> AbstractContextManager[Shell]:
+    """Take this machine for the node."""
+    return nullcontext(LocalShell())
+
+
+def ask_site(
+    site: Site,
+    connect: Connect,
+    wanted: Wanted,
+    *,
+    progress: Progress = NO_PROGRESS,
+    questions: Sequence[Question] = QUESTIONS,
+) -> Report:
+    """Ask every node every question.
+
+    Args:
+        site: Whose nodes to ask.
+        connect: Opens a node.
+        wanted: What the installation is about to do.
+        progress: Told a line for each node.
+        questions: In the order of the report.
+    Raises:
+        IsowardError: We cannot ask at all, such as for a private key that cannot be used.
+    """
+
+    def ask(node: Node) -> NodeAnswers:
+        answers = _ask_node(node, connect, wanted, questions)
+        failed = len(answers.failed)
+        verdict = f"{failed} of {len(answers.answers)} answers forbid it" if failed else "ready"
+        progress.note(f"{node.name}: asked: {verdict}")
+        return answers
+
+    with ThreadPoolExecutor(max_workers=min(len(site.nodes), _SIDE_BY_SIDE)) as pool:
+        return Report(tuple(pool.map(ask, site.nodes)))
+
+
+def require_ready(report: Report) -> None:
+    """Refuse to go on unless every node is ready.
+
+    Raises:
+        UnreachableError: Of a node that could not be reached, the first in order.
+        PreflightError: Nodes lack something; the message names all of it.
+    """
+    for node in report.nodes:
+        if not node.reachable:
+            answer = node.answers[0]
+            raise UnreachableError(
+                answer.found, answer.advice,
+                {"node": node.node, "address": node.address, "expected": answer.expected},
+            )  # fmt: skip
+    lacking = [
+        f"{node.node}: {answer.id}: expected {answer.expected}, found {answer.found}"
+        for node in report.nodes
+        for answer in node.failed
+    ]
+    if lacking:
+        advice = [answer.advice for node in report.nodes for answer in node.failed]
+        raise PreflightError(
+            f"{len(lacking)} answer(s) forbid the installation: {'; '.join(lacking)}",
+            advice[0] if len(advice) == 1 else "The table says what to do about each.",
+            {"failed": len(lacking)},
+        )
+
+
+def as_rehearsal(report: Report) -> Report:
+    """Return the report with every failure told as a need, for a run that changes nothing."""
+    return Report(
+        tuple(
+            NodeAnswers(
+                node.node, node.address, node.reachable,
+                tuple(
+                    Answer(a.id, a.asked, a.expected, a.found,
+                           Verdict.NEED if a.verdict is Verdict.FAIL else a.verdict, a.advice)
+                    for a in node.answers
+                ),
+            )
+            for node in report.nodes
+        )
+    )  # fmt: skip
+
+
+def _ask_node(
+    node: Node, connect: Connect, wanted: Wanted, questions: Sequence[Question]
+) -> NodeAnswers:
+    expected = parse_host_key(node.host_key, f"{node.name}.hostKey").fingerprint
+    id_, asked = _REACHED
+    try:
+        with connect(node) as shell:
+            local = isinstance(shell, LocalShell)
+            found = "this machine itself" if local else "the pinned key"
+            answers = [Answer(id_, asked, expected, found, Verdict.OK)]
+            root = shell.run("id", "-u").out.strip() == "0"
+            machine = Machine(shell, () if root else ("sudo", "-n", "--"))
+            for question in questions:
+                finding = question.ask(machine, wanted)
+                answers.append(
+                    Answer(question.id, question.asked, finding.expected, finding.found,
+                           finding.verdict, finding.advice)
+                )  # fmt: skip
+    except UnreachableError as error:
+        answer = Answer(id_, asked, expected, error.message, Verdict.FAIL, error.hint)
+        return NodeAnswers(node.name, node.address, reachable=False, answers=(answer,))
+    return NodeAnswers(node.name, node.address, reachable=True, answers=tuple(answers))

@@ -1,0 +1,68 @@
+"""What a question is, and what it may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from bundle.model.reference import Reference
+from installer.preflight.answers import Finding
+from installer.preflight.shell import Result, Shell
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the installation is about to do, as far as the questions depend on it.
+
+    Attributes:
+        depot_address: Host name or address of the depot, as the nodes reach it.
+        depot_port: Its port.
+        ca: The site's CA, PEM.
+        image: The first image, by digest.
+        platforms: The platforms that the image is for.
+        now: The installer's clock, UTC.
+    """
+
+    depot_address: str
+    depot_port: int
+    ca: bytes
+    image: Reference
+    platforms: tuple[str, ...]
+    now: Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine that can be asked.
+
+    Attributes:
+        shell: Runs programs on it.
+        privileged: What to put before a program that must run as root: nothing, or sudo.
+    """
+
+    shell: Shell
+    privileged: tuple[str, ...] = ()
+
+    def run(self, *argv: str, stdin: bytes = b"") -> Result:
+        """Run a program as the user that we are."""
+        return self.shell.run(*argv, stdin=stdin)
+
+    def run_as_root(self, *argv: str) -> Result:
+        """Run a program as root, without being asked for a password."""
+        return self.shell.run(*self.privileged, *argv)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question.
+
+    Attributes:
+        id: Stable, for machines.
+        asked: For a person.
+        ask: Finds the answer out; it changes nothing on the machine.
+    """
+
+    id: str
+    asked: str
+    ask: Callable[[Machine, Wanted], Finding]

@@ -1,0 +1,158 @@
+"""A node over SSH: its pinned key or nothing.
+
+No agent, no configuration of the user, no known_hosts file and no password take part.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import paramiko
+
+from bundle.model.errors import KeyFileError, UnreachableError
+from bundle.model.site import Node, Site
+from installer.preflight.host_key import HostKey, parse_host_key, port_of
+from installer.preflight.shell import (
+    COMMAND_SECONDS,
+    MAX_OUTPUT_BYTES,
+    NO_ANSWER,
+    Result,
+    as_text,
+    in_known_environment,
+)
+
+CONNECT_SECONDS: Final = 5.0
+"""A node of the same site answers in milliseconds; one that is down should be known soon."""
+
+_HANDSHAKE_SECONDS: Final = 15.0
+
+
+class SshShell:
+    """A node that answered with its pinned key."""
+
+    def __init__(self, transport: paramiko.Transport) -> None:
+        """Use an authenticated connection; the caller closes it."""
+        self._transport = transport
+
+    def run(self, *argv: str, stdin: bytes = b"") -> Result:
+        """Run a program on the node."""
+        command = shlex.join(in_known_environment(argv))
+        try:
+            channel = self._transport.open_session(timeout=COMMAND_SECONDS)
+        except paramiko.SSHException as error:
+            return Result(NO_ANSWER, "", f"the connection was lost ({error})")
+        with channel:
+            channel.settimeout(COMMAND_SECONDS)
+            try:
+                channel.exec_command(command)
+                channel.sendall(stdin)
+                channel.shutdown_write()
+                out = channel.makefile("rb").read(MAX_OUTPUT_BYTES)
+                err = channel.makefile_stderr("rb").read(MAX_OUTPUT_BYTES)
+            except TimeoutError:
+                return Result(NO_ANSWER, "", f"no answer within {COMMAND_SECONDS:.0f} s")
+            except (OSError, paramiko.SSHException, EOFError) as error:
+                return Result(NO_ANSWER, "", f"the connection was lost ({error})")
+            if not channel.status_event.wait(COMMAND_SECONDS):
+                return Result(NO_ANSWER, "", f"no answer within {COMMAND_SECONDS:.0f} s")
+            return Result(channel.recv_exit_status(), as_text(out), as_text(err))
+
+
+@contextmanager
+def connect(site: Site, ssh_key: Path, node: Node) -> Iterator[SshShell]:
+    """Open a node for the block.
+
+    Args:
+        site: The site that the node belongs to.
+        ssh_key: Our private key.
+        node: Whom to reach, and the key it must show.
+    Raises:
+        UnreachableError: Nothing answers, it is not the pinned machine, or it refuses our key.
+        KeyFileError: Our private key cannot be used.
+    """
+    pinned = parse_host_key(node.host_key, f"{node.name}.hostKey")
+    key = load_key(ssh_key)
+    port = port_of(site, node)
+    try:
+        connection = socket.create_connection((node.address, port), CONNECT_SECONDS)
+    except OSError as error:
+        raise UnreachableError(
+            f"{node.name}: nothing answers at {node.address} port {port}: "
+            f"{error.strerror or error}",
+            "Is the machine on, is sshd running, and is the address in the site file right?",
+            {"node": node.name, "address": node.address},
+        ) from error
+    # What paramiko would log, our errors say.
+    logging.getLogger("paramiko").addHandler(logging.NullHandler())
+    transport = paramiko.Transport(connection)
+    try:
+        _shake_hands(transport, node, pinned)
+        _authenticate(transport, node, site.ssh.user, key)
+        yield SshShell(transport)
+    finally:
+        transport.close()
+
+
+def load_key(path: Path) -> paramiko.PKey:
+    """Load a private key that has no passphrase.
+
+    Raises:
+        KeyFileError: It cannot be used.
+    """
+    try:
+        key: paramiko.PKey = paramiko.PKey.from_path(path)
+    except (paramiko.SSHException, ValueError, TypeError, OSError) as error:
+        raise KeyFileError(
+            f"{path}: expected an SSH private key without a passphrase, found one that cannot "
+            f"be used ({error})",
+            "Give the installer a key of its own: ssh-keygen -t ed25519 -N '' -f FILE.",
+        ) from error
+    return key
+
+
+def _shake_hands(transport: paramiko.Transport, node: Node, pinned: HostKey) -> None:
+    # Only what the pinned key can sign, so that another of the server's keys is not even offered.
+    transport.get_security_options().key_types = pinned.algorithms
+    context = {"node": node.name, "address": node.address, "expected": pinned.fingerprint}
+    try:
+        transport.start_client(timeout=_HANDSHAKE_SECONDS)
+        found = transport.get_remote_server_key()
+    except paramiko.ssh_exception.IncompatiblePeer as error:
+        raise UnreachableError(
+            f"{node.name}: expected the host key {pinned.fingerprint}, found a server without a "
+            f"{pinned.kind} key ({error})",
+            "Nothing was sent to it. Compare nodes.hostKey with the machine's own console.",
+            context,
+        ) from error
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        raise UnreachableError(
+            f"{node.name}: what answers at {node.address} does not speak SSH ({error})",
+            "Is sshd running, and is the port in the site file right?",
+            context,
+        ) from error
+    shown = HostKey(found.get_name(), found.asbytes())
+    if shown != pinned:
+        raise UnreachableError(
+            f"{node.name}: expected the host key {pinned.fingerprint}, found {shown.fingerprint}",
+            "Nothing was sent to it. If the machine was set up anew, read its key on its console "
+            "and change nodes.hostKey; if not, somebody is between.",
+            {**context, "found": shown.fingerprint},
+        )
+
+
+def _authenticate(transport: paramiko.Transport, node: Node, user: str, key: paramiko.PKey) -> None:
+    try:
+        transport.auth_publickey(user, key)
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        raise UnreachableError(
+            f"{node.name}: expected to be let in as {user} with the key of the site file, "
+            f"found: {error}",
+            f"Add its public half to ~{user}/.ssh/authorized_keys on the node.",
+            {"node": node.name, "address": node.address},
+        ) from error

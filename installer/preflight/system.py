@@ -1,0 +1,185 @@
+"""Questions about the machine itself: its system, its size, its clock."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Final
+
+from bundle.model.platform import matches
+from installer.preflight.answers import Finding, fail, ok, warn
+from installer.preflight.question import Machine, Question, Wanted
+
+SUPPORTED: Final = {
+    "debian": ("12", "13"),
+    "ubuntu": ("22.04", "24.04"),
+    "rocky": ("9",),
+}
+"""Distributions and their releases; Rocky's minor releases count as one."""
+
+_SUPPORTED_TEXT: Final = "Debian 12 or 13, Ubuntu 22.04 or 24.04, Rocky 9"
+_ARCHITECTURES: Final = {
+    "x86_64": "linux/amd64",
+    "aarch64": "linux/arm64",
+    "armv7l": "linux/arm/v7",
+    "ppc64le": "linux/ppc64le",
+    "riscv64": "linux/riscv64",
+    "s390x": "linux/s390x",
+}
+_PYTHON: Final = (3, 9)
+_PYTHON_VERSION: Final = "import sys; print('%d.%d.%d' % sys.version_info[:3])"
+_KIB_PER_GIB: Final = 1024 * 1024
+_DISK_LEAST_GIB: Final = 1.0
+_DISK_ENOUGH_GIB: Final = 10.0
+_MEMORY_LEAST_GIB: Final = 0.5
+_MEMORY_ENOUGH_GIB: Final = 2.0
+_CLOCK_SECONDS: Final = 60.0
+"""A certificate made a minute ago must already be valid on the node."""
+
+
+def ask_root(machine: Machine, _: Wanted) -> Finding:
+    """Ask whether we are root or may become it."""
+    expected = "root, or sudo without a password"
+    if machine.run("id", "-u").out.strip() == "0":
+        return ok(expected, "root")
+    sudo = machine.run("sudo", "-n", "--", "id", "-u")
+    if sudo.out.strip() == "0":
+        return ok(expected, "sudo without a password")
+    return fail(
+        expected, f"neither ({sudo.said})",
+        "Use root, or give the user NOPASSWD in /etc/sudoers.d.",
+    )  # fmt: skip
+
+
+def ask_system(machine: Machine, _: Wanted) -> Finding:
+    """Ask for the distribution and its release."""
+    fields = dict(
+        line.split("=", 1)
+        for line in machine.run("cat", "/etc/os-release").out.splitlines()
+        if "=" in line
+    )
+    name, release = _unquote(fields.get("ID", "")), _unquote(fields.get("VERSION_ID", ""))
+    found = f"{name} {release}".strip() or "no /etc/os-release"
+    wanted = release.split(".")[0] if name == "rocky" else release
+    if wanted in SUPPORTED.get(name, ()):
+        return ok(_SUPPORTED_TEXT, found)
+    return fail(_SUPPORTED_TEXT, found, "Set the machine up with a supported system.")
+
+
+def ask_architecture(machine: Machine, wanted: Wanted) -> Finding:
+    """Ask whether the image was built for this machine."""
+    expected = " or ".join(wanted.platforms)
+    uname = machine.run("uname", "-m").out.strip()
+    platform = _ARCHITECTURES.get(uname, "")
+    if any(matches(platform, offered) for offered in wanted.platforms):
+        return ok(expected, platform)
+    return fail(
+        expected, platform or uname or "no answer",
+        "Build the bundle for this platform too: platforms: in the definition.",
+    )  # fmt: skip
+
+
+def ask_python(machine: Machine, _: Wanted) -> Finding:
+    """Ask for Python, which Ansible runs its modules with."""
+    expected = f"python3 {_PYTHON[0]}.{_PYTHON[1]} or newer"
+    answer = machine.run("python3", "-c", _PYTHON_VERSION)
+    parts = answer.out.strip().split(".")
+    if answer.code == 0 and tuple(int(part) for part in parts[:2] if part.isdigit()) >= _PYTHON:
+        return ok(expected, answer.out.strip())
+    found = answer.out.strip() if answer.code == 0 else answer.said
+    return fail(expected, found, "Install python3 on the node.")
+
+
+def ask_systemd(machine: Machine, _: Wanted) -> Finding:
+    """Ask whether systemd runs the machine."""
+    expected = "systemd, running"
+    state = machine.run("systemctl", "is-system-running")
+    found = state.out.strip() or state.said
+    if found == "running":
+        return ok(expected, found)
+    if found in {"degraded", "starting", "initializing"}:
+        return warn(expected, found, "See `systemctl --failed` on the node.")
+    return fail(expected, found, "The node must be a machine that systemd has started.")
+
+
+def ask_clock(machine: Machine, wanted: Wanted) -> Finding:
+    """Ask for the time, and compare it with ours halfway through the question."""
+    expected = f"within {_CLOCK_SECONDS:.0f} s of the installer's clock"
+    before = wanted.now()
+    answer = machine.run("date", "+%s")
+    middle = before.timestamp() + (wanted.now() - before).total_seconds() / 2
+    if not answer.out.strip().isdigit():
+        return fail(expected, answer.said, "The node has no usable `date`.")
+    away = int(answer.out) - middle
+    found = f"{abs(away):.0f} s {'ahead' if away > 0 else 'behind'}"
+    if abs(away) <= _CLOCK_SECONDS:
+        return ok(expected, found)
+    return fail(expected, found, "Set both clocks, or their time server.")
+
+
+def ask_disk(machine: Machine, _: Wanted) -> Finding:
+    """Ask for the space where containerd keeps images."""
+    expected = f"{_DISK_ENOUGH_GIB:.0f} GiB free in /var/lib"
+    answer = machine.run("df", "-Pk", "/var/lib")
+    fields = answer.out.splitlines()[-1].split() if answer.out.strip() else []
+    if answer.code != 0 or len(fields) < 4 or not fields[3].isdigit():  # noqa: PLR2004
+        return fail(expected, answer.said, "The node has no usable `df`.")
+    free = int(fields[3]) / _KIB_PER_GIB
+    return _judge(free, expected, _DISK_LEAST_GIB, _DISK_ENOUGH_GIB, "Free or add disk space.")
+
+
+def ask_memory(machine: Machine, _wanted: Wanted) -> Finding:
+    """Ask for the machine's memory."""
+    expected = f"{_MEMORY_ENOUGH_GIB:.0f} GiB"
+    answer = machine.run("cat", "/proc/meminfo")
+    for line in answer.out.splitlines():
+        name, _, value = line.partition(":")
+        amount = value.split()[0] if value.split() else ""
+        if name == "MemTotal" and amount.isdigit():
+            return _judge(
+                int(amount) / _KIB_PER_GIB, expected, _MEMORY_LEAST_GIB, _MEMORY_ENOUGH_GIB,
+                "Give the machine more memory.",
+            )  # fmt: skip
+    return fail(expected, answer.said, "The node has no usable /proc/meminfo.")
+
+
+def ask_cgroups(machine: Machine, _: Wanted) -> Finding:
+    """Ask for the version of control groups."""
+    expected = "control groups version 2"
+    kind = machine.run("stat", "-f", "-c", "%T", "/sys/fs/cgroup").out.strip()
+    if kind == "cgroup2fs":
+        return ok(expected, "version 2")
+    if kind == "tmpfs":
+        return warn(
+            expected, "version 1",
+            "It runs containers; newer Kubernetes wants systemd.unified_cgroup_hierarchy=1.",
+        )  # fmt: skip
+    return fail(expected, kind or "none", "The kernel must have control groups.")
+
+
+def _judge(amount: float, expected: str, least: float, enough: float, advice: str) -> Finding:
+    found = f"{amount:.1f} GiB"
+    if amount >= enough:
+        return ok(expected, found)
+    if amount >= least:
+        return warn(expected, found, advice)
+    return fail(expected, found, advice)
+
+
+def _unquote(value: str) -> str:
+    try:
+        return "".join(shlex.split(value)).lower()
+    except ValueError:
+        return ""
+
+
+QUESTIONS: Final = (
+    Question("root", "May we become root?", ask_root),
+    Question("system", "Which system is it?", ask_system),
+    Question("architecture", "Is the image for this machine?", ask_architecture),
+    Question("python", "Is there a Python for Ansible?", ask_python),
+    Question("systemd", "Does systemd run the machine?", ask_systemd),
+    Question("clock", "Is its clock right?", ask_clock),
+    Question("disk", "Is there space for images?", ask_disk),
+    Question("memory", "Is there enough memory?", ask_memory),
+    Question("cgroups", "Which control groups has it?", ask_cgroups),
+)

@@ -1,0 +1,88 @@
+"""Turning a site into an Ansible inventory."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import jinja2
+
+from bundle.model.reference import Reference
+from bundle.model.site import Site
+
+_TEMPLATE: Final = "first.yml.j2"
+_ESCAPES: Final = {'"': '\\"', "\\": "\\\\"}
+_PLAIN: Final = (0x20, 0x7E)
+_SHORT: Final = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryInput:
+    """What the template needs.
+
+    Attributes:
+        site: The machines.
+        ssh_key: Our private key, named to Ansible by its path.
+        image: The first image, by digest.
+        registries: Source registries that the depot answers for.
+        ca_file: The site's CA, PEM.
+        run: The run's name; unique.
+        connection: `ssh` or `local`.
+        become: Whether root must be become.
+    """
+
+    site: Site
+    ssh_key: Path
+    image: Reference
+    registries: tuple[str, ...]
+    ca_file: Path
+    run: str
+    connection: str
+    become: bool
+
+
+def render_inventory(what: InventoryInput) -> str:
+    """Return the inventory as YAML."""
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - YAML, where every text goes through `text`
+        keep_trailing_newline=True,
+    )
+    environment.filters["text"] = unsafe_text
+    source = resources.files("inventory").joinpath(_TEMPLATE).read_text(encoding="utf-8")
+    return environment.from_string(source).render(
+        site=what.site,
+        ssh_key=what.ssh_key,
+        image=what.image,
+        registries=what.registries,
+        ca_file=what.ca_file,
+        run=what.run,
+        connection=what.connection,
+        become=what.become,
+        depot=depot_url(what.site),
+        python=sys.executable,
+    )
+
+
+def depot_url(site: Site) -> str:
+    """Return the depot's address as the nodes use it."""
+    address = site.depot.address
+    host = f"[{address}]" if ":" in address else address
+    return f"https://{host}:{site.depot.port}"
+
+
+def unsafe_text(value: object) -> str:
+    """Quote a value for YAML and mark it as data that Ansible must not evaluate."""
+    return f'!unsafe "{"".join(_quoted(character) for character in str(value))}"'
+
+
+def _quoted(character: str) -> str:
+    code = ord(character)
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if _PLAIN[0] <= code <= _PLAIN[1]:
+        return character
+    return f"\\u{code:04x}" if code <= _SHORT else f"\\U{code:08x}"

@@ -1,0 +1,1 @@
+"""Templates that turn a site into an Ansible inventory, and sample sites."""
