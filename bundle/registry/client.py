@@ -43,6 +43,7 @@ _UNAUTHORIZED: Final = 401
 _FORBIDDEN: Final = 403
 _NOT_FOUND: Final = 404
 _BAD_RANGE: Final = 416
+_MAX_PAGES: Final = 100
 _IDENTITY: Final = {"Accept-Encoding": "identity"}
 _MANIFEST_HEADERS: Final = {"Accept": ", ".join(ACCEPT), **_IDENTITY}
 
@@ -212,7 +213,7 @@ class RegistryClient:
         first = endpoint.url("referrers", digest)
         page: Url | None = first
         found: list[OciDescriptor] = []
-        for _ in range(MAX_REFERRERS):
+        for _ in range(_MAX_PAGES):
             if page is None:
                 return found
             answer = self._fetch(page, endpoint, {"Accept": OCI_INDEX, **_IDENTITY})

@@ -193,7 +193,9 @@ def _host_of(key: str) -> str:
 
 
 def _mapping(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = config.get(name) or {}
+    value = config.get(name)
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise _malformed(f"{name} is not an object")
     return value

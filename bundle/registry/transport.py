@@ -229,7 +229,7 @@ class Transport:
     def _exchange(
         self, method: str, url: Url, headers: Mapping[str, str], body: bytes | None
     ) -> Response:
-        pool, slots = self._host(url.key)
+        pool, slots = self._host(url)
         slots.acquire()
         try:
             raw = pool.connection_from_host(url.host, url.port, url.scheme).urlopen(
@@ -250,16 +250,17 @@ class Transport:
                 raise _translate(error, url) from error
             raise
 
-    def _host(self, key: str) -> tuple[urllib3.PoolManager, threading.Semaphore]:
+    def _host(self, url: Url) -> tuple[urllib3.PoolManager, threading.Semaphore]:
         """Return a host's connections and slots."""
+        name = f"{url.scheme}://{url.key}"
         with self._lock:
-            if key not in self._hosts:
-                settings = self.settings(key)
-                pool = urllib3.PoolManager(
-                    maxsize=settings.concurrency, ssl_context=_tls(settings.ca, key)
-                )
-                self._hosts[key] = (pool, threading.Semaphore(settings.concurrency))
-            return self._hosts[key]
+            if name not in self._hosts:
+                settings = self.settings(url.key)
+                # Reading the system's authorities takes time, so only where they are needed.
+                tls = _tls(settings.ca, url.key) if url.scheme == "https" else None
+                pool = urllib3.PoolManager(maxsize=settings.concurrency, ssl_context=tls)
+                self._hosts[name] = (pool, threading.Semaphore(settings.concurrency))
+            return self._hosts[name]
 
 
 def _tls(ca: str | None, key: str) -> ssl.SSLContext:
@@ -304,8 +305,8 @@ def _plain(error: Exception) -> str:
     """Name a failure in a few words, without the addresses that urllib3 puts in its own."""
     names: list[tuple[type[Exception], str]] = [
         (urllib3.exceptions.NameResolutionError, "its name is not known"),
-        (urllib3.exceptions.ConnectTimeoutError, "connecting took too long"),
         (urllib3.exceptions.NewConnectionError, "it does not accept connections"),
+        (urllib3.exceptions.ConnectTimeoutError, "connecting took too long"),
         (urllib3.exceptions.ReadTimeoutError, "it fell silent"),
         (urllib3.exceptions.SSLError, "TLS failed"),
         (urllib3.exceptions.ProtocolError, "the connection broke"),
