@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from tests.support.upstream_registry import distribution_registry
+from tests.support.upstream_registry import Registry, distribution_registry
 
 _CHUNK = 1024 * 1024
 _LAYERS = 4
@@ -27,10 +27,12 @@ class Source:
     Attributes:
         references: What is in it.
         size: All layers together, in bytes.
+    registry: Where they are.
     """
 
     references: tuple[str, ...]
     size: int
+    registry: Registry
 
 
 @contextmanager
@@ -47,7 +49,7 @@ def source(directory: Path, images: int, size: int) -> Iterator[Source]:
             subprocess.run(command, check=True)
         # What the push left to be written must not be written during the measurements.
         os.sync()
-        yield Source(references, size)
+        yield Source(references, size, registry)
 
 
 def _write_layout(layout: Path, names: list[str], layer_size: int) -> None:

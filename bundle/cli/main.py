@@ -81,10 +81,11 @@ def cli(ctx: click.Context) -> None:
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit: the one place where errors become exit codes."""
     arguments = sys.argv[1:] if args is None else args
-    sys.exit(_run(arguments))
+    sys.exit(run(arguments))
 
 
-def _run(arguments: list[str]) -> int:  # noqa: PLR0911 - one return a kind of ending
+def run(arguments: list[str]) -> int:  # noqa: PLR0911 - one return a kind of ending
+    """Run the command line and return its exit code; what it has to say is said."""
     as_json = wants_json(arguments)
     try:
         result: Any = cli.main(args=arguments, prog_name="isoward", standalone_mode=False)

@@ -21,7 +21,7 @@ from bundle.model.errors import CouldNotVerifyError, FormatError, NotEnrolledErr
 from bundle.model.limits import MAX_TRUST_FILE_BYTES, MIB
 from bundle.store.atomic import storage_errors, write_atomic
 from bundle.store.layout import BundleDirectory
-from bundle.trust.root import PREFIX, check_chain, parse_root, read_roots
+from bundle.trust.root import PREFIX, check_chain, parse_root, read_roots, root_name
 from bundle.trust.terms import CLOCK_TOLERANCE, MAX_ROOTS
 
 MetadataText = Annotated[str, msgspec.Meta(max_length=MAX_TRUST_FILE_BYTES)]
@@ -170,7 +170,8 @@ def find_state(bundle: BundleDirectory, states: Iterable[TrustState]) -> TrustSt
     Raises:
         NotEnrolledError: None does.
     """
-    offered = {digest_of(root) for root in read_roots(bundle, PREFIX).values()}
+    roots = read_roots(bundle, PREFIX)
+    offered = {digest_of(root) for root in roots.values()}
     matching = [
         state
         for state in states
@@ -178,8 +179,10 @@ def find_state(bundle: BundleDirectory, states: Iterable[TrustState]) -> TrustSt
     ]
     if not matching:
         raise NotEnrolledError(
-            f"{bundle.path}: this site has enrolled no root that the bundle belongs to",
-            "Run `isoward enroll` first, with the fingerprint from the vendor.",
+            f"{bundle.path}: this site has enrolled no root that the bundle belongs to: "
+            f"{', '.join(PREFIX + root_name(version) for version in roots)}",
+            "Run `isoward enroll` first, with the fingerprint from the vendor; if that was done, "
+            "the bundle is another vendor's, or damaged.",
         )
     return max(matching, key=_experience)
 
