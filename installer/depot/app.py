@@ -97,12 +97,8 @@ class DepotApp:
         self._started(loop)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        try:
-            request = Request(scope.method, scope.path, scope.query_string, scope.headers)
-        except (ValueError, RuntimeError):
-            # Not UTF-8 once decoded.
-            _send("GET", protocol, text_reply(400, "the address is malformed\n"))
-            return
+        # granian has percent-decoded the path once; what is no UTF-8 became U+FFFD.
+        request = Request(scope.method, scope.path, scope.query_string, scope.headers)
         # A bug ends in granian's log with its traceback, and in a 500 for this request alone.
         _send(request.method, protocol, await answer(self._live, request))
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import urllib3
 
-from bundle.model.lock import Lock, LockedReferrer
-from bundle.model.oci import OCI_MANIFEST
+from bundle.model.lock import Lock, LockedArtifact, LockedIndex, LockedManifest, LockedReferrer
+from bundle.model.oci import OCI_INDEX, OCI_MANIFEST
 from installer.depot.importer import ImportOutcome, import_bundle
+from tests.support import upstream_oci
 from tests.support.bundles import write_bundle
 from tests.support.content import Maker, sample
 from tests.support.processes import Child, running
@@ -81,6 +82,53 @@ def rich_sample() -> tuple[Lock, dict[str, bytes]]:
         ),
     )
     return change_lock(lock, images=tuple(images), charts=charts, files=files), blobs
+
+
+def real_images(tree: Path, *references: str) -> tuple[Lock, dict[str, bytes]]:
+    """Return a lock of images that a runtime can unpack: an index of two platforms each.
+
+    Args:
+        tree: Where the layers' files are written.
+        references: Each gets content of its own.
+    """
+    make = Maker()
+    artifacts = []
+    for number, reference in enumerate(references):
+        folder = tree / str(number) / "etc"
+        folder.mkdir(parents=True)
+        (folder / "reference").write_text(reference)
+        layer = upstream_oci.layer_of(folder.parent)
+        children = [
+            upstream_oci.image([layer], platform, ["/bin/none"], {})
+            for platform in ("linux/amd64", "linux/arm64")
+        ]
+        index = upstream_oci.index(children)
+        listed = make.put(index.data)
+        artifacts.append(
+            LockedArtifact(
+                reference=reference,
+                digest=listed.digest,
+                indexes=(
+                    LockedIndex(digest=listed.digest, size=listed.size, media_type=OCI_INDEX),
+                ),
+                manifests=tuple(_locked(make, child) for child in children),
+            )
+        )
+    lock, _ = sample(make)
+    return change_lock(lock, images=tuple(artifacts), charts=(), files=()), make.blobs
+
+
+def _locked(make: Maker, image: upstream_oci.Artifact) -> LockedManifest:
+    config, *layers = (make.put(blob.data) for blob in image.blobs)
+    content = make.put(image.data)
+    return LockedManifest(
+        digest=content.digest,
+        size=content.size,
+        media_type=image.media_type,
+        platform=image.platform,
+        config=config,
+        layers=tuple(layers),
+    )
 
 
 def fallback_referrer(make: Maker, subject: str) -> LockedReferrer:
