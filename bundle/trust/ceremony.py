@@ -18,10 +18,9 @@ from bundle.store.layout import BundleDirectory
 from bundle.trust.describe import RootDescription, describe_root
 from bundle.trust.keys import SigningKey
 from bundle.trust.metadata import check_signatures, keys_of, parse_metadata
-from bundle.trust.root import check_policy, root_name
+from bundle.trust.root import FIRST_ROOT, check_policy, require_release
 from bundle.trust.terms import BUILDER_THRESHOLD
 
-FIRST_ROOT: Final = root_name(1)
 _IGNORED: Final = b".lock\n.*.tmp\n"
 
 
@@ -118,6 +117,7 @@ def sign_root(release: Path, signer: SigningKey) -> tuple[RootDescription, bool]
         UnknownKeyError: The signer holds no root key.
         TrustError: The root is malformed.
     """
+    require_release(release)
     with directory_lock(release):
         data = BundleDirectory(release).read_small(FIRST_ROOT, MAX_TRUST_FILE_BYTES)
         before = describe_root(data, FIRST_ROOT)

@@ -20,12 +20,14 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from bundle.model.errors import ExpiredError, SignatureError, ThresholdError, UnknownKeyError
+from bundle.model.limits import MAX_SAFE_INTEGER
 from bundle.trust.keys import holder
 
 T = TypeVar("T", Root, Timestamp, Snapshot, Targets)
 AnySigned = Root | Timestamp | Snapshot | Targets
 
 _ED25519_SIGNATURE: Final = re.compile(r"[0-9a-f]{128}")
+_KEY_ID: Final = re.compile(r"[0-9a-f]{64}")
 _DAMAGED: Final = "The file is damaged or was changed; copy the bundle again from a good medium."
 
 
@@ -52,15 +54,32 @@ def parse_metadata(data: bytes, kind: type[T], where: str) -> Metadata[T]:
             f"{where}: expected metadata of the role {kind.type}, found {metadata.signed.type}",
             _DAMAGED,
         )
-    extra = metadata.unrecognized_fields or any(
-        signature.unrecognized_fields for signature in metadata.signatures.values()
-    )
-    if extra or spelling != data:
+    version: object = metadata.signed.version
+    if type(version) is not int or version > MAX_SAFE_INTEGER:
+        raise SignatureError(f"{where}: its version is not a whole number", _DAMAGED)
+    if not all(map(_is_plain, metadata.signatures.values())):
+        raise SignatureError(f"{where}: a signature is malformed or has unsigned fields", _DAMAGED)
+    if metadata.unrecognized_fields or spelling != data:
         raise SignatureError(
             f"{where}: expected compact JSON without unsigned fields, found another spelling",
             _DAMAGED,
         )
     return metadata
+
+
+def _is_plain(signature: Signature) -> bool:
+    """Say whether a signature is what we write; python-tuf does not look at its values' types.
+
+    Upper-case or spaced hexadecimal would be read as the same bytes.
+    """
+    values: tuple[object, object] = (signature.keyid, signature.signature)
+    texts = [value for value in values if isinstance(value, str)]
+    return (
+        len(texts) == len(values)
+        and _KEY_ID.fullmatch(texts[0]) is not None
+        and _ED25519_SIGNATURE.fullmatch(texts[1]) is not None
+        and not signature.unrecognized_fields
+    )
 
 
 def keys_of(root: Root, role: str) -> dict[str, Key]:
@@ -94,10 +113,6 @@ def check_signatures(
 
 
 def _verifies(key: Key, signature: Signature, payload: bytes) -> bool:
-    # Upper-case or spaced hexadecimal would be read as the same bytes.
-    value: object = signature.signature
-    if not isinstance(value, str) or not _ED25519_SIGNATURE.fullmatch(value):
-        return False
     try:
         key.verify_signature(signature, payload)
     except UnverifiedSignatureError:

@@ -21,7 +21,7 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
-from bundle.model.errors import MissingBlobError, SignatureError, TrustError, UnknownKeyError
+from bundle.model.errors import MissingBlobError, SignatureError, UnknownKeyError
 from bundle.model.limits import MAX_TRUST_FILE_BYTES
 from bundle.store.atomic import (
     directory_lock,
@@ -33,7 +33,7 @@ from bundle.store.layout import BundleDirectory
 from bundle.trust.documents import SNAPSHOT, TARGETS, TIMESTAMP
 from bundle.trust.keys import SigningKey
 from bundle.trust.metadata import T, check_signatures, check_unexpired, keys_of, parse_metadata
-from bundle.trust.root import PREFIX, check_chain, read_roots, root_name
+from bundle.trust.root import PREFIX, check_chain, read_roots, require_release, root_name
 from bundle.trust.terms import (
     SNAPSHOT_LIFETIME,
     TARGET_NAME,
@@ -62,11 +62,13 @@ def write_trust(
     Returns:
         The release number.
     Raises:
+        UsageError: There is no release folder.
         UnknownKeyError: The key is not the build system's.
         TrustError: The release folder's metadata is damaged, or its root is not valid.
         StorageError: The disk refused; run again.
     """
     moment = now.replace(microsecond=0)
+    require_release(release)
     with directory_lock(release):
         remove_stale_temporaries(release)
         roots, root = _usable_root(release, builder, moment)
@@ -86,16 +88,21 @@ def write_trust(
     return targets.signed.version
 
 
+def check_builder(release: Path, builder: SigningKey, now: datetime) -> None:
+    """Check that a build could be signed, before the work of making it.
+
+    Raises:
+        UsageError: There is no release folder.
+        UnknownKeyError: The key is not the build system's.
+        TrustError: The release folder's metadata is damaged, or its root is not valid.
+    """
+    _usable_root(release, builder, now.replace(microsecond=0))
+
+
 def _usable_root(
     release: Path, builder: SigningKey, now: datetime
 ) -> tuple[dict[int, bytes], Root]:
-    try:
-        roots = read_roots(BundleDirectory(release), "")
-    except MissingBlobError as error:
-        raise TrustError(
-            f"{release}: expected a release folder with 1.root.json, found none",
-            "Make one with `isoward root new`.",
-        ) from error
+    roots = read_roots(BundleDirectory(release), "")
     root = check_chain(roots, "")[-1].signed
     check_unexpired(root, root_name(root.version), now)
     key_id = builder.public_key.keyid

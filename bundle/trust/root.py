@@ -18,6 +18,7 @@ from bundle.model.errors import (
     MissingBlobError,
     SignatureError,
     TrustError,
+    UsageError,
 )
 from bundle.model.limits import MAX_TRUST_FILE_BYTES
 from bundle.store.atomic import storage_errors
@@ -31,6 +32,7 @@ _PERSONS: Final = (Root.type, Targets.type)
 _MACHINE: Final = (Snapshot.type, Timestamp.type)
 PREFIX: Final = f"{TRUST_DIRECTORY}/"
 """Where trust metadata lies in a bundle."""
+FIRST_ROOT: Final = "1.root.json"
 
 
 def root_name(version: int) -> str:
@@ -61,6 +63,19 @@ def read_roots(directory: BundleDirectory, prefix: str) -> dict[int, bytes]:
         f"{prefix}{root_name(MAX_ROOTS + 1)}: expected at most {MAX_ROOTS} roots, found more",
         "Do not use this medium.",
     )
+
+
+def require_release(path: Path) -> None:
+    """Check that a folder looks like a release folder, before anything is written to it.
+
+    Raises:
+        UsageError: It has no root.
+    """
+    if not (path / FIRST_ROOT).is_file():
+        raise UsageError(
+            f"{path}: expected a release folder with {FIRST_ROOT}, found none",
+            "Make one with `isoward root new`.",
+        )
 
 
 def offered_roots(path: Path) -> tuple[dict[int, bytes], str]:

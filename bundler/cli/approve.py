@@ -87,7 +87,7 @@ def _page(seen: Review) -> str:
         f"  bundle.json  {seen.manifest_digest}",
         f"  root         {fingerprint}",
         f"  valid until  {seen.expires:%Y-%m-%d %H:%M} UTC",
-        f"  approved by  {approved} ({len(seen.approved)} of {seen.threshold})",
+        f"  approved by  {approved} ({len(seen.approved)}; {seen.threshold} needed)",
     ]
     return "\n".join(lines)
 

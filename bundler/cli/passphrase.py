@@ -43,12 +43,13 @@ def load_signing_key(output: Output, path: Path, descriptor: int | None) -> Sign
         KeyFileError: It cannot be loaded.
         UsageError: There is nobody to ask.
     """
+    passphrase = None
+    if is_encrypted(path):
+        passphrase = _read_line(descriptor) if descriptor is not None else _ask(path, confirm=False)
+    key = load_key(path, passphrase)
     if is_exposed(path):
         output.warn(f"{path} can be read by others than its owner; run: chmod 600 {path}")
-    if not is_encrypted(path):
-        return load_key(path)
-    passphrase = _read_line(descriptor) if descriptor is not None else _ask(path, confirm=False)
-    return load_key(path, passphrase)
+    return key
 
 
 def _ask(path: Path, *, confirm: bool) -> bytes:

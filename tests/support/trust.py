@@ -67,7 +67,7 @@ def now() -> datetime:
 def make_key(directory: Path, name: str) -> KeyFile:
     """Make a key, unencrypted, in `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{name.split()[0].lower()}.pem"
+    path = directory / f"{name.split(maxsplit=1)[0].lower()}.pem"
     signer = generate_key(name)
     write_key(signer, path, None)
     return KeyFile(name, path, signer)
