@@ -1,0 +1,86 @@
+"""Runs the README's commands as a person at a terminal does, prompts and all."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pexpect
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+PASSPHRASE = "correct horse battery staple"
+_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_SECONDS = 120
+_NEW_PROMPT = r"(?i)passphrase of [^\n]*: "
+_REPEAT_PROMPT = r"(?i)repeat for confirmation: "
+_APPROVE_PROMPT = r"Approve this release as [^\n]*\[y/N\]: "
+_GROUP_PROMPT = r"type the last group[^\n]*: "
+
+
+def command_blocks() -> list[list[str]]:
+    """Return the shell blocks of the README, each as its commands with continuations joined."""
+    text = README.read_text(encoding="utf-8")
+    return [
+        [line for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+        for block in _BLOCK.findall(text)
+    ]
+
+
+@dataclass
+class Person:
+    """Somebody at a terminal, who knows passphrases and the fingerprint.
+
+    Attributes:
+        home: Where they work, and where `isoward` keeps its caches.
+        fingerprint: Of the vendor's root, once it was told.
+        said: Everything that appeared on the terminal.
+    """
+
+    home: Path
+    fingerprint: str = ""
+    said: list[str] = field(default_factory=list)
+
+    def run(self, command: str, folder: Path) -> str:
+        """Run one command in `folder` and answer what it asks; it must succeed."""
+        child = pexpect.spawn(
+            "/bin/bash",
+            ["-c", command],
+            cwd=str(folder),
+            env=dict(self.environment),
+            encoding="utf-8",
+            timeout=_SECONDS,
+            dimensions=(50, 200),
+        )
+        answers = {
+            _NEW_PROMPT: PASSPHRASE,
+            _REPEAT_PROMPT: PASSPHRASE,
+            _APPROVE_PROMPT: "y",
+            _GROUP_PROMPT: self.fingerprint[-4:],
+        }
+        patterns = list(answers)
+        seen = []
+        while (found := child.expect([*patterns, pexpect.EOF])) < len(patterns):
+            seen.append(child.before + child.after)
+            child.sendline(answers[patterns[found]])
+        seen.append(child.before)
+        child.close()
+        text = "".join(seen)
+        self.said.append(text)
+        assert child.exitstatus == 0, f"{command}\nended with {child.exitstatus}:\n{text[-4000:]}"
+        return text
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment in which they type."""
+        programs = Path(sys.executable).parent
+        return {
+            "PATH": os.pathsep.join((str(programs), os.environ.get("PATH", os.defpath))),
+            "HOME": str(self.home),
+            "LANG": "C.UTF-8",
+            "TERM": "xterm",
+            "FINGERPRINT": self.fingerprint,
+        }
