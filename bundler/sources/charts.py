@@ -86,7 +86,8 @@ class ChartResolver:
     def _from_http(self, chart: ChartSource) -> LockedChart:
         entry = self._entry(chart)
         base = f"{chart.repository.rstrip('/')}/"
-        url = _archive_url(chart, urljoin(base, entry.urls[0]) if entry.urls else "")
+        first = next(iter(entry.urls), "")
+        url = _archive_url(chart, urljoin(base, first) if first else "")
         archive = read_whole(lambda: self._source.client.open_url(url), MAX_CHART_BYTES, url)
         digest = digest_of(archive)
         if entry.digest:
