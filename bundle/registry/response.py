@@ -60,8 +60,8 @@ class Response:
         self.url = url
         self._raw = raw
         self._release: Callable[[], None] | None = release
-        # urllib3 has no way to read into a buffer of the caller's without copying twice; the
-        # object of the standard library below it has.
+        # urllib3 reads into memory of its own and copies; the object of the standard library
+        # below it reads straight into the caller's buffer.
         self._body: http.client.HTTPResponse = raw._fp  # type: ignore[attr-defined]  # noqa: SLF001
         self._left: int | None = self._body.length
 
