@@ -131,7 +131,15 @@ def _find(folder: Path, package: str) -> list[Path]:
 def _fetch(packages: Sequence[str], folder: Path) -> None:
     # Into a folder beside it and then renamed, so that a broken download is never taken for one.
     with tempfile.TemporaryDirectory(dir=folder) as name:
-        _run(["apt-get", "download", *packages], Path(name))
+        command = ["apt-get", "download", *packages]
+        try:
+            _run(command, Path(name))
+        except ContentError:
+            if os.geteuid() != 0:
+                raise
+            # Machine images often come without package lists, or with old ones.
+            _run(["apt-get", "-qq", "update"], Path(name))
+            _run(command, Path(name))
         for deb in Path(name).glob("*.deb"):
             deb.rename(folder / deb.name)
 

@@ -186,6 +186,8 @@ def faulty_registry(
 
 class _RegistryHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Headers and body go out in two writes, and the second must not wait for the client's ACK.
+    disable_nagle_algorithm = True
     registry: FaultyRegistry
 
     def do_GET(self) -> None:

@@ -61,6 +61,8 @@ def _handler_for(root: Path, log: RequestLog) -> type[BaseHTTPRequestHandler]:
 
 class _SiteHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Headers and body go out in two writes, and the second must not wait for the client's ACK.
+    disable_nagle_algorithm = True
     site_root: Path
     site_log: RequestLog
 

@@ -1,0 +1,1 @@
+"""The demo: the whole journey of a bundle, narrated, on this machine. Not shipped."""
