@@ -19,7 +19,6 @@ from installer.preflight.answers import Report
 from installer.preflight.ask import (
     QUESTIONS,
     Connect,
-    as_rehearsal,
     ask_site,
     on_this_machine,
     over_ssh,
@@ -152,7 +151,8 @@ class _Prepared:
 
 
 def _prepare(request: InstallRequest) -> _Prepared:
-    depot = open_depot(request.depot)
+    # Ansible runs in a folder of its own, so what it is told of has to be an absolute path.
+    depot = open_depot(request.depot.absolute())
     chosen = choose_image(depot, request.site.site.first_image.reference)
     return _Prepared(depot, chosen, read_ca(request.ca or depot.tls / _CA_NAME))
 
@@ -179,8 +179,14 @@ def _ask(
     chosen = prepared.chosen
     wanted = Wanted(site.depot.address, site.depot.port, prepared.ca, chosen.reference,
                     chosen.platforms, now)  # fmt: skip
-    report = ask_site(site, connect, wanted, progress=progress, questions=questions)
-    return as_rehearsal(report) if local and request.dry_run else report
+    return ask_site(
+        site,
+        connect,
+        wanted,
+        progress=progress,
+        rehearsal=local and request.dry_run,
+        questions=questions,
+    )
 
 
 def _write_inputs(request: InstallRequest, prepared: _Prepared, directory: Path) -> Path:
