@@ -166,6 +166,8 @@ class ReferrerSearch:
                 self._manifests[child.digest] = locked_manifest(child, child.body, None)
             else:
                 self._indexes[child.digest] = child.locked_index()
+            if len(self._manifests) + len(self._indexes) > MAX_REFERRERS:
+                raise self._too_many(self._reference.name)
 
     def _too_many(self, where: str) -> FormatError:
         return FormatError(

@@ -190,6 +190,21 @@ def test_a_referrer_that_is_an_index_comes_with_what_is_below(
     assert child.blobs[1].digest in {c.digest for c in artifact_contents(locked)}
 
 
+def test_a_referrer_that_holds_too_much_is_refused(
+    registry: FaultyRegistry, cache: BlobCache
+) -> None:
+    entry = signature("inside").descriptor
+    body = {
+        "schemaVersion": 2,
+        "mediaType": INDEX,
+        "manifests": [entry] * 257,
+        "subject": AMD.descriptor,
+    }
+    registry.content.put("app/web", Artifact(INDEX, to_json(body), children=(signature("inside"),)))
+    with pytest.raises(FormatError, match="more than 256"):
+        resolve(registry, cache)
+
+
 @pytest.mark.parametrize("status", [400, 403, 429, 500])
 @pytest.mark.parametrize("where", ["/referrers/", "manifests/sha256-", ".sig", ".att", ".sbom"])
 def test_a_place_that_cannot_be_asked_is_an_error(
