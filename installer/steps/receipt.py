@@ -93,6 +93,5 @@ def make_run_directory(runs: Path, site: str, now: datetime) -> Path:
                 directory.mkdir(mode=0o700)
             except FileExistsError:
                 continue
-            # Ansible would look for a relative path below its own folders.
-            return directory.absolute()
+            return directory
         raise FileExistsError(17, "too many runs in one second", str(runs / name))
