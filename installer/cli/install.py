@@ -99,7 +99,8 @@ def _text(request: InstallRequest, done: InstallResult) -> str:
     site = request.site.site
     count = sum(len(tasks) for tasks in done.changed.values())
     if request.dry_run:
-        lines = [f"rehearsed {site.metadata.name}: {count} change(s) would be made, none was"]
+        name = site.metadata.name
+        lines = [f"rehearsed {name}: {count} change(s) to files would be made; nothing was changed"]
     else:
         lines = [f"installed {site.metadata.name}: {count} change(s) on {len(site.nodes)} node(s)"]
     lines += [f"{node}: {done.image} said: {said}" for node, said in sorted(done.outputs.items())]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +43,7 @@ def ask_site(
     wanted: Wanted,
     *,
     progress: Progress = NO_PROGRESS,
+    rehearsal: bool = False,
     questions: Sequence[Question] = QUESTIONS,
 ) -> Report:
     """Ask every node every question.
@@ -51,6 +53,7 @@ def ask_site(
         connect: Opens a node.
         wanted: What the installation is about to do.
         progress: Told a line for each node.
+        rehearsal: Tell every failure as a need, for a run here that changes nothing.
         questions: In the order of the report.
     Raises:
         IsowardError: We cannot ask at all, such as for a private key that cannot be used.
@@ -58,9 +61,11 @@ def ask_site(
 
     def ask(node: Node) -> NodeAnswers:
         answers = _ask_node(node, connect, wanted, questions)
+        if rehearsal:
+            answers = _as_rehearsal(answers)
         failed = len(answers.failed)
         verdict = f"{failed} of {len(answers.answers)} answers forbid it" if failed else "ready"
-        progress.note(f"{node.name}: asked: {verdict}")
+        progress.note(f"{node.name}: asked: {'rehearsing' if rehearsal else verdict}")
         return answers
 
     with ThreadPoolExecutor(max_workers=min(len(site.nodes), _SIDE_BY_SIDE)) as pool:
@@ -95,23 +100,6 @@ def require_ready(report: Report) -> None:
         )
 
 
-def as_rehearsal(report: Report) -> Report:
-    """Return the report with every failure told as a need, for a run that changes nothing."""
-    return Report(
-        tuple(
-            NodeAnswers(
-                node.node, node.address, node.reachable,
-                tuple(
-                    Answer(a.id, a.asked, a.expected, a.found,
-                           Verdict.NEED if a.verdict is Verdict.FAIL else a.verdict, a.advice)
-                    for a in node.answers
-                ),
-            )
-            for node in report.nodes
-        )
-    )  # fmt: skip
-
-
 def _ask_node(
     node: Node, connect: Connect, wanted: Wanted, questions: Sequence[Question]
 ) -> NodeAnswers:
@@ -134,3 +122,13 @@ def _ask_node(
         answer = Answer(id_, asked, expected, error.message, Verdict.FAIL, error.hint)
         return NodeAnswers(node.name, node.address, reachable=False, answers=(answer,))
     return NodeAnswers(node.name, node.address, reachable=True, answers=tuple(answers))
+
+
+def _as_rehearsal(node: NodeAnswers) -> NodeAnswers:
+    return replace(
+        node,
+        answers=tuple(
+            replace(answer, verdict=Verdict.NEED) if answer.verdict is Verdict.FAIL else answer
+            for answer in node.answers
+        ),
+    )

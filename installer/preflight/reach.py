@@ -30,13 +30,13 @@ except (OSError, http.client.HTTPException) as error:
 """
 # Documentation addresses (RFC 5737, RFC 3849): the kernel says whether it would know a way, and no
 # packet leaves.
-_OUTSIDE: Final = ("192.0.2.1", "2001:db8::1")
+_OUTSIDE: Final = ("198.51.100.1", "2001:db8::1")
 
 
 def ask_containerd(machine: Machine, _: Wanted) -> Finding:
     """Ask containerd itself for its version."""
     expected = f"containerd {_CONTAINERD[0]}.{_CONTAINERD[1]} or newer, answering"
-    answer = machine.run_as_root("ctr", "version")
+    answer = machine.run_as_root("ctr", "--connect-timeout", "3s", "version")
     server = answer.out.partition("Server:")[2]
     version = re.search(r"Version:\s+v?((\d+)\.(\d+)\S*)", server)
     if answer.code == NOT_FOUND:

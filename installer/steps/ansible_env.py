@@ -7,7 +7,6 @@ it. So a run gets the few variables that programs need, and the settings below.
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,13 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 _INHERITED: Final = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ")
-_RUNNER_PREFIXES: Final = ("ANSIBLE_", "RUNNER_", "AWX_")
+_RUNNERS_OWN: Final = (
+    "ANSIBLE_CALLBACK_PLUGINS",
+    "ANSIBLE_STDOUT_CALLBACK",
+    "AWX_ISOLATED_DATA_DIR",
+    "RUNNER_OMIT_EVENTS",
+    "RUNNER_ONLY_FAILED_EVENTS",
+)
 _SETTINGS: Final = {
     "ANSIBLE_CACHE_PLUGIN": "memory",
     "ANSIBLE_CALLBACK_PLUGINS": "",
@@ -109,19 +114,11 @@ def only_ours(environment: Mapping[str, str], settings: Mapping[str, str]) -> di
     """Return what a run may see of the environment that ansible-runner has put together.
 
     Args:
-        environment: Ours and the user's, with what the runner added itself.
+        environment: The user's with ours, and with what the runner must add for its events.
         settings: Ours.
     """
-    added = {
-        key: value
-        for key, value in environment.items()
-        if key.startswith(_RUNNER_PREFIXES) and os.environ.get(key) != value
-    }
-    return {**added, **settings, **{key: added[key] for key in _RUNNERS_OWN if key in added}}
-
-
-_RUNNERS_OWN: Final = ("ANSIBLE_CALLBACK_PLUGINS", "ANSIBLE_STDOUT_CALLBACK")
-"""What the runner must set for its events to arrive, whatever our settings say."""
+    added = {key: environment[key] for key in _RUNNERS_OWN if key in environment}
+    return {**settings, **added}
 
 
 def _close_masters(sockets: Path) -> None:

@@ -13,6 +13,8 @@ _UNREACHABLE: Final = "runner_on_unreachable"
 _OK: Final = "runner_on_ok"
 _STATS: Final = "playbook_on_stats"
 _RUN_TASK: Final = "run the image"
+# These think, here; they do nothing on a node, unless they fail.
+_SILENT: Final = frozenset({"assert", "include_tasks", "set_fact"})
 _MAX_OUTPUT: Final = 4096
 _MAX_REASON: Final = 600
 
@@ -69,7 +71,9 @@ class EventLog:
                 self.changed.setdefault(node, []).append(task)
             if task == _RUN_TASK and "stdout" in result:
                 self.outputs[node] = str(result["stdout"])[:_MAX_OUTPUT]
-            self._progress.note(f"{node}: {task} ... {word} {seconds:.1f} s")
+            action = str(data.get("task_action", "")).rpartition(".")[2]
+            if action not in _SILENT:
+                self._progress.note(f"{node}: {task} ... {word} {seconds:.1f} s")
         elif not data.get("ignore_errors"):
             reason = reason_of(result)
             self.failures.append(Failure(node, task, reason, kind == _UNREACHABLE))

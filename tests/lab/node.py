@@ -31,7 +31,7 @@ _CGROUPS: Final = Path("/sys/fs/cgroup")
 _BOOT_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 10.0
 # Documentation address (RFC 5737): nothing answers there, but a machine with a way out would try.
-OUTSIDE: Final = ("192.0.2.1", 443)
+OUTSIDE: Final = ("198.51.100.1", 443)
 _CONNECT: Final = (
     "import socket, sys; s = socket.socket(); s.settimeout(5); "
     "sys.exit(s.connect_ex((sys.argv[1], int(sys.argv[2]))))"
