@@ -178,6 +178,90 @@ class KeyFileError(TrustError):
     id = "key-file"
 
 
+class RevokedKeyError(UnknownKeyError):
+    """A key that an earlier root named for this role and a later one took away."""
+
+    exit_code = 33
+    id = "revoked-key"
+
+
+class MixedMetadataError(RollbackError):
+    """Trust metadata of different releases put together, or a second file under one version."""
+
+    exit_code = 35
+    id = "mixed-metadata"
+
+
+class ClockError(CouldNotVerifyError):
+    """This machine's clock is earlier than a time that was already seen."""
+
+    exit_code = 36
+    id = "clock"
+
+
+class DamagedStateError(CouldNotVerifyError):
+    """The site's record of what it has seen is damaged."""
+
+    exit_code = 36
+    id = "damaged-state"
+
+
+class LostStateError(CouldNotVerifyError):
+    """The site's record of what it has seen is gone, though it had one."""
+
+    exit_code = 36
+    id = "lost-state"
+
+
+class WrongSiteError(NotEnrolledError):
+    """The release is restricted to other sites."""
+
+    exit_code = 37
+    id = "wrong-site"
+
+
+class WrongProductError(NotEnrolledError):
+    """The bundle is not of the product that the root is for."""
+
+    exit_code = 37
+    id = "wrong-product"
+
+
+class PolicyError(TrustError):
+    """A rule of the release or of the site refuses it."""
+
+    exit_code = 39
+    id = "policy"
+
+
+class UnsignedError(PolicyError):
+    """An upstream image has no good signature, and no waiver allows that."""
+
+    exit_code = 39
+    id = "unsigned"
+
+
+class RevokedReleaseError(TrustError):
+    """The approvers took this release back."""
+
+    exit_code = 39
+    id = "revoked-release"
+
+
+class WaiverError(TrustError):
+    """A waiver is not valid for this bundle, site or day."""
+
+    exit_code = 39
+    id = "waiver"
+
+
+class AttestationError(SignatureError):
+    """An attestation is missing, is not about this bundle, or is not signed by whom it must be."""
+
+    exit_code = 31
+    id = "attestation"
+
+
 class TransportError(IsowardError):
     """The network or the server failed; running again may succeed."""
 

@@ -1,0 +1,137 @@
+"""Signature rules: by whom an upstream image must be signed, or why it need not be.
+
+The same shape stands in a definition (files named), in a lock, in bundle.json and in a site's own
+policy (the files' text inlined), so that what was verified online is verified again inside the gap.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from functools import lru_cache
+from typing import Annotated, Final
+
+import msgspec
+
+from bundle.model.documents import Document, Text
+from bundle.model.errors import DefinitionError
+
+Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=512, pattern=r"^[^\s]+$")]
+Material = Annotated[str, msgspec.Meta(min_length=1, max_length=262_144)]
+"""A path in a document that a person writes; the text of that file everywhere else."""
+Day = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", max_length=10)]
+_METHODS: Final = ("cosign", "keyless", "notation", "unsigned")
+
+
+class CosignRule(Document, frozen=True, kw_only=True):
+    """Signed with cosign and this public key, in PEM."""
+
+    key: Material
+
+
+class KeylessRule(Document, frozen=True, kw_only=True):
+    """Signed by an identity that an issuer vouched for, by Sigstore; verified offline."""
+
+    identity: Text | None = None
+    identity_regexp: Text | None = None
+    issuer: Text
+    trusted_root: Material
+    """Sigstore's trusted root, JSON, which is carried."""
+
+
+class NotationRule(Document, frozen=True, kw_only=True):
+    """Signed with Notation by a certificate below this one, in PEM."""
+
+    certificate: Material
+
+
+class UnsignedRule(Document, frozen=True, kw_only=True):
+    """A waiver: not signed, and why that is accepted until when."""
+
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+    approved_by: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    expires: Day
+    ticket: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+
+class SignatureRule(Document, frozen=True, kw_only=True):
+    """Exactly one of the methods, for the images that match."""
+
+    images: Annotated[tuple[Pattern, ...], msgspec.Meta(min_length=1)]
+    cosign: CosignRule | None = None
+    keyless: KeylessRule | None = None
+    notation: NotationRule | None = None
+    unsigned: UnsignedRule | None = None
+
+    @property
+    def method(self) -> str:
+        """The name of the rule's method."""
+        return next(name for name in _METHODS if getattr(self, name) is not None)
+
+
+def check_rules(rules: tuple[SignatureRule, ...], where: str = "signatures") -> None:
+    """Check what the structure alone cannot say.
+
+    Raises:
+        DefinitionError: A rule has no method or several, or an impossible one.
+    """
+    for i, rule in enumerate(rules):
+        methods = [name for name in _METHODS if getattr(rule, name) is not None]
+        if len(methods) != 1:
+            raise DefinitionError(
+                f"{where}[{i}]: expected one of {', '.join(_METHODS)}, found "
+                f"{' and '.join(methods) or 'none'}",
+                "Say in one way by whom these images are signed.",
+            )
+        if rule.keyless is not None:
+            _check_keyless(rule.keyless, f"{where}[{i}].keyless")
+        if rule.unsigned is not None:
+            expiry_of(rule.unsigned, f"{where}[{i}].unsigned")
+
+
+def expiry_of(rule: UnsignedRule, where: str) -> dt.date:
+    """Return the last day on which a waiver holds.
+
+    Raises:
+        DefinitionError: No such day.
+    """
+    try:
+        return dt.date.fromisoformat(rule.expires)
+    except ValueError as error:
+        raise DefinitionError(
+            f"{where}.expires: {rule.expires!r} is not a day", "Write it as 2027-01-31."
+        ) from error
+
+
+def rule_for(rules: tuple[SignatureRule, ...], name: str) -> SignatureRule | None:
+    """Return the first rule whose pattern matches an image.
+
+    Args:
+        rules: In order.
+        name: Registry and repository, without tag and digest.
+    """
+    for rule in rules:
+        if any(_compiled(pattern).fullmatch(name) for pattern in rule.images):
+            return rule
+    return None
+
+
+def _check_keyless(rule: KeylessRule, where: str) -> None:
+    if (rule.identity is None) == (rule.identity_regexp is None):
+        raise DefinitionError(
+            f"{where}: expected either identity or identityRegexp", "Give one of the two."
+        )
+    try:
+        re.compile(rule.identity_regexp or "")
+    except re.error as error:
+        raise DefinitionError(
+            f"{where}.identityRegexp: {error}", "Correct the regular expression."
+        ) from error
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Compile a glob: `*` stays within a path segment, `**` does not."""
+    parts = re.split(r"(\*\*|\*)", pattern)
+    wild = {"**": ".*", "*": "[^/]*"}
+    return re.compile("".join(wild.get(part) or re.escape(part) for part in parts))
