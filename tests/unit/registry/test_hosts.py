@@ -62,6 +62,7 @@ def test_an_address_is_shown_without_its_query() -> None:
         ("auth.docker.io", True),
         ("docker-images-prod.6aa3.r2.cloudflarestorage.com", True),
         ("evil.r2.cloudflarestorage.com", False),
+        ("evil.docker-images-prod.6aa3.r2.cloudflarestorage.com", False),
         ("quay.io", False),
         ("mirror.example.org:5000", True),
         ("unused-mirror.example.org", False),
