@@ -150,5 +150,8 @@ def _hosts(lock: Lock) -> Iterator[str]:
         yield parse_reference(image.reference).registry
     for chart in lock.charts:
         yield urlsplit(chart.repository).netloc
+        if chart.url is not None:
+            # An index may name archives on another host.
+            yield urlsplit(chart.url).netloc
     for file in lock.files:
         yield urlsplit(file.url).netloc
