@@ -8,15 +8,12 @@ from typing import Any
 
 import pytest
 from securesystemslib.formats import encode_canonical
+from tuf.api.metadata import Metadata, Targets
 
-from bundle.model.errors import (
-    IsowardError,
-    TrustError,
-)
+from bundle.model.errors import IsowardError, SignatureError, TrustError
+from bundle.trust.metadata import parse_metadata
 from bundle.trust.state import TrustState
-from tests.support.trust import (
-    ReleaseKit,
-)
+from tests.support.trust import ReleaseKit, now
 from tests.support.trust_edit import FILES, verify
 
 
@@ -86,3 +83,10 @@ def test_odd_values_that_are_signed_give_no_traceback(
             except IsowardError:
                 refused += 1
     assert refused > 50
+
+
+@pytest.mark.parametrize("version", [True, 2**53])
+def test_a_version_is_a_whole_number_that_everybody_can_read(version: int) -> None:
+    metadata = Metadata(Targets(version=version, expires=now()))
+    with pytest.raises(SignatureError, match="whole number"):
+        parse_metadata(metadata.to_bytes(), Targets, "targets.json")

@@ -11,6 +11,7 @@ from tuf.api.metadata import (
     DelegatedRole,
     Delegations,
     Metadata,
+    Root,
     Snapshot,
     TargetFile,
     Targets,
@@ -18,6 +19,7 @@ from tuf.api.metadata import (
 )
 
 from bundle.model.errors import (
+    CouldNotVerifyError,
     DigestMismatchError,
     ExpiredError,
     FormatError,
@@ -25,6 +27,7 @@ from bundle.model.errors import (
     SignatureError,
 )
 from bundle.store.layout import BundleDirectory
+from bundle.trust.keys import generate_key
 from bundle.trust.state import TrustState
 from bundle.trust.verify import verify_trust
 from tests.support.trust import (
@@ -114,6 +117,23 @@ def test_a_snapshot_signed_twice_under_one_number_is_refused(
     state = verify(bundle, state)
     reissue(bundle, kit, lambda s: setattr(s, "expires", now() + timedelta(days=300)))
     with pytest.raises(RollbackError, match=r"trust/snapshot\.json"):
+        verify(bundle, state)
+
+
+def test_one_timestamp_signed_by_two_builders_is_refused(tmp_path: Path, kit: ReleaseKit) -> None:
+    """A root may name two build systems; one file under one version comes from one of them."""
+    second = generate_key("Second Build System")
+    metadata: Metadata[Root] = Metadata.from_bytes((kit.release / "1.root.json").read_bytes())
+    metadata.signed.version = 2
+    metadata.signed.add_key(second.public_key, Timestamp.type)
+    metadata.signatures.clear()
+    for key in kit.roots:
+        metadata.sign(key.signer, append=True)
+    (kit.release / "2.root.json").write_bytes(metadata.to_bytes())
+    bundle = trusted_bundle(tmp_path / "bundle", kit)
+    state = verify(bundle, enrolled(tmp_path / "depot", kit))
+    edit(bundle, "timestamp.json", lambda m: None, second)
+    with pytest.raises(CouldNotVerifyError, match=r"trust/timestamp\.json"):
         verify(bundle, state)
 
 

@@ -30,6 +30,7 @@ from tests.support.trust import (
     enrolled,
     make_bundle,
     make_key,
+    make_release,
     now,
     release_bundle,
     trusted_bundle,
@@ -184,6 +185,21 @@ def test_a_site_that_enrolled_a_later_root_accepts_its_bundles(
     verified, after = verify_trust(BundleDirectory(bundle), state)
     assert verified.root_version == 2
     assert len(after.roots) == 1
+
+
+def test_a_root_that_the_site_knows_need_not_be_on_the_medium(tmp_path: Path) -> None:
+    """The first root is expired; the site knows the second one, which the medium leaves out."""
+    kit = make_release(tmp_path / "vendor", now() - timedelta(days=800))
+
+    def renew(root: Root) -> None:
+        root.expires = now() + timedelta(days=700)
+
+    rotate(kit, renew)
+    state = enrolled(tmp_path / "depot", kit)
+    state = verify(trusted_bundle(tmp_path / "first", kit), state)
+    second = trusted_bundle(tmp_path / "second", kit, "2.0.0")
+    (second / "trust/2.root.json").unlink()
+    assert verify_trust(BundleDirectory(second), state)[0].root_version == 2
 
 
 def test_a_new_builder_s_key_is_taken_over(

@@ -1,0 +1,67 @@
+"""JSON that is part of a signature: small, shallow, and with each key once.
+
+Two readers of one document that has a key twice may see two documents, so such a one is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, NoReturn
+
+from bundle.trust.upstream.verdict import NotGoodError
+
+MAX_DEPTH: Final = 64
+
+
+def strict_object(data: bytes, what: str) -> dict[str, Any]:
+    """Parse a JSON object.
+
+    Args:
+        data: Of a size that the caller has bounded.
+        what: For the message.
+    Raises:
+        NotGoodError: Not JSON, not an object, a key twice, not a number of JSON, or too deep.
+    """
+    try:
+        value = json.loads(data, object_pairs_hook=_once, parse_constant=_constant)
+    except NotGoodError as error:
+        raise NotGoodError(f"{what}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise NotGoodError(f"{what}: not JSON") from error
+    if not isinstance(value, dict):
+        raise NotGoodError(f"{what}: not an object")
+    _check_depth(value, what)
+    return value
+
+
+def text_at(value: Any, *path: str) -> str:
+    """Return the text at a path of keys; empty where there is none."""
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise NotGoodError("a key stands twice")
+    return found
+
+
+def _constant(name: str) -> NoReturn:
+    raise NotGoodError(f"{name} is not a number of JSON")
+
+
+def _check_depth(value: Any, what: str) -> None:
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        children: list[Any] = []
+        for node in level:
+            if isinstance(node, dict):
+                children += node.values()
+            elif isinstance(node, list):
+                children += node
+        if not children:
+            return
+        level = children
+    raise NotGoodError(f"{what}: nested deeper than {MAX_DEPTH} levels")
