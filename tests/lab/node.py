@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
@@ -94,10 +94,15 @@ class LabNode:
     def stop(self) -> None:
         """Power the node off, and end it if it does not go."""
         if self.process.poll() is None:
+            # Its init would outlive a supervisor that is killed, so it is remembered first.
+            machine = psutil.Process(self.process.pid).children()
             self.process.terminate()
             try:
                 self.process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
+                for init in machine:
+                    with suppress(psutil.NoSuchProcess):
+                        init.kill()
                 self.process.kill()
                 self.process.wait()
 
