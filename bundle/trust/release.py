@@ -96,6 +96,7 @@ def check_builder(release: Path, builder: SigningKey, now: datetime) -> None:
         UnknownKeyError: The key is not the build system's.
         TrustError: The release folder's metadata is damaged, or its root is not valid.
     """
+    require_release(release)
     _usable_root(release, builder, now.replace(microsecond=0))
 
 

@@ -12,7 +12,7 @@ from bundle.model.errors import ExpiredError, SignatureError, UnknownKeyError, U
 from bundle.store.atomic import write_atomic
 from bundle.store.layout import BundleDirectory
 from bundle.trust.approval import review
-from bundle.trust.release import write_trust
+from bundle.trust.release import check_builder, write_trust
 from bundle.trust.state import TrustState
 from bundle.trust.verify import verify_trust
 from tests.support.trust import (
@@ -164,6 +164,15 @@ def test_a_damaged_release_folder_is_not_written_over(tmp_path: Path, kit: Relea
     with pytest.raises(SignatureError, match=r"targets\.json"):
         release_bundle(bundle, kit)
     assert (kit.release / "targets.json").read_text() == "{"
+
+
+def test_a_build_knows_beforehand_that_it_can_be_signed(tmp_path: Path, kit: ReleaseKit) -> None:
+    check_builder(kit.release, kit.builder.signer, now())
+    with pytest.raises(UnknownKeyError):
+        check_builder(kit.release, kit.stranger.signer, now())
+    with pytest.raises(UsageError, match="expected a release folder"):
+        check_builder(tmp_path / "none", kit.builder.signer, now())
+    assert not (tmp_path / "none").exists()
 
 
 def test_no_release_folder_is_made_by_mistake(tmp_path: Path, kit: ReleaseKit) -> None:
