@@ -94,6 +94,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
         path = folder / f"{name}.toml"
         if text is not None:
             path.write_text(text)
+            path.chmod(0o640)
         hosts[name] = {"containerd_depot_config": str(path)}
     every = yaml.safe_load((_ROLE / "defaults/main.yml").read_text())
     # Each host has a file of its own: the one of this machine is nobody's.
@@ -126,6 +127,11 @@ def test_the_setting_is_added_and_all_else_is_kept(outcome: Outcome, name: str) 
     before = plugins.setdefault("io.containerd.grpc.v1.cri", {}).pop("registry", {})
     assert registry == {**before, "config_path": _DIRECTORY}
     assert after == expected
+
+
+def test_the_files_mode_is_kept(outcome: Outcome) -> None:
+    modes = {name: (outcome.folder / f"{name}.toml").stat().st_mode & 0o777 for name in _GOOD}
+    assert modes == dict.fromkeys(_GOOD, 0o640) | {"missing": 0o644}
 
 
 def test_comments_are_kept(outcome: Outcome) -> None:
