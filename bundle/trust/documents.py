@@ -136,7 +136,9 @@ def check_documents(
     for metadata, name in parts:
         role = metadata.signed.type
         keys = check_signatures(metadata, keys_of(root, role), PREFIX + name, role)
-        signers += [Signer(holder(key), key.keyid, role) for key in keys]
+        # By name: key ids, by which TUF sorts, tell a reader nothing.
+        found = [Signer(holder(key), key.keyid, role) for key in keys]
+        signers += sorted(found, key=lambda signer: (signer.name, signer.key_id))
     _check_together(documents, files)
     check_threshold(documents.timestamp, root, PREFIX + TIMESTAMP)
     check_threshold(documents.snapshot, root, PREFIX + SNAPSHOT)
