@@ -10,13 +10,13 @@ from typing import Any
 import click
 
 from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.cli.progress import readable_size
 from bundle.model.digest import hex_of
 from bundle.model.errors import InterruptedByUserError, UsageError
 from bundle.store.layout import BundleDirectory
 from bundle.trust.approval import Review, approve, review
 from bundle.trust.describe import fingerprint_groups
-from bundler.cli.passphrase import load_signing_key, passphrase_option
 
 _FILE = click.Path(path_type=Path)
 

@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.cli.progress import readable_size
 from bundle.model.digest import digest_of
 from bundle.model.plan import plan_bundle
 from bundler.cli.connection import connection_options, open_cache, open_client
-from bundler.cli.passphrase import load_signing_key, passphrase_option
 from bundler.documents import load_lock
 
 _FILE = click.Path(path_type=Path)

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.passphrase import new_passphrase, passphrase_option
 from bundle.model.errors import UsageError
 from bundle.trust.keys import check_name, generate_key, require_absent, write_key
-from bundler.cli.passphrase import new_passphrase, passphrase_option
 
 
 @click.group("keys")

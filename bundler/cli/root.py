@@ -9,13 +9,13 @@ from typing import Any
 import click
 
 from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.model.digest import hex_of
 from bundle.trust.ceremony import RootPlan, create_root, sign_root
 from bundle.trust.describe import RootDescription, describe_root, fingerprint_groups
 from bundle.trust.keys import load_public_key
 from bundle.trust.root import offered_roots, root_name
 from bundle.trust.terms import MIN_APPROVALS, ROOT_LIFETIME_DAYS
-from bundler.cli.passphrase import load_signing_key, passphrase_option
 
 _FILE = click.Path(path_type=Path)
 _ROLE_TITLES = {

@@ -16,8 +16,8 @@ from tests.architecture.source import PACKAGES, Module, imports, modules, under
 _SHARED = ("bundle.model", "bundle.store", "bundle.trust", "bundle.registry")
 _ONLINE = ("bundler.sources", "bundler.gates")
 _OFFLINE = ("installer.depot", "installer.preflight", "installer.steps")
-_OUTPUT = ("bundle.cli.output", "bundle.cli.progress")
-"""What commands on both sides print with; it is all that they see of bundle.cli."""
+_OUTPUT = ("bundle.cli.output", "bundle.cli.passphrase", "bundle.cli.progress")
+"""What commands on both sides talk to a person with; it is all that they see of bundle.cli."""
 
 # Layer -> what of ours it may import, besides itself. A layer that is missing here is a mistake.
 ALLOWED = {
