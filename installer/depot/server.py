@@ -32,6 +32,8 @@ from installer.depot.tls import Identity
 
 DEFAULT_PORT: Final = 5443
 DEFAULT_WORKERS: Final = 2
+_RUNTIME_THREADS: Final = 2
+"""Of each worker: two downloads that the kernel gave to one worker do not share one core."""
 _BACKLOG: Final = 1024
 _GRACE_SECONDS: Final = 5
 """How long downloads under way may go on after a signal."""
@@ -132,7 +134,7 @@ def _server(identity: Identity, listen: Listen, port: int) -> Any:
         interface=Interfaces.RSGI,
         workers=listen.workers,
         runtime_mode=RuntimeModes.mt,
-        runtime_threads=1,
+        runtime_threads=_RUNTIME_THREADS,
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(),
         websockets=False,
