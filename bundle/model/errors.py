@@ -213,6 +213,13 @@ class LostStateError(CouldNotVerifyError):
     id = "lost-state"
 
 
+class DamagedAuthorityError(CouldNotVerifyError):
+    """The record of the site's own keys is damaged or gone."""
+
+    exit_code = 36
+    id = "damaged-authority"
+
+
 class WrongSiteError(NotEnrolledError):
     """The release is restricted to other sites."""
 
@@ -253,6 +260,13 @@ class WaiverError(TrustError):
 
     exit_code = 39
     id = "waiver"
+
+
+class RecoveryError(TrustError):
+    """A recovery is not signed by enough of the site's keys, or there is nothing to recover."""
+
+    exit_code = 39
+    id = "recovery"
 
 
 class AttestationError(SignatureError):

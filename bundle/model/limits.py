@@ -38,6 +38,9 @@ MAX_CHART_MEMBERS: Final = 10_000
 MAX_TRUST_FILE_BYTES: Final = 512 * KIB
 """One TUF metadata file; ours are a few KiB."""
 
+MAX_TRUST_DEPTH: Final = 32
+"""Nesting of TUF metadata; ours needs at most seven."""
+
 MAX_YAML_DEPTH: Final = 32
 """Nesting of a YAML document; ours need at most eight."""
 
@@ -46,6 +49,12 @@ MAX_YAML_EVENTS: Final = 8_000_000
 
 MAX_REFERRER_DEPTH: Final = 4
 """A signature of an SBOM of an image is depth two."""
+
+MAX_SIGNATURES: Final = 256
+"""Manifests that may carry signatures of one image; each costs a public-key operation or more."""
+
+MAX_SIGNATURE_BYTES: Final = 16 * MIB
+"""One signature with what it signs: an SBOM in an attestation may be large, the others are KiB."""
 
 MAX_INDEX_DEPTH: Final = 3
 """An index within an index within an index."""

@@ -28,6 +28,7 @@ from tuf.ngclient.fetcher import FetcherInterface
 from bundle.model.errors import (
     CouldNotVerifyError,
     ExpiredError,
+    MixedMetadataError,
     RollbackError,
     SignatureError,
     ThresholdError,
@@ -121,7 +122,7 @@ def _check_outcome(directory: Path, files: Mapping[str, bytes]) -> None:
     """
     for name in (TIMESTAMP, SNAPSHOT, TARGETS):
         if (directory / name).read_bytes() != files[name]:
-            raise CouldNotVerifyError(
+            raise MixedMetadataError(
                 f"{PREFIX}{name}: this site has seen another file under the same version",
                 _ADVICE,
             )

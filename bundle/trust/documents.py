@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -14,6 +14,7 @@ from bundle.model.canonical import decode_canonical
 from bundle.model.digest import digest_of
 from bundle.model.errors import (
     DigestMismatchError,
+    MixedMetadataError,
     SignatureError,
     UnexpectedFileError,
 )
@@ -113,7 +114,12 @@ def parse_documents(files: TrustFiles) -> Documents:
 
 
 def check_documents(
-    documents: Documents, files: TrustFiles, root: Root, *, approved: bool = True
+    documents: Documents,
+    files: TrustFiles,
+    root: Root,
+    *,
+    approved: bool = True,
+    earlier: Sequence[Root] = (),
 ) -> tuple[Signer, ...]:
     """Check every signature of the three files against `root`, and that they belong together.
 
@@ -122,6 +128,7 @@ def check_documents(
         files: As read.
         root: Authenticated by the caller.
         approved: Demand the threshold of approvals; `isoward approve` itself cannot.
+        earlier: Roots before it, to tell a key that was taken away from one that never was there.
     Returns:
         Whose signatures verify.
     Raises:
@@ -135,7 +142,8 @@ def check_documents(
     )
     for metadata, name in parts:
         role = metadata.signed.type
-        keys = check_signatures(metadata, keys_of(root, role), PREFIX + name, role)
+        retired = {k: key for old in earlier for k, key in keys_of(old, role).items()}
+        keys = check_signatures(metadata, keys_of(root, role), PREFIX + name, role, retired)
         # By name: key ids, by which TUF sorts, tell a reader nothing.
         found = [Signer(holder(key), key.keyid, role) for key in keys]
         signers += sorted(found, key=lambda signer: (signer.name, signer.key_id))
@@ -151,19 +159,19 @@ def _check_together(documents: Documents, files: TrustFiles) -> None:
     try:
         documents.timestamp.signed.snapshot_meta.verify_length_and_hashes(files.snapshot)
     except LengthOrHashMismatchError as error:
-        raise SignatureError(
+        raise MixedMetadataError(
             f"{PREFIX}{SNAPSHOT}: it is not the file that {TIMESTAMP} names", _MIXED
         ) from error
     named = documents.snapshot.signed.meta.get(TARGETS)
     found = documents.targets.signed.version
     if named is None or named.version != found or set(documents.snapshot.signed.meta) != {TARGETS}:
         expected = f"version {named.version}" if named else "nothing"
-        raise SignatureError(
+        raise MixedMetadataError(
             f"{PREFIX}{TARGETS}: {SNAPSHOT} names {expected}, found version {found}", _MIXED
         )
     version = documents.timestamp.signed.snapshot_meta.version
     if version != documents.snapshot.signed.version:
-        raise SignatureError(
+        raise MixedMetadataError(
             f"{PREFIX}{SNAPSHOT}: {TIMESTAMP} names version {version}, "
             f"found version {documents.snapshot.signed.version}",
             _MIXED,

@@ -10,8 +10,9 @@ Source: TUF specification 1.0, section 4.2 "File formats: general principles".
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from securesystemslib.exceptions import UnverifiedSignatureError
@@ -19,8 +20,14 @@ from securesystemslib.signer import Key, Signature
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
-from bundle.model.errors import ExpiredError, SignatureError, ThresholdError, UnknownKeyError
-from bundle.model.limits import MAX_SAFE_INTEGER
+from bundle.model.errors import (
+    ExpiredError,
+    RevokedKeyError,
+    SignatureError,
+    ThresholdError,
+    UnknownKeyError,
+)
+from bundle.model.limits import MAX_SAFE_INTEGER, MAX_TRUST_DEPTH
 from bundle.trust.keys import holder
 
 T = TypeVar("T", Root, Timestamp, Snapshot, Targets)
@@ -28,6 +35,8 @@ AnySigned = Root | Timestamp | Snapshot | Targets
 
 _ED25519_SIGNATURE: Final = re.compile(r"[0-9a-f]{128}")
 _KEY_ID: Final = re.compile(r"[0-9a-f]{64}")
+_NESTING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]')
+"""A whole string, which hides its brackets, or a bracket."""
 _DAMAGED: Final = "The file is damaged or was changed; copy the bundle again from a good medium."
 
 
@@ -41,6 +50,7 @@ def parse_metadata(data: bytes, kind: type[T], where: str) -> Metadata[T]:
     Raises:
         SignatureError: Malformed, another role's, or not in the one spelling that we write.
     """
+    _check_depth(data, where)
     try:
         metadata: Metadata[T] = Metadata.from_bytes(data)
         # The signed part must be fit to be signed again, and the whole to be written again.
@@ -67,6 +77,23 @@ def parse_metadata(data: bytes, kind: type[T], where: str) -> Metadata[T]:
     return metadata
 
 
+def _check_depth(data: bytes, where: str) -> None:
+    """Bound the nesting before a parser sees it, so that no parser's own limit is needed.
+
+    Raises:
+        SignatureError: Nested deeper than any metadata is.
+    """
+    depth = 0
+    for found in _NESTING.finditer(data):
+        token = found[0][:1]
+        depth += (token in b"[{") - (token in b"]}")
+        if depth > MAX_TRUST_DEPTH:
+            raise SignatureError(
+                f"{where}: expected JSON nested at most {MAX_TRUST_DEPTH} deep, found deeper",
+                "No release is like this; do not use this medium.",
+            )
+
+
 def _is_plain(signature: Signature) -> bool:
     """Say whether a signature is what we write; python-tuf does not look at its values' types.
 
@@ -88,18 +115,36 @@ def keys_of(root: Root, role: str) -> dict[str, Key]:
 
 
 def check_signatures(
-    metadata: Metadata[Any], keys: dict[str, Key], where: str, role: str
+    metadata: Metadata[Any],
+    keys: dict[str, Key],
+    where: str,
+    role: str,
+    retired: Mapping[str, Key] = MappingProxyType({}),
 ) -> tuple[Key, ...]:
     """Check that every signature there is verifies and is by one of `keys`.
 
+    Args:
+        metadata: Parsed.
+        keys: Of the role, by key id.
+        where: The file's name, for messages.
+        role: For messages.
+        retired: Keys that an earlier root named for the role, to tell which error it is.
     Returns:
         The keys that signed, in the file's order.
     Raises:
+        RevokedKeyError: A signature by a key that was taken away.
         UnknownKeyError: A signature by another key.
         SignatureError: A signature that does not verify.
     """
     payload = metadata.signed_bytes
     for key_id, signature in metadata.signatures.items():
+        if key_id not in keys and key_id in retired:
+            raise RevokedKeyError(
+                f"{where}: signed by the key {key_id[:16]} of {holder(retired[key_id])}, which a "
+                f"newer root took away from the role {role}",
+                "Do not use this bundle; ask the vendor whether it was made by someone who may.",
+                {"file": where, "keyId": key_id},
+            )
         if key_id not in keys:
             raise UnknownKeyError(
                 f"{where}: signed by key {key_id[:16]}, which is no key of the role {role}",

@@ -183,7 +183,8 @@ def check_chain(roots: Mapping[int, bytes], prefix: str) -> tuple[Metadata[Root]
         keys = keys_of(metadata.signed, Root.type)
         if previous:
             keys = keys_of(previous, Root.type) | keys
-        check_signatures(metadata, keys, where, Root.type)
+        retired = {k: key for old in chain for k, key in keys_of(old.signed, Root.type).items()}
+        check_signatures(metadata, keys, where, Root.type, retired)
         result = metadata.signed.get_root_verification_result(
             previous, metadata.signed_bytes, metadata.signatures
         )

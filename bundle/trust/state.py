@@ -17,7 +17,7 @@ import msgspec
 from bundle.model.canonical import canonical_digest, canonical_json, decode_canonical
 from bundle.model.digest import Digest, digest_of, hex_of
 from bundle.model.documents import API_VERSION, Document
-from bundle.model.errors import CouldNotVerifyError, FormatError, NotEnrolledError
+from bundle.model.errors import ClockError, DamagedStateError, FormatError, NotEnrolledError
 from bundle.model.limits import MAX_TRUST_FILE_BYTES, MIB
 from bundle.store.atomic import storage_errors, write_atomic
 from bundle.store.layout import BundleDirectory
@@ -31,6 +31,12 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 
 STATES: Final = "trust"
 """The folder of the states in a depot."""
+
+RECOVER: Final = (
+    "A backup would forget what was seen since. Two persons recover it with `isoward recover`, "
+    "as docs/runbooks/recovery.md says; do not remove or make files here."
+)
+"""What to do about a state that is damaged or gone."""
 
 _FILE_NAME: Final = re.compile(r"([0-9a-f]{64})\.json")
 _MAX_STATE_BYTES: Final = 64 * MIB
@@ -129,7 +135,7 @@ def load_states(directory: Path) -> tuple[TrustState, ...]:
     """Read every state in a directory; none if it is not there.
 
     Raises:
-        CouldNotVerifyError: One is damaged.
+        DamagedStateError: One is damaged.
     """
     if not directory.is_dir():
         return ()
@@ -153,11 +159,9 @@ def _load(directory: Path, name: str) -> TrustState:
     return state
 
 
-def _damaged(path: Path, why: str) -> CouldNotVerifyError:
-    return CouldNotVerifyError(
-        f"{path}: the record of what this site has seen is damaged: {why}",
-        "Restore this file from a backup. Removing it and enrolling again would forget which "
-        "releases were seen.",
+def _damaged(path: Path, why: str) -> DamagedStateError:
+    return DamagedStateError(
+        f"{path}: the record of what this site has seen is damaged: {why}", RECOVER
     )
 
 
@@ -195,10 +199,10 @@ def check_clock(state: TrustState, now: datetime) -> None:
     """Check that the clock did not go back, which would revive what has expired.
 
     Raises:
-        CouldNotVerifyError: It is earlier than what this site has shown before.
+        ClockError: It is earlier than what this site has shown before.
     """
     if now < state.last_seen - CLOCK_TOLERANCE:
-        raise CouldNotVerifyError(
+        raise ClockError(
             f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, which is before the last "
             f"verification here at {state.last_seen:%Y-%m-%d %H:%M} UTC",
             "Set the clock right, then run the command again.",

@@ -27,6 +27,7 @@ from tuf.api.metadata import Metadata, Root
 from bundle.model.digest import digest_of
 from bundle.model.errors import (
     CouldNotVerifyError,
+    MixedMetadataError,
     NotEnrolledError,
     RollbackError,
     SignatureError,
@@ -76,9 +77,9 @@ def verify_trust(
     check_clock(state, moment)
     files = read_trust_files(bundle)
     site = _site_roots(state)
-    root = _newest_root(files, site)
+    root, earlier = _newest_root(files, site)
     documents = parse_documents(files)
-    signers = check_documents(documents, files, root.signed)
+    signers = check_documents(documents, files, root.signed, earlier=earlier)
     check_fresh(documents, root.signed, PREFIX + root_name(root.signed.version), moment)
     _check_not_older(documents, state)
     run_client(files.by_name(), state, site[0].signed.version)
@@ -130,8 +131,14 @@ def _site_roots(state: TrustState) -> tuple[Metadata[Root], ...]:
     return check_chain(roots, "the site's record of ")
 
 
-def _newest_root(files: TrustFiles, site: Sequence[Metadata[Root]]) -> Metadata[Root]:
-    """Check the bundle's chain and that it is the site's; return the newest root of both."""
+def _newest_root(
+    files: TrustFiles, site: Sequence[Metadata[Root]]
+) -> tuple[Metadata[Root], list[Root]]:
+    """Check the bundle's chain and that it is the site's.
+
+    Returns:
+        The newest root of both, and those before it.
+    """
     chain = check_chain(files.roots, PREFIX)
     known = {root.signed.version: root for root in site}
     common = [root for root in chain if root.signed.version in known]
@@ -147,7 +154,9 @@ def _newest_root(files: TrustFiles, site: Sequence[Metadata[Root]]) -> Metadata[
                 f"{PREFIX}{root_name(version)}: it is not the root that this site knows",
                 "The bundle is another vendor's, damaged or changed; do not use it.",
             )
-    return max((chain[-1], site[-1]), key=lambda root: root.signed.version)
+    newest = max((chain[-1], site[-1]), key=lambda root: root.signed.version)
+    earlier = [r.signed for r in (*chain, *site) if r.signed.version < newest.signed.version]
+    return newest, earlier
 
 
 def _check_not_older(documents: Documents, state: TrustState) -> None:
@@ -162,7 +171,7 @@ def _check_not_older(documents: Documents, state: TrustState) -> None:
             continue
         seen: Metadata[Any] = Metadata.from_bytes(text.encode())
         if seen.signed.version == found.signed.version and seen.signed_bytes != found.signed_bytes:
-            raise RollbackError(
+            raise MixedMetadataError(
                 f"{PREFIX}{name}: it is not the file that this site has seen as version "
                 f"{seen.signed.version}",
                 _SWAPPED,
