@@ -1,0 +1,215 @@
+"""What changed from one release to the next, for the approvers.
+
+It follows from the two manifests alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from bundle.model.digest import Digest, digest_of
+from bundle.model.documents import Document, Text
+from bundle.model.manifest import Manifest
+from bundle.model.platform import Platform
+from bundle.model.policy import Pattern
+from bundle.model.predicates import ReleaseNumber
+
+MAX_CHANGES: Final = 2000
+"""Named in one list, so that the whole stays near 1 MiB; more are counted."""
+
+
+class Item(Document, frozen=True, kw_only=True):
+    """Something that is only in one of the releases."""
+
+    name: Text
+    digest: Digest
+
+
+class Move(Document, frozen=True, kw_only=True):
+    """A name that means other bytes now."""
+
+    name: Text
+    old: Digest
+    new: Digest
+
+
+class Differences(Document, frozen=True, kw_only=True):
+    """The changes of one kind of content, each list sorted by name."""
+
+    added: tuple[Item, ...]
+    removed: tuple[Item, ...]
+    moved: tuple[Move, ...]
+    left_out: int = 0
+    """How many are not listed."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.added) + len(self.removed) + len(self.moved) + self.left_out
+
+
+class PlatformChanges(Document, frozen=True, kw_only=True):
+    """Platforms that are only in one of the releases."""
+
+    added: tuple[Platform, ...]
+    removed: tuple[Platform, ...]
+
+
+class WaivedImages(Document, frozen=True, kw_only=True):
+    """A waiver: images that need not be signed, and why."""
+
+    images: tuple[Pattern, ...]
+    reason: Text
+    approved_by: Text
+    expires: Text
+    ticket: Text
+
+
+class WaiverChanges(Document, frozen=True, kw_only=True):
+    """Waivers that are only in one of the releases."""
+
+    new: tuple[WaivedImages, ...]
+    dropped: tuple[WaivedImages, ...]
+
+
+class Vulnerabilities(Document, frozen=True, kw_only=True):
+    """What scans found; without scans nothing is known, which is not the same as nothing found."""
+
+    scanned: bool
+    new: tuple[Text, ...]
+    fixed: tuple[Text, ...]
+
+
+class PreviousRelease(Document, frozen=True, kw_only=True):
+    """The release that is compared with."""
+
+    release: ReleaseNumber
+    version: Text
+    digest: Digest
+
+
+class Changes(Document, frozen=True, kw_only=True):
+    """The predicate urn:isoward:changes:v1.
+
+    Source: docs/FORMAT.md, "attestations/".
+    """
+
+    release: ReleaseNumber
+    previous: PreviousRelease | None
+    """None: the release folder holds no earlier one."""
+    platforms: PlatformChanges
+    images: Differences
+    charts: Differences
+    files: Differences
+    waivers: WaiverChanges
+    unsigned: tuple[Text, ...]
+    """All images of this release, old and new, that no signature vouches for."""
+    unsigned_left_out: int = 0
+    vulnerabilities: Vulnerabilities
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """An earlier release.
+
+    Attributes:
+        release: Its number.
+        manifest: Its bundle.json.
+        data: The bytes of that.
+    """
+
+    release: int
+    manifest: Manifest
+    data: bytes
+
+
+def compare_releases(release: int, new: Manifest, earlier: Earlier | None) -> Changes:
+    """Compare a release with the one before it; without one, everything is new."""
+    old = earlier.manifest if earlier else None
+    unsigned = _unsigned(new)
+    return Changes(
+        release=release,
+        previous=None if earlier is None else _previous(earlier),
+        platforms=PlatformChanges(
+            added=tuple(p for p in new.platforms if not old or p not in old.platforms),
+            removed=tuple(p for p in (old.platforms if old else ()) if p not in new.platforms),
+        ),
+        images=_differences(_images(old), _images(new)),
+        charts=_differences(_charts(old), _charts(new)),
+        files=_differences(_files(old), _files(new)),
+        waivers=_waiver_changes(_waivers(old), _waivers(new)),
+        unsigned=unsigned[:MAX_CHANGES],
+        unsigned_left_out=max(0, len(unsigned) - MAX_CHANGES),
+        vulnerabilities=Vulnerabilities(scanned=False, new=(), fixed=()),
+    )
+
+
+def _previous(earlier: Earlier) -> PreviousRelease:
+    return PreviousRelease(
+        release=earlier.release,
+        version=earlier.manifest.metadata.version,
+        digest=digest_of(earlier.data),
+    )
+
+
+def _images(manifest: Manifest | None) -> dict[str, str]:
+    return {image.reference: image.digest for image in (manifest.images if manifest else ())}
+
+
+def _charts(manifest: Manifest | None) -> dict[str, str]:
+    charts = manifest.charts if manifest else ()
+    return {f"{c.repository} {c.name} {c.version}": c.archive for c in charts}
+
+
+def _files(manifest: Manifest | None) -> dict[str, str]:
+    return {file.url: file.digest for file in (manifest.files if manifest else ())}
+
+
+def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> Differences:
+    added = [Item(name=name, digest=new[name]) for name in sorted(new.keys() - old.keys())]
+    removed = [Item(name=name, digest=old[name]) for name in sorted(old.keys() - new.keys())]
+    moved = [
+        Move(name=name, old=old[name], new=new[name])
+        for name in sorted(old.keys() & new.keys())
+        if old[name] != new[name]
+    ]
+    lists = (added, removed, moved)
+    return Differences(
+        added=tuple(added[:MAX_CHANGES]),
+        removed=tuple(removed[:MAX_CHANGES]),
+        moved=tuple(moved[:MAX_CHANGES]),
+        left_out=sum(max(0, len(found) - MAX_CHANGES) for found in lists),
+    )
+
+
+def _waivers(manifest: Manifest | None) -> tuple[WaivedImages, ...]:
+    rules = manifest.signatures if manifest else ()
+    return tuple(
+        WaivedImages(
+            images=rule.images,
+            reason=rule.unsigned.reason,
+            approved_by=rule.unsigned.approved_by,
+            expires=rule.unsigned.expires,
+            ticket=rule.unsigned.ticket,
+        )
+        for rule in rules
+        if rule.unsigned is not None
+    )
+
+
+def _waiver_changes(old: tuple[WaivedImages, ...], new: tuple[WaivedImages, ...]) -> WaiverChanges:
+    return WaiverChanges(
+        new=tuple(waiver for waiver in new if waiver not in old),
+        dropped=tuple(waiver for waiver in old if waiver not in new),
+    )
+
+
+def _unsigned(manifest: Manifest) -> tuple[str, ...]:
+    """Return the images that no signature vouches for: waived, or never asked for one."""
+    return tuple(
+        image.reference
+        for image in manifest.images
+        if not image.verified or all(found.method == "unsigned" for found in image.verified)
+    )
