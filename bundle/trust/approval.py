@@ -26,7 +26,7 @@ from bundle.trust.documents import (
     read_trust_files,
 )
 from bundle.trust.keys import SigningKey, holder
-from bundle.trust.metadata import keys_of
+from bundle.trust.metadata import add_signature, keys_of
 from bundle.trust.root import PREFIX, check_chain, root_name
 
 
@@ -143,8 +143,7 @@ def approve(
         )
     added = signer.public_key.keyid not in current.approved
     if added:
-        targets.sign(signer, append=True)
-        targets.signatures = dict(sorted(targets.signatures.items()))
+        add_signature(targets, signer)
         write_atomic(bundle.path / TRUST_DIRECTORY / TARGETS, targets.to_bytes())
     # Also when nothing was added: a power cut may have come between the two files.
     write_sums(bundle.path, current.manifest)

@@ -17,7 +17,8 @@ from bundle.store.atomic import directory_lock, write_atomic
 from bundle.store.layout import BundleDirectory
 from bundle.trust.describe import RootDescription, describe_root
 from bundle.trust.keys import SigningKey
-from bundle.trust.metadata import check_signatures, keys_of, parse_metadata
+from bundle.trust.metadata import add_signature, check_signatures, keys_of, parse_metadata
+from bundle.trust.restrictions import PRODUCT_FIELD
 from bundle.trust.root import FIRST_ROOT, check_policy, require_release
 from bundle.trust.terms import BUILDER_THRESHOLD
 
@@ -35,6 +36,7 @@ class RootPlan:
         approvals: How many of them must approve a release.
         builder: The build system's key: snapshot and timestamp.
         expires: In UTC.
+        product: The name that every bundle must have; empty if any may.
     """
 
     root_keys: tuple[Key, ...]
@@ -43,6 +45,7 @@ class RootPlan:
     approvals: int
     builder: Key
     expires: datetime
+    product: str = ""
 
 
 def create_root(
@@ -104,7 +107,14 @@ def _root(plan: RootPlan) -> Root:
                     "Use the same .pub file in both places.",
                 )
         roles[name] = Role(ids, threshold)
-    return Root(expires=plan.expires, keys=keys, roles=roles, consistent_snapshot=False)
+    fields = {PRODUCT_FIELD: plan.product} if plan.product else {}
+    return Root(
+        expires=plan.expires,
+        keys=keys,
+        roles=roles,
+        consistent_snapshot=False,
+        unrecognized_fields=fields,
+    )
 
 
 def sign_root(release: Path, signer: SigningKey) -> tuple[RootDescription, bool]:
@@ -143,5 +153,4 @@ def _sign(metadata: Metadata[Root], signer: SigningKey) -> None:
         raise UnknownKeyError(
             f"key {key_id[:16]} is no root key of this root", "Sign with a root key's private file."
         )
-    metadata.sign(signer, append=True)
-    metadata.signatures = dict(sorted(metadata.signatures.items()))
+    add_signature(metadata, signer)

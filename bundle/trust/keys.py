@@ -1,4 +1,4 @@
-"""Ed25519 keys in files: a private one as PKCS8 PEM, a public one as JSON with its holder's name.
+"""Keys in files: a private one as PKCS8 PEM, a public one as JSON with its holder's name.
 
 A holder's private key never leaves this module other than inside a signer.
 """
@@ -12,10 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import (
-    Ed25519PrivateKey,
-    Ed25519PublicKey,
-)
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -24,10 +20,19 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from securesystemslib.signer import CryptoSigner, Key, SSlibKey
+from securesystemslib.signer import Key, Signer, SSlibKey
 
 from bundle.model.errors import KeyFileError
 from bundle.store.atomic import fsync_directory, storage_errors
+from bundle.trust.key_types import (
+    DEFAULT_KEY_TYPE,
+    KEY_TYPES,
+    FileSigner,
+    KeyTypeName,
+    derived_id,
+    generate_signer,
+    signer_of,
+)
 from bundle.trust.terms import (
     MAX_KEY_FILE_BYTES,
     MAX_NAME_LENGTH,
@@ -35,11 +40,12 @@ from bundle.trust.terms import (
     NAME_FIELD,
 )
 
-SigningKey = CryptoSigner
-"""A private key, ready to sign."""
+SigningKey = Signer
+"""A private key, ready to sign: in memory, or on a token that never gives it away."""
 
 _ENCRYPTED: Final = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 _KEY_ID_FIELD: Final = "keyid"
+_PRIVATE_SUFFIXES: Final = (".pem", ".hsm")
 
 
 def check_name(name: str) -> str:
@@ -72,17 +78,27 @@ def holder(key: Key) -> str:
     return check_name(name)
 
 
-def generate_key(name: str) -> SigningKey:
+def generate_key(name: str, type_: KeyTypeName = DEFAULT_KEY_TYPE) -> FileSigner:
     """Make a key for `name`, from the operating system's randomness."""
-    private = Ed25519PrivateKey.generate()
-    public = SSlibKey.from_crypto(private.public_key())
-    public.unrecognized_fields[NAME_FIELD] = check_name(name)
-    return CryptoSigner(private, public)
+    signer = generate_signer(type_)
+    name_key(signer.public_key, name)
+    return signer
+
+
+def name_key(key: Key, name: str) -> None:
+    """Write the holder's name into a public key that was just made or imported.
+
+    Raises:
+        KeyFileError: The name is not fit to show.
+    """
+    key.unrecognized_fields[NAME_FIELD] = check_name(name)
 
 
 def public_path(path: Path) -> Path:
     """Return where the public key of the private key at `path` goes: ada.pem -> ada.pub."""
-    return path.with_suffix(".pub") if path.suffix == ".pem" else path.with_name(path.name + ".pub")
+    if path.suffix in _PRIVATE_SUFFIXES:
+        return path.with_suffix(".pub")
+    return path.with_name(path.name + ".pub")
 
 
 def require_absent(path: Path) -> None:
@@ -99,7 +115,7 @@ def require_absent(path: Path) -> None:
             )
 
 
-def write_key(key: SigningKey, path: Path, passphrase: bytes | None) -> Path:
+def write_key(key: FileSigner, path: Path, passphrase: bytes | None) -> Path:
     """Write a private key (mode 0600) and its public key next to it; neither may exist.
 
     Args:
@@ -112,13 +128,28 @@ def write_key(key: SigningKey, path: Path, passphrase: bytes | None) -> Path:
         KeyFileError: A file is there already, or the passphrase is too short.
         StorageError: The disk refused; neither file is left.
     """
+    return write_pair(path, _private_bytes(key, passphrase), key.public_key)
+
+
+def write_pair(path: Path, private: bytes, key: Key) -> Path:
+    """Write what signs (mode 0600) and the public key next to it; neither may exist.
+
+    Args:
+        path: Of what signs.
+        private: Its content: a private key, or where one is.
+        key: The public key, with its holder's name.
+    Returns:
+        The path of the public key.
+    Raises:
+        KeyFileError: A file is there already.
+        StorageError: The disk refused; neither file is left.
+    """
     require_absent(path)
     public = public_path(path)
-    private_data = _private_bytes(key, passphrase)
     with storage_errors(f"write the key {path}"):
-        _create(path, private_data, 0o600)
+        _create(path, private, 0o600)
         try:
-            _create(public, public_bytes(key.public_key), 0o644)
+            _create(public, public_bytes(key), 0o644)
             fsync_directory(path.parent)
         except BaseException:
             path.unlink(missing_ok=True)
@@ -126,7 +157,7 @@ def write_key(key: SigningKey, path: Path, passphrase: bytes | None) -> Path:
     return public
 
 
-def _private_bytes(key: SigningKey, passphrase: bytes | None) -> bytes:
+def _private_bytes(key: FileSigner, passphrase: bytes | None) -> bytes:
     encryption: KeySerializationEncryption = NoEncryption()
     if passphrase is not None:
         if len(passphrase) < MIN_PASSPHRASE:
@@ -163,7 +194,7 @@ def is_encrypted(path: Path) -> bool:
     Raises:
         KeyFileError: It cannot be read.
     """
-    return _ENCRYPTED in _read(path)
+    return _ENCRYPTED in read_key_file(path)
 
 
 def is_exposed(path: Path) -> bool:
@@ -172,13 +203,14 @@ def is_exposed(path: Path) -> bool:
         return bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
 
 
-def load_key(path: Path, passphrase: bytes | None = None) -> SigningKey:
+def load_key(path: Path, passphrase: bytes | None = None) -> FileSigner:
     """Load a private key.
 
     Raises:
-        KeyFileError: It cannot be read, the passphrase is wrong, or it is not an Ed25519 key.
+        KeyFileError: It cannot be read, the passphrase is wrong, or it is not a key of a type that
+            counts.
     """
-    data = _read(path)
+    data = read_key_file(path)
     encrypted = _ENCRYPTED in data
     if encrypted and passphrase is None:
         raise KeyFileError(
@@ -193,9 +225,10 @@ def load_key(path: Path, passphrase: bytes | None = None) -> SigningKey:
                 f"{path}: the passphrase is wrong, or the file is damaged", "Try again."
             ) from error
         raise _not_a_key(path) from error
-    if not isinstance(private, Ed25519PrivateKey):
+    signer = signer_of(private)
+    if signer is None:
         raise _not_a_key(path)
-    return CryptoSigner(private)
+    return signer
 
 
 def load_public_key(path: Path) -> SSlibKey:
@@ -205,48 +238,40 @@ def load_public_key(path: Path) -> SSlibKey:
         KeyFileError: It is not one, has no holder, or its id is not that of its value.
     """
     try:
-        fields: Any = json.loads(_read(path))
-        key_id = fields.pop(_KEY_ID_FIELD)
-        key = Key.from_dict(key_id, fields)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        fields: Any = json.loads(read_key_file(path))
+    except (ValueError, RecursionError) as error:
         raise _not_a_public_key(path) from error
+    return public_key_of(fields, str(path))
+
+
+def public_key_of(fields: Any, where: str) -> SSlibKey:
+    """Return the public key that a public key file's content, parsed, is.
+
+    Raises:
+        KeyFileError: It is none, has no holder, or its id is not that of its value.
+    """
+    try:
+        value = dict(fields)
+        key_id = value.pop(_KEY_ID_FIELD)
+        key = Key.from_dict(key_id, value)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _not_a_public_key(where) from error
     if not isinstance(key, SSlibKey):
-        raise _not_a_public_key(path)
-    raw = ed25519_bytes(key, str(path))
-    if key.keyid != SSlibKey.from_crypto(_public(raw)).keyid:
+        raise _not_a_public_key(where)
+    if key.keyid != derived_id(key, where):
         raise KeyFileError(
-            f"{path}: the key's id is not that of its value", "Ask its holder for the file again."
+            f"{where}: the key's id is not that of its value", "Ask its holder for the file again."
         )
     holder(key)
     return key
 
 
-def ed25519_bytes(key: Key, where: str) -> bytes:
-    """Return a public key's 32 bytes, by which keys are compared.
+def read_key_file(path: Path) -> bytes:
+    """Read a file of a key, bounded.
 
     Raises:
-        KeyFileError: Not an Ed25519 key, or written in another way than ours.
+        KeyFileError: It cannot be read, or is too large to be one.
     """
-    value = key.keyval.get("public")
-    if (key.keytype, key.scheme) == ("ed25519", "ed25519") and isinstance(value, str):
-        try:
-            raw = bytes.fromhex(value)
-            _public(raw)
-        except ValueError:
-            raw = b""
-        if raw and raw.hex() == value:
-            return raw
-    raise KeyFileError(
-        f"{where}: key {str(key.keyid)[:16]} is not an Ed25519 public key",
-        "Make keys with `isoward keys new`.",
-    )
-
-
-def _public(raw: bytes) -> Ed25519PublicKey:
-    return Ed25519PublicKey.from_public_bytes(raw)
-
-
-def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_KEY_FILE_BYTES + 1)
@@ -264,13 +289,14 @@ def _read(path: Path) -> bytes:
 
 def _not_a_key(path: Path) -> KeyFileError:
     return KeyFileError(
-        f"{path}: expected an Ed25519 private key (PKCS8 PEM), found something else",
+        f"{path}: expected a private key (PKCS8 PEM) of type {', '.join(KEY_TYPES)}, "
+        "found something else",
         "Give the file that `isoward keys new` wrote.",
     )
 
 
-def _not_a_public_key(path: Path) -> KeyFileError:
+def _not_a_public_key(where: Path | str) -> KeyFileError:
     return KeyFileError(
-        f"{path}: expected a public key file, found something else",
+        f"{where}: expected a public key file, found something else",
         "Give the .pub file that `isoward keys new` wrote.",
     )

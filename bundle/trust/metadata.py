@@ -17,23 +17,24 @@ from typing import Any, Final, TypeVar
 
 from securesystemslib.exceptions import UnverifiedSignatureError
 from securesystemslib.signer import Key, Signature
-from tuf.api.exceptions import RepositoryError
+from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from bundle.model.errors import (
     ExpiredError,
+    KeyFileError,
     RevokedKeyError,
     SignatureError,
     ThresholdError,
     UnknownKeyError,
 )
 from bundle.model.limits import MAX_SAFE_INTEGER, MAX_TRUST_DEPTH
-from bundle.trust.keys import holder
+from bundle.trust.key_types import is_canonical, is_signature_text
+from bundle.trust.keys import SigningKey, holder
 
 T = TypeVar("T", Root, Timestamp, Snapshot, Targets)
 AnySigned = Root | Timestamp | Snapshot | Targets
 
-_ED25519_SIGNATURE: Final = re.compile(r"[0-9a-f]{128}")
 _KEY_ID: Final = re.compile(r"[0-9a-f]{64}")
 _NESTING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]')
 """A whole string, which hides its brackets, or a bracket."""
@@ -104,7 +105,7 @@ def _is_plain(signature: Signature) -> bool:
     return (
         len(texts) == len(values)
         and _KEY_ID.fullmatch(texts[0]) is not None
-        and _ED25519_SIGNATURE.fullmatch(texts[1]) is not None
+        and is_signature_text(texts[1])
         and not signature.unrecognized_fields
     )
 
@@ -158,11 +159,28 @@ def check_signatures(
 
 
 def _verifies(key: Key, signature: Signature, payload: bytes) -> bool:
+    if not is_canonical(key, signature):
+        return False
     try:
         key.verify_signature(signature, payload)
     except UnverifiedSignatureError:
         return False
     return True
+
+
+def add_signature(metadata: Metadata[Any], signer: SigningKey) -> None:
+    """Sign metadata, next to the signatures that it has, and keep them in the order of key ids.
+
+    Raises:
+        KeyFileError: The key could not sign: a token refused.
+    """
+    try:
+        metadata.sign(signer, append=True)
+    except UnsignedMetadataError as error:
+        # python-tuf wraps what a signer raises; a token's own message says what to do.
+        cause = error.__cause__
+        raise (cause if isinstance(cause, KeyFileError) else error) from error
+    metadata.signatures = dict(sorted(metadata.signatures.items()))
 
 
 def check_threshold(metadata: Metadata[Any], root: Root, where: str) -> None:

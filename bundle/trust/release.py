@@ -32,7 +32,14 @@ from bundle.store.atomic import (
 from bundle.store.layout import BundleDirectory
 from bundle.trust.documents import SNAPSHOT, TARGETS, TIMESTAMP
 from bundle.trust.keys import SigningKey
-from bundle.trust.metadata import T, check_signatures, check_unexpired, keys_of, parse_metadata
+from bundle.trust.metadata import (
+    T,
+    add_signature,
+    check_signatures,
+    check_unexpired,
+    keys_of,
+    parse_metadata,
+)
 from bundle.trust.root import PREFIX, check_chain, read_roots, require_release, root_name
 from bundle.trust.terms import (
     SNAPSHOT_LIFETIME,
@@ -165,7 +172,7 @@ class _Issuer:
         if old and is_right(old.signed) and self._is_ours(old) and self._lasts(old, lifetime / 2):
             return old
         metadata = Metadata(make(_next(old), self._now + lifetime))
-        metadata.sign(self._builder)
+        add_signature(metadata, self._builder)
         return metadata
 
     def _is_ours(self, metadata: Metadata[Any]) -> bool:

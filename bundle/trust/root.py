@@ -23,7 +23,8 @@ from bundle.model.errors import (
 from bundle.model.limits import MAX_TRUST_FILE_BYTES
 from bundle.store.atomic import storage_errors
 from bundle.store.layout import TRUST_DIRECTORY, BundleDirectory
-from bundle.trust.keys import ed25519_bytes, holder
+from bundle.trust.key_types import public_value
+from bundle.trust.keys import holder
 from bundle.trust.metadata import check_signatures, keys_of, parse_metadata
 from bundle.trust.terms import MAX_ROOTS, MIN_APPROVALS
 
@@ -116,7 +117,7 @@ def _problems(root: Root) -> Iterator[str]:
     used = {key_id for role in root.roles.values() for key_id in role.keyids}
     if used != set(root.keys):
         yield "its roles do not name exactly the keys that it holds"
-    values = [ed25519_bytes(key, key_id) for key_id, key in root.keys.items()]
+    values = [public_value(key, key_id) for key_id, key in root.keys.items()]
     if len(set(values)) != len(values):
         yield "one public key stands twice, under two key ids"
     for name in ROLES:

@@ -39,6 +39,9 @@ MAX_NAME_LENGTH: Final = 100
 MAX_KEY_FILE_BYTES: Final = 64 * 1024
 """A key file; ours are below 1 KiB."""
 
+MAX_PUBLIC_VALUE: Final = 8192
+"""Characters of a public key in TUF metadata; the largest, ML-DSA-65 in PEM, has 2726."""
+
 MIN_PASSPHRASE: Final = 12
 """Characters. PKCS8 encryption stretches a passphrase only a little, so that it must be long."""
 

@@ -94,7 +94,7 @@ def test_the_passphrase_must_be_right(tmp_path: Path, passphrase: bytes | None, 
 )
 def test_what_is_no_private_key_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x.pem").write_bytes(data)
-    with pytest.raises(KeyFileError, match="expected an Ed25519 private key"):
+    with pytest.raises(KeyFileError, match="expected a private key"):
         load_key(tmp_path / "x.pem")
 
 
@@ -102,7 +102,7 @@ def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
     key = generate_private_key(65537, 2048)
     data = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (tmp_path / "rsa.pem").write_bytes(data)
-    with pytest.raises(KeyFileError, match="expected an Ed25519 private key"):
+    with pytest.raises(KeyFileError, match="expected a private key"):
         load_key(tmp_path / "rsa.pem")
 
 
