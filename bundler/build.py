@@ -6,6 +6,7 @@ and synced; until then running again goes on from it.
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 import time
 from collections.abc import Callable
@@ -30,6 +31,8 @@ from bundle.store.atomic import directory_lock, fsync_directory, storage_errors,
 from bundle.store.hashing import StoppedError, run_parallel
 from bundle.store.layout import BLOB_DIRECTORY, MANIFEST_NAME, BundleDirectory
 from bundle.store.sums import write_sums
+from bundle.trust.upstream.bundle_check import check_upstream
+from bundle.trust.upstream.verify import check_covered
 from bundler.cache import READ_ONLY, BlobCache
 from bundler.fetch import BlobFetcher
 from bundler.origins import Opener, origins
@@ -72,6 +75,7 @@ def build(
     *,
     write_trust: WriteTrust,
     progress: Progress,
+    now: Callable[[], dt.datetime],
     sleep: Callable[[float], None] = time.sleep,
 ) -> BuildResult:
     """Fetch what `lock` names by digest and write the bundle `output`.
@@ -83,15 +87,18 @@ def build(
         cache: Shared with other builds.
         write_trust: Given last, when everything else is written.
         progress: Told of bytes.
+        now: The clock, UTC; waivers and certificates end.
         sleep: Waits between tries.
     Returns:
         What was done.
     Raises:
         UsageError: `output` is something else.
+        UnsignedError, PolicyError: An image is not signed as the lock's rules want.
         NoSpaceError: It will not fit; nothing was fetched.
         TransportError, IntegrityError, StorageError: Run again to go on.
     """
     plan = plan_bundle(lock)
+    check_covered([image.reference for image in lock.images], lock.signatures, now(), "the lock")
     if _existing(output, plan):
         return BuildResult(plan, None, 0, len(plan.manifest.blobs), existed=True)
     building = output.with_name(f"{output.name}.building")
@@ -102,6 +109,7 @@ def build(
         fetched = _fetch_all(plan, place, origins(lock, client), progress, sleep)
         _make_charts(lock, building)
         _remove_strays(building, plan)
+        check_upstream(BundleDirectory(building), plan.manifest, now())
         release = _write_layout(building, plan, write_trust)
         with storage_errors(f"name {output}"):
             (building / ".lock").unlink()

@@ -14,6 +14,7 @@ from bundle.model.lock import Lock, check_lock
 from bundle.model.source_config import NO_SOURCES, SourceConfig, check_source_config
 from bundle.model.yaml_strict import load_yaml
 from bundle.store.atomic import storage_errors
+from bundle.trust.upstream.material import inline_material
 
 
 def default_sources() -> Path:
@@ -23,10 +24,10 @@ def default_sources() -> Path:
 
 
 def load_definition(path: Path) -> Definition:
-    """Read and check a definition.
+    """Read and check a definition, with the text of the files that its signature rules name.
 
     Raises:
-        DefinitionError: It is not one, or there is no such file.
+        DefinitionError: It is not one, or it or a file that it names is not there.
         StorageError: It cannot be read.
     """
     data = _read(path, MAX_DEFINITION_BYTES)
@@ -38,7 +39,8 @@ def load_definition(path: Path) -> Definition:
         error=DefinitionError,
     )
     check_definition(definition)
-    return definition
+    rules = inline_material(definition.signatures, path.parent, str(path))
+    return replace(definition, signatures=rules)
 
 
 def load_lock(path: Path) -> Lock:

@@ -5,6 +5,7 @@ References are resolved in parallel, yet the lock is sorted and the same whateve
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -18,10 +19,12 @@ from bundle.model.progress import Progress
 from bundle.model.reference import parse_reference
 from bundle.registry.client import RegistryClient
 from bundle.store.hashing import StoppedError, run_parallel
+from bundle.trust.upstream.verify import check_covered
 from bundler.sources.charts import ChartResolver
 from bundler.sources.files import FileStore, resolve_file
 from bundler.sources.images import resolve_image
 from bundler.sources.manifests import ContentStore, ManifestSource
+from bundler.sources.signatures import verified_image
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,23 +37,33 @@ class Store(ContentStore, FileStore, Protocol):
 
 
 def resolve(
-    definition: Definition, client: RegistryClient, cache: Store, progress: Progress
+    definition: Definition,
+    client: RegistryClient,
+    cache: Store,
+    progress: Progress,
+    *,
+    now: dt.datetime,
 ) -> Lock:
-    """Resolve a definition.
+    """Resolve a definition, and verify the signatures of its images.
 
     Args:
         definition: Checked.
         client: Fetches; it decides about hosts, credentials and certificates.
         cache: Keeps the manifests that are fetched, so that the build does not fetch them again.
         progress: Told of references.
+        now: UTC; waivers and certificates end.
     Returns:
         A checked lock.
     Raises:
+        UnsignedError: An image is not signed as the definition wants, or no rule matches it.
+        PolicyError: An image's waiver has ended.
         DefinitionError: Something does not exist as it is asked for.
         FormatError: Something upstream is malformed.
         IntegrityError: Something upstream is not what was promised.
         TransportError: And its subclasses, when something cannot be had.
     """
+    names = [str(parse_reference(image.reference)) for image in definition.images]
+    check_covered(names, definition.signatures, now, "the definition")
     source = ManifestSource(client, cache)
     charts = ChartResolver(definition.charts, source)
     images: list[LockedArtifact] = []
@@ -59,26 +72,42 @@ def resolve(
     work: list[Callable[[], None]] = [
         *_tasks(
             images,
-            lambda image: resolve_image(image, definition.platforms, source, progress),
+            lambda image: verified_image(
+                resolve_image(image, definition.platforms, source, progress),
+                definition.signatures,
+                source,
+                now,
+            ),
             definition.images,
         ),
         *_tasks(locked_charts, charts.resolve, definition.charts),
         *_tasks(files, lambda file: resolve_file(file, client, cache), definition.files),
     ]
     _run(work, progress)
-    lock = Lock(
+    lock = _lock(definition, images, locked_charts, files)
+    _check_references(lock)
+    check_lock(lock)
+    return lock
+
+
+def _lock(
+    definition: Definition,
+    images: list[LockedArtifact],
+    charts: list[LockedChart],
+    files: list[LockedFile],
+) -> Lock:
+    """Put the lock together, sorted."""
+    return Lock(
         api_version=API_VERSION,
         kind="BundleLock",
         metadata=definition.metadata,
         definition=canonical_digest(definition),
         platforms=definition.platforms,
         images=tuple(sorted(images, key=lambda image: image.reference)),
-        charts=tuple(sorted(locked_charts, key=lambda c: (c.repository, c.name, c.version))),
+        charts=tuple(sorted(charts, key=lambda c: (c.repository, c.name, c.version))),
         files=tuple(sorted(files, key=lambda file: file.url)),
+        signatures=definition.signatures,
     )
-    _check_references(lock)
-    check_lock(lock)
-    return lock
 
 
 def definition_hosts(definition: Definition) -> Iterator[str]:

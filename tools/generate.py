@@ -17,6 +17,7 @@ from bundle.model.definition import Definition
 from bundle.model.errors import IsowardError, all_errors
 from bundle.model.lock import Lock
 from bundle.model.manifest import Manifest
+from bundle.model.policy import SitePolicy
 from bundle.model.site import Site
 from bundle.model.source_config import SourceConfig
 
@@ -27,6 +28,7 @@ DOCUMENTS: Final[dict[str, tuple[type[msgspec.Struct], str]]] = {
     "lock": (Lock, "Isoward lock"),
     "manifest": (Manifest, "Isoward bundle.json"),
     "site": (Site, "Isoward site"),
+    "site-policy": (SitePolicy, "Isoward site policy"),
     "source-config": (SourceConfig, "Isoward source configuration"),
 }
 _INTRODUCTION: Final = """\

@@ -16,6 +16,8 @@ from bundle.model.errors import NotEnrolledError, UsageError
 from bundle.store.check import check_blobs, check_layout
 from bundle.store.layout import BundleDirectory
 from bundle.trust.state import TrustState, find_state, load_states, state_from_fingerprint
+from bundle.trust.upstream.bundle_check import check_upstream
+from bundle.trust.upstream.site_policy import load_site_policy
 from bundle.trust.verified import VerifiedBundle
 from bundle.trust.verify import verify_trust
 
@@ -50,6 +52,8 @@ def command(output: Output, bundle: Path, depot: Path | None, fingerprint: str |
     now = datetime.now(UTC)
     verified, _ = verify_trust(directory, _state(directory, depot, fingerprint, now), now)
     others = check_layout(directory, verified.manifest)
+    site = load_site_policy(depot or DEFAULT_DEPOT) if fingerprint is None else ()
+    check_upstream(directory, verified.manifest, now, site)
     size = check_blobs(directory, verified.manifest.blobs, output.progress)
     took = time.monotonic() - began
     facts = _facts(verified, others, size)

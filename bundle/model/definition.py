@@ -10,6 +10,7 @@ from bundle.model.digest import Digest
 from bundle.model.documents import Document, Metadata, Text, Url
 from bundle.model.errors import DefinitionError
 from bundle.model.platform import Platform
+from bundle.model.policy import SignatureRule, check_rules
 from bundle.model.reference import (
     Reference,
     check_url,
@@ -74,6 +75,8 @@ class Definition(Document, frozen=True, kw_only=True):
     images: tuple[ImageSource, ...] = ()
     files: tuple[FileSource, ...] = ()
     charts: tuple[ChartSource, ...] = ()
+    signatures: tuple[SignatureRule, ...] = ()
+    """By whom images must be signed; the first rule that matches counts, and one must."""
 
 
 def check_definition(definition: Definition) -> None:
@@ -92,6 +95,7 @@ def check_definition(definition: Definition) -> None:
         check_url(file.url, f"files[{i}].url")
     _unique([f"{c.repository} {c.name} {c.version}" for c in definition.charts], "charts")
     _unique(list(definition.platforms), "platforms")
+    check_rules(definition.signatures)
     for i, chart in enumerate(definition.charts):
         _check_chart(chart, f"charts[{i}]")
     if not (definition.images or definition.files or definition.charts):

@@ -14,6 +14,7 @@ from bundle.model.digest import Digest, Size
 from bundle.model.documents import Document, Metadata, Text, Url
 from bundle.model.errors import DefinitionError, FormatError
 from bundle.model.platform import Platform
+from bundle.model.policy import SignatureRule, VerifiedBy, check_rules
 from bundle.model.reference import check_url, parse_reference
 
 MediaType = Annotated[
@@ -66,6 +67,8 @@ class LockedArtifact(Document, frozen=True, kw_only=True):
     indexes: tuple[LockedIndex, ...] = ()
     manifests: tuple[LockedManifest, ...]
     referrers: tuple[LockedReferrer, ...] = ()
+    verified: tuple[VerifiedBy, ...] = ()
+    """By what an image passed its rule; empty for a chart."""
 
 
 class LockedChart(Document, frozen=True, kw_only=True):
@@ -104,6 +107,8 @@ class Lock(Document, frozen=True, kw_only=True):
     images: tuple[LockedArtifact, ...] = ()
     charts: tuple[LockedChart, ...] = ()
     files: tuple[LockedFile, ...] = ()
+    signatures: tuple[SignatureRule, ...] = ()
+    """The definition's rules, with the text of the files that they name."""
 
 
 def artifact_contents(artifact: LockedArtifact) -> Iterator[Content]:
@@ -166,6 +171,7 @@ def check_lock(lock: Lock) -> None:
 
 def _check_names(lock: Lock) -> None:
     try:
+        check_rules(lock.signatures)
         for artifact in (*lock.images, *(chart.artifact for chart in lock.charts)):
             parse_reference(artifact.reference)
         for address in (*(c.repository for c in lock.charts), *(f.url for f in lock.files)):

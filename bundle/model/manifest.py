@@ -11,6 +11,7 @@ from bundle.model.documents import Document, Metadata, Text
 from bundle.model.errors import FormatError
 from bundle.model.lock import Content, MediaType
 from bundle.model.platform import Platform
+from bundle.model.policy import SignatureRule, VerifiedBy
 
 LayoutPath = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$(?!\n)")]
 """A file at the top of the bundle; a single component, so that it cannot leave the bundle."""
@@ -41,6 +42,8 @@ class Artifact(Document, frozen=True, kw_only=True):
     digest: Digest
     manifests: tuple[ManifestEntry, ...]
     referrers: tuple[ReferrerEntry, ...] = ()
+    verified: tuple[VerifiedBy, ...] = ()
+    """By what an image passed its rule; empty for a chart."""
 
 
 class ChartEntry(Document, frozen=True, kw_only=True):
@@ -83,6 +86,8 @@ class Manifest(Document, frozen=True, kw_only=True):
     images: tuple[Artifact, ...] = ()
     charts: tuple[ChartEntry, ...] = ()
     files: tuple[FileEntry, ...] = ()
+    signatures: tuple[SignatureRule, ...] = ()
+    """By whom images must be signed; checked again wherever the bundle is verified."""
     sources: tuple[Text, ...] = ()
     """Every host that content came from."""
 

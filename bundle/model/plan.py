@@ -72,16 +72,18 @@ def plan_bundle(lock: Lock) -> Plan:
             LayoutFile(path=path, digest=digest_of(data), size=len(data))
             for path, data in sorted(layout.items())
         ),
-        images=tuple(_artifact(image) for image in lock.images),
+        images=tuple(artifact_entry(image) for image in lock.images),
         charts=tuple(_chart(chart) for chart in lock.charts),
         files=tuple(FileEntry(url=file.url, digest=file.digest) for file in lock.files),
+        signatures=lock.signatures,
         sources=tuple(sorted(set(_hosts(lock)))),
     )
     check_manifest(manifest)
     return Plan(manifest, canonical_json(manifest), layout)
 
 
-def _artifact(locked: LockedArtifact) -> Artifact:
+def artifact_entry(locked: LockedArtifact) -> Artifact:
+    """Return an artefact of a lock as it stands in bundle.json."""
     indexes = [ManifestEntry(digest=i.digest, media_type=i.media_type) for i in locked.indexes]
     manifests = [
         ManifestEntry(digest=m.digest, media_type=m.media_type, platform=m.platform)
@@ -102,6 +104,7 @@ def _artifact(locked: LockedArtifact) -> Artifact:
         digest=locked.digest,
         manifests=(*indexes, *manifests),
         referrers=tuple(referrers),
+        verified=locked.verified,
     )
 
 
@@ -111,7 +114,7 @@ def _chart(locked: LockedChart) -> ChartEntry:
         version=locked.version,
         repository=locked.repository,
         archive=locked.archive.digest,
-        artifact=_artifact(locked.artifact),
+        artifact=artifact_entry(locked.artifact),
     )
 
 

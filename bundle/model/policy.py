@@ -9,10 +9,11 @@ from __future__ import annotations
 import datetime as dt
 import re
 from functools import lru_cache
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
+from bundle.model.digest import Digest
 from bundle.model.documents import Document, Text
 from bundle.model.errors import DefinitionError
 
@@ -20,7 +21,8 @@ Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=512, pattern=r"^[
 Material = Annotated[str, msgspec.Meta(min_length=1, max_length=262_144)]
 """A path in a document that a person writes; the text of that file everywhere else."""
 Day = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", max_length=10)]
-_METHODS: Final = ("cosign", "keyless", "notation", "unsigned")
+Method = Literal["cosign", "keyless", "notation", "unsigned"]
+_METHODS: Final[tuple[Method, ...]] = ("cosign", "keyless", "notation", "unsigned")
 
 
 class CosignRule(Document, frozen=True, kw_only=True):
@@ -64,9 +66,39 @@ class SignatureRule(Document, frozen=True, kw_only=True):
     unsigned: UnsignedRule | None = None
 
     @property
-    def method(self) -> str:
+    def method(self) -> Method:
         """The name of the rule's method."""
         return next(name for name in _METHODS if getattr(self, name) is not None)
+
+
+class VerifiedBy(Document, frozen=True, kw_only=True):
+    """By what an image was found to be as its rule wants; for a waiver, that there is one."""
+
+    rule: Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+    """Index in the list of rules."""
+    method: Method
+    signer: Text
+    """The key's fingerprint, the identity and its issuer, the certificate's subject; for a waiver
+    who approved it."""
+    digest: Digest | None = None
+    """Of the manifest that carries the signature."""
+    subject: Digest | None = None
+    """What is signed: the image's index, or a platform's manifest."""
+    predicate: Text = ""
+    """The type of what was attested; of a plain signature none."""
+    ticket: Text = ""
+    expires: Text = ""
+
+
+class SitePolicy(Document, frozen=True, kw_only=True):
+    """What a site demands beyond the rules of a bundle.
+
+    Source: docs/FORMAT.md, "Site policy".
+    """
+
+    api_version: Literal["isoward/v1"]
+    kind: Literal["SitePolicy"]
+    signatures: Annotated[tuple[SignatureRule, ...], msgspec.Meta(min_length=1)]
 
 
 def check_rules(rules: tuple[SignatureRule, ...], where: str = "signatures") -> None:
@@ -103,17 +135,19 @@ def expiry_of(rule: UnsignedRule, where: str) -> dt.date:
         ) from error
 
 
-def rule_for(rules: tuple[SignatureRule, ...], name: str) -> SignatureRule | None:
-    """Return the first rule whose pattern matches an image.
+def rule_for(
+    rules: tuple[SignatureRule, ...], name: str
+) -> tuple[int, SignatureRule] | tuple[None, None]:
+    """Return the first rule whose pattern matches an image, and its index.
 
     Args:
         rules: In order.
         name: Registry and repository, without tag and digest.
     """
-    for rule in rules:
+    for i, rule in enumerate(rules):
         if any(_compiled(pattern).fullmatch(name) for pattern in rule.images):
-            return rule
-    return None
+            return i, rule
+    return None, None
 
 
 def _check_keyless(rule: KeylessRule, where: str) -> None:

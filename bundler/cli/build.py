@@ -64,6 +64,7 @@ def command(
         open_cache(cache),
         write_trust=sign,
         progress=progress,
+        now=lambda: datetime.now(UTC),
     )
     manifest = result.plan.manifest
     data: dict[str, Any] = {

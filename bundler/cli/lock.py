@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,7 +78,7 @@ def _resolve(
     from bundler.resolve import definition_hosts, resolve
 
     client = open_client(sources, definition_hosts(definition), progress.note)
-    return resolve(definition, client, open_cache(cache), progress)
+    return resolve(definition, client, open_cache(cache), progress, now=datetime.now(UTC))
 
 
 def _require_current(target: Path, found: list[Change]) -> None:

@@ -3,7 +3,8 @@
 The order, so that a kill at any moment leaves the bundle whole in the depot or not in it at all:
 
 1. Trust is verified; from here on only the VerifiedBundle says what the bundle holds.
-2. The bundle's other files are checked, and that there is space for what is missing.
+2. The bundle's other files are checked, its images' upstream signatures by the rules that travel
+   with it and by the site's own, and that there is space for what is missing.
 3. Each blob is verified and brought in; those that the depot has are verified on the medium.
 4. What the site has seen is saved: a bundle that is served is always one that it records.
 5. bundles/<hex>.tmp is written and renamed to bundles/<hex>.
@@ -37,6 +38,8 @@ from bundle.store.check import check_layout
 from bundle.store.hashing import HASH_THREADS, run_parallel
 from bundle.store.layout import MANIFEST_NAME, BundleDirectory
 from bundle.trust.state import STATES, TrustState, find_state, load_states, save_state
+from bundle.trust.upstream.bundle_check import check_upstream
+from bundle.trust.upstream.site_policy import load_site_policy
 from bundle.trust.verified import VerifiedBundle
 from bundle.trust.verify import verify_trust
 from installer.depot.accepted import load_accepted
@@ -85,7 +88,7 @@ def import_bundle(
         clock: UTC.
         progress: Told of bytes as they are verified.
     Raises:
-        TrustError: The bundle is not to be trusted.
+        TrustError: The bundle is not to be trusted, or an image in it is not signed by upstream.
         IntegrityError: A file of it is missing, damaged or one too many.
         NoSpaceError: The depot's disk has no room for it; nothing was copied.
         BusyError: Another import into this depot is running.
@@ -99,6 +102,7 @@ def import_bundle(
         states = load_states(depot / STATES)
         verified, state = verify_trust(bundle, find_state(bundle, states), clock())
         check_layout(bundle, verified.manifest)
+        check_upstream(bundle, verified.manifest, clock(), load_site_policy(depot))
         opened = create_depot(depot)
         missing, ways = _bring_in(opened, bundle, verified.manifest.blobs, progress)
         save_state(opened.trust, state)

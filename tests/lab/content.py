@@ -16,6 +16,7 @@ from bundle.model.lock import Lock, LockedArtifact, LockedManifest
 from bundle.model.oci import OCI_MANIFEST
 from tests.support.content import CONFIG, LAYER, Maker
 from tests.support.depot import import_now, signed_bundle
+from tests.support.signature_rules import waive_all
 from tests.support.trust import ReleaseKit, enrolled, make_release
 
 IMAGE: Final = "registry.example.org:5000/lab/busybox:1"
@@ -41,7 +42,7 @@ def add_bundle(bundle: Path, depot: Path, kit: ReleaseKit, lock: Lock, make: Mak
 
 def lock_of(images: tuple[LockedArtifact, ...], platform: str = "linux/amd64") -> Lock:
     """Lock images."""
-    return Lock(
+    lock = Lock(
         api_version="isoward/v1",
         kind="BundleLock",
         metadata=Metadata(name="lab", version="1.0.0"),
@@ -49,6 +50,7 @@ def lock_of(images: tuple[LockedArtifact, ...], platform: str = "linux/amd64") -
         platforms=(platform,),
         images=tuple(sorted(images, key=lambda image: image.reference)),
     )
+    return waive_all(lock)
 
 
 def busybox_image(make: Maker, reference: str, platform: str = "linux/amd64") -> LockedArtifact:

@@ -23,6 +23,7 @@ from bundle.model.lock import (
     LockedReferrer,
 )
 from bundle.model.oci import OCI_INDEX, OCI_MANIFEST
+from tests.support.signature_rules import WAIVE_ALL, WAIVED
 
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -65,7 +66,9 @@ class Maker:
 
     def image(self, reference: str) -> LockedArtifact:
         made = self.manifest(reference)
-        return LockedArtifact(reference=reference, digest=made.digest, manifests=(made,))
+        return LockedArtifact(
+            reference=reference, digest=made.digest, manifests=(made,), verified=(WAIVED,)
+        )
 
     def index(self, reference: str, platforms: tuple[str, ...]) -> LockedArtifact:
         made = tuple(self.manifest(reference, platform) for platform in platforms)
@@ -85,6 +88,7 @@ class Maker:
             digest=index.digest,
             indexes=(LockedIndex(digest=index.digest, size=index.size, media_type=OCI_INDEX),),
             manifests=made,
+            verified=(WAIVED,),
         )
 
     def referrer(
@@ -174,6 +178,7 @@ def sample(maker: Maker | None = None, *, version: str = "1.0.0") -> tuple[Lock,
             make.referrer(index.indexes[0]),
             make.referrer(index.manifests[0], tag=f"sha256-{index.manifests[0].digest[7:]}.sig"),
         ),
+        verified=(WAIVED,),
     )
     lock = Lock(
         api_version="isoward/v1",
@@ -184,5 +189,6 @@ def sample(maker: Maker | None = None, *, version: str = "1.0.0") -> tuple[Lock,
         images=(make.image("docker.io/library/busybox:1.36"), signed),
         charts=(make.chart("web", "1.2.3", "https://charts.example.org/stable"),),
         files=(make.file("https://example.org/tool-1.4.tar.gz"),),
+        signatures=(WAIVE_ALL,),
     )
     return lock, make.blobs

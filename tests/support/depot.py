@@ -20,6 +20,7 @@ from tests.support import upstream_oci
 from tests.support.bundles import write_bundle
 from tests.support.content import Maker, sample
 from tests.support.processes import Child, running
+from tests.support.signature_rules import waive_all
 from tests.support.trust import ReleaseKit, approve_all, release_bundle
 
 ISOWARD = (sys.executable, "-m", "bundle.cli.main")
@@ -81,7 +82,7 @@ def rich_sample() -> tuple[Lock, dict[str, bytes]]:
             url="https://example.org/large.bin", digest=large.digest, size=large.size
         ),
     )
-    return change_lock(lock, images=tuple(images), charts=charts, files=files), blobs
+    return waive_all(change_lock(lock, images=tuple(images), charts=charts, files=files)), blobs
 
 
 def real_images(tree: Path, *references: str) -> tuple[Lock, dict[str, bytes]]:
@@ -115,7 +116,7 @@ def real_images(tree: Path, *references: str) -> tuple[Lock, dict[str, bytes]]:
             )
         )
     lock, _ = sample(make)
-    return change_lock(lock, images=tuple(artifacts), charts=(), files=()), make.blobs
+    return waive_all(change_lock(lock, images=tuple(artifacts), charts=(), files=())), make.blobs
 
 
 def _locked(make: Maker, image: upstream_oci.Artifact) -> LockedManifest:

@@ -79,3 +79,4 @@ def _install(tool: GoTool, name: str, folder: Path) -> None:
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
     (unfinished / name).rename(folder / name)
+    unfinished.rmdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tests.support.debian_images import AMD64, ARM64
+from tests.support.signature_rules import WAIVE_ALL_YAML
 from tests.support.upstream import SeededImage, Upstream
 
 BOTH_PLATFORMS = "tzdata"
@@ -18,7 +19,10 @@ def definition_yaml(
     version: str = "1.0.0",
     images: Sequence[SeededImage] | None = None,
 ) -> str:
-    """Return a definition of all images (or of these), charts and files, as a person types it."""
+    """Return a definition of all images (or of these), charts and files, as a person types it.
+
+    The images that have a signature must be signed; the others are waived.
+    """
     lines = [
         "apiVersion: isoward/v1",
         "kind: BundleDefinition",
@@ -26,7 +30,8 @@ def definition_yaml(
         f"platforms: [{AMD64}]",
         "images:",
     ]
-    for image in upstream.seeded.images if images is None else images:
+    chosen = upstream.seeded.images if images is None else images
+    for image in chosen:
         lines.append(f"  - reference: {image.reference}")
         if image.recipe.name == BOTH_PLATFORMS:
             lines.append(f"    platforms: [{AMD64}, {ARM64}]")
@@ -38,4 +43,17 @@ def definition_yaml(
     lines.append("files:")
     for file in upstream.seeded.files:
         lines += [f"  - url: {file.url}", f"    digest: {file.digest}"]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + signature_rules_yaml(upstream, chosen)
+
+
+def signature_rules_yaml(upstream: Upstream, images: Sequence[SeededImage]) -> str:
+    """Return the rules for these images: by the upstream's key, else waived."""
+    signed = [i for i in images if i.recipe.referrers in {"signed", "all"}]
+    if not signed:
+        return WAIVE_ALL_YAML
+    head, _, waiver = WAIVE_ALL_YAML.partition("\n")
+    lines = [head, "  - images:"]
+    lines += [f"      - {image.reference.rpartition(':')[0]}" for image in signed]
+    lines += ["    cosign:", "      key: |"]
+    lines += [f"        {line}" for line in upstream.seeded.public_key.decode().splitlines()]
+    return "\n".join(lines) + "\n" + waiver

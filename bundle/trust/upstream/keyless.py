@@ -13,10 +13,11 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -24,7 +25,6 @@ from sigstore.errors import VerificationError
 from sigstore.models import Bundle, TransparencyLogEntry, TrustedRoot
 from sigstore.verify import Verifier
 from sigstore.verify.policy import OIDCIssuer, OIDCIssuerV2
-from sigstore_models.trustroot.v1 import TrustedRoot as TrustedRootDocument
 
 from bundle.model.policy import KeylessRule
 from bundle.trust.upstream.cosign import SIGNATURE
@@ -34,11 +34,9 @@ from bundle.trust.upstream.statement import judge_statement
 from bundle.trust.upstream.strict_json import strict_object, text_at
 from bundle.trust.upstream.verdict import MAX_SIGNER, Good, NotGoodError, Subject
 
-T = TypeVar("T")
 CERTIFICATE: Final = "dev.sigstore.cosign/certificate"
 LOG_BUNDLE: Final = "dev.sigstore.cosign/bundle"
 _OLD_BUNDLE: Final = "application/vnd.dev.sigstore.bundle+json;version=0.1"
-_OTHER_NAME: Final = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.7")
 _ISSUER_V2: Final = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.8")
 
 
@@ -175,9 +173,11 @@ def _old_bundle(annotations: Mapping[str, str], content: Mapping[str, object]) -
 
 @lru_cache(maxsize=16)
 def _verifier(trusted_root: str) -> Verifier:
-    with _refused("the trusted root"):
-        document = TrustedRootDocument.from_json(trusted_root)
-        return Verifier(trusted_root=TrustedRoot(document))
+    # The library's public way to a trusted root is by a file.
+    with _refused("the trusted root"), tempfile.NamedTemporaryFile(suffix=".json") as file:
+        file.write(trusted_root.encode())
+        file.flush()
+        return Verifier(trusted_root=TrustedRoot.from_file(file.name))
 
 
 def _identities(certificate: x509.Certificate) -> list[str]:
@@ -185,12 +185,6 @@ def _identities(certificate: x509.Certificate) -> list[str]:
     return [
         *names.get_values_for_type(x509.RFC822Name),
         *names.get_values_for_type(x509.UniformResourceIdentifier),
-        *(
-            # A DER UTF8String of less than 128 bytes, or cosign's bare text.
-            other.value.decode(errors="replace")
-            for other in names.get_values_for_type(x509.OtherName)
-            if other.type_id == _OTHER_NAME
-        ),
     ]
 
 
@@ -204,6 +198,6 @@ def _refused(what: str = "") -> Iterator[None]:
         yield
     except NotGoodError:
         raise
-    except Exception as error:  # noqa: BLE001 - see above; what is not understood is refused
+    except Exception as error:  # what is not understood is refused
         why = " ".join(str(error).split())[:300] or type(error).__name__
         raise NotGoodError(f"{what}: {why}" if what else why) from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeGuard
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -79,21 +79,23 @@ def load_upstream_key(pem: str) -> UpstreamKey:
         key = serialization.load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm) as error:
         raise NotGoodError("expected one public key in PEM (-----BEGIN PUBLIC KEY-----)") from error
-    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVES:
-        known: _Key = key
-    elif isinstance(key, rsa.RSAPublicKey) and MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
-        known = key
-    elif isinstance(key, ed25519.Ed25519PublicKey):
-        known = key
-    else:
+    if not _is_accepted(key):
         raise NotGoodError(
             "expected an ECDSA key (P-256, P-384), an Ed25519 key or an RSA key of "
             f"{MIN_RSA_BITS} to {MAX_RSA_BITS} bits"
         )
-    der = known.public_bytes(
+    der = key.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    return UpstreamKey(digest_of(der), known)
+    return UpstreamKey(digest_of(der), key)
+
+
+def _is_accepted(key: object) -> TypeGuard[_Key]:
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return key.curve.name in _CURVES
+    if isinstance(key, rsa.RSAPublicKey):
+        return MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS
+    return isinstance(key, ed25519.Ed25519PublicKey)
 
 
 def decode_base64(text: str, what: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,7 @@ class Bench:
             self.cache,
             write_trust=write_trust,
             progress=NO_PROGRESS,
+            now=lambda: datetime.now(UTC),
             sleep=lambda _: None,
         )
 

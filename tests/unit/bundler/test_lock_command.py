@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from bundler.resolve import definition_hosts, resolve
 from tests.support.connecting import client
 from tests.support.content import chart_archive
 from tests.support.faulty_registry import Fault, FaultyRegistry, faulty_registry
+from tests.support.signature_rules import WAIVE_ALL_YAML
 from tests.support.static_site import StaticSite, static_site
 from tests.support.upstream_content import RegistryContent
 from tests.support.upstream_oci import CONFIG, LAYER, Artifact, Blob, manifest, to_json
@@ -57,6 +59,7 @@ class Vendor:
             "images:\n"
             + "\n".join(lines)
             + f"\nfiles:\n  - {{url: '{url}', digest: '{digest_of(b'tool')}'}}\n"
+            + WAIVE_ALL_YAML
         )
 
     def run(self, *arguments: str | Path) -> tuple[int, str, str]:
@@ -200,7 +203,8 @@ def test_the_order_of_arrival_does_not_matter(vendor: Vendor) -> None:
         slow = names[i * 3]
         vendor.registry.fault(f"/{slow}/manifests/1", Fault(times=1, chunk=50, pause=0.02))
         made = client(*definition_hosts(definition))
-        lock = resolve(definition, made, BlobCache(vendor.folder / str(i)), Counting())
+        cache = BlobCache(vendor.folder / str(i))
+        lock = resolve(definition, made, cache, Counting(), now=datetime.now(UTC))
         assert [image.reference for image in lock.images] == sorted(
             f"{vendor.registry.host}/{name}:1" for name in names
         )

@@ -158,7 +158,7 @@ def test_a_flipped_bit_is_refused_by_name(
     depot = DepotDirectory(case.depot)
     assert depot.bundle_names() == frozenset()
     assert not (depot.blobs / case.blob(5).name).exists()
-    assert list(depot.staging.iterdir()) == []
+    assert _staged(case) == []
 
 
 @pytest.mark.parametrize("copy", [False, True])
@@ -172,7 +172,13 @@ def test_another_size_is_refused_by_name(
     path.write_bytes(path.read_bytes() + b"x" if change is None else change)
     with pytest.raises(SizeMismatchError, match=f"blobs/sha256/{path.name}"):
         import_now(case.bundle, case.depot)
-    assert list(DepotDirectory(case.depot).staging.iterdir()) == []
+    assert _staged(case) == []
+
+
+def _staged(case: Case) -> list[Path]:
+    """What lies in staging; a manifest that is not as it must be is met before there is one."""
+    staging = DepotDirectory(case.depot).staging
+    return list(staging.iterdir()) if staging.exists() else []
 
 
 def test_a_missing_blob_is_named(case: Case) -> None:

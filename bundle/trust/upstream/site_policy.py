@@ -1,0 +1,39 @@
+"""A site's own rules, which can only add: an image must pass the bundle's and the site's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from bundle.model.errors import DefinitionError
+from bundle.model.limits import MAX_DEFINITION_BYTES
+from bundle.model.policy import SignatureRule, SitePolicy, check_rules
+from bundle.model.yaml_strict import load_yaml
+from bundle.store.atomic import storage_errors
+from bundle.trust.upstream.material import inline_material
+
+POLICY_NAME: Final = "policy.yaml"
+"""In the depot's directory."""
+
+
+def load_site_policy(depot: Path) -> tuple[SignatureRule, ...]:
+    """Read a site's rules, with the text of the files that they name; none where it has no policy.
+
+    Raises:
+        DefinitionError: The policy, or a file that it names, is wrong.
+        StorageError: It cannot be read.
+    """
+    path = depot / POLICY_NAME
+    with storage_errors(f"read {path}"):
+        try:
+            with path.open("rb") as file:
+                data = file.read(MAX_DEFINITION_BYTES + 1)
+        except FileNotFoundError:
+            if path.is_symlink():
+                raise
+            return ()
+    policy = load_yaml(
+        data, SitePolicy, where=str(path), limit=MAX_DEFINITION_BYTES, error=DefinitionError
+    )
+    check_rules(policy.signatures, f"{path}: signatures")
+    return inline_material(policy.signatures, depot, str(path))
