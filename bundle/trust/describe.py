@@ -13,6 +13,7 @@ from bundle.model.digest import digest_of, hex_of
 from bundle.model.errors import UsageError
 from bundle.trust.keys import holder
 from bundle.trust.metadata import keys_of, names_of
+from bundle.trust.restrictions import product_of
 from bundle.trust.root import ROLES, parse_root
 
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
@@ -38,6 +39,7 @@ class RootDescription:
         roles: root, targets (the approvers), snapshot, timestamp (the build system).
         signed_by: Holders whose signatures verify.
         missing: How many signatures are missing before it is valid.
+        product: The name that every bundle must have; empty if any may.
     """
 
     version: int
@@ -46,6 +48,7 @@ class RootDescription:
     roles: tuple[RoleDescription, ...]
     signed_by: tuple[str, ...]
     missing: int
+    product: str = ""
 
 
 def describe_root(data: bytes, where: str) -> RootDescription:
@@ -71,6 +74,7 @@ def describe_root(data: bytes, where: str) -> RootDescription:
         ),
         signed_by=names_of(result.signed.values()),
         missing=result.missing,
+        product=product_of(root),
     )
 
 

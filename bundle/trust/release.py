@@ -6,7 +6,7 @@ one number, whenever the power fails; a build that is run again finds its number
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -21,8 +21,10 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
+from bundle.model.canonical import decode_canonical
 from bundle.model.errors import MissingBlobError, SignatureError, UnknownKeyError
 from bundle.model.limits import MAX_TRUST_FILE_BYTES
+from bundle.model.manifest import Manifest
 from bundle.store.atomic import (
     directory_lock,
     remove_stale_temporaries,
@@ -40,6 +42,7 @@ from bundle.trust.metadata import (
     keys_of,
     parse_metadata,
 )
+from bundle.trust.restrictions import check_product, product_of, revoked_of, targets_fields
 from bundle.trust.root import PREFIX, check_chain, read_roots, require_release, root_name
 from bundle.trust.terms import (
     SNAPSHOT_LIFETIME,
@@ -52,7 +55,13 @@ _SHA256: Final = "sha256"
 
 
 def write_trust(
-    bundle: Path, manifest_bytes: bytes, release: Path, builder: SigningKey, now: datetime
+    bundle: Path,
+    manifest_bytes: bytes,
+    release: Path,
+    builder: SigningKey,
+    now: datetime,
+    *,
+    sites: Sequence[str] = (),
 ) -> int:
     """Give a bundle its trust metadata: a release number, signed by the build system.
 
@@ -66,10 +75,12 @@ def write_trust(
         release: The release folder.
         builder: The build system's key.
         now: The clock, in UTC.
+        sites: The sites that the release is for; none means all.
     Returns:
         The release number.
     Raises:
         UsageError: There is no release folder.
+        WrongProductError: The root is for another product.
         UnknownKeyError: The key is not the build system's.
         TrustError: The release folder's metadata is damaged, or its root is not valid.
         StorageError: The disk refused; run again.
@@ -79,9 +90,12 @@ def write_trust(
     with directory_lock(release):
         remove_stale_temporaries(release)
         roots, root = _usable_root(release, builder, moment)
+        if product_of(root):
+            manifest = decode_canonical(manifest_bytes, Manifest, TARGET_NAME)
+            check_product(root, manifest.metadata.name)
         target = TargetFile.from_data(TARGET_NAME, manifest_bytes, [_SHA256])
         issuer = _Issuer(BundleDirectory(release), root, builder, moment)
-        targets = issuer.targets(target)
+        targets = issuer.targets(target, sites)
         snapshot = issuer.snapshot(targets.signed)
         timestamp = issuer.timestamp(snapshot)
         files = {
@@ -134,13 +148,24 @@ class _Issuer:
         self._builder = builder
         self._now = now
 
-    def targets(self, target: TargetFile) -> Metadata[Targets]:
+    def targets(self, target: TargetFile, sites: Sequence[str]) -> Metadata[Targets]:
         old = self._read(Targets, TARGETS)
-        if old and old.signed.targets == {TARGET_NAME: target} and self._lasts(old, timedelta(0)):
+        # A release that was revoked stays so in every later one.
+        fields = targets_fields(sites, revoked_of(old.signed) if old else ())
+        wanted = {TARGET_NAME: target}, fields
+        found = (old.signed.targets, old.signed.unrecognized_fields) if old else None
+        if old and found == wanted and self._lasts(old, timedelta(0)):
             # Only the signed part counts here: approvals belong to the bundle.
             return Metadata(old.signed)
         expires = self._now + TARGETS_LIFETIME
-        return Metadata(Targets(version=_next(old), expires=expires, targets={TARGET_NAME: target}))
+        return Metadata(
+            Targets(
+                version=_next(old),
+                expires=expires,
+                targets={TARGET_NAME: target},
+                unrecognized_fields=fields,
+            )
+        )
 
     def snapshot(self, targets: Targets) -> Metadata[Snapshot]:
         meta = {TARGETS: MetaFile(version=targets.version)}

@@ -26,6 +26,7 @@ from bundle.store.layout import TRUST_DIRECTORY, BundleDirectory
 from bundle.trust.key_types import public_value
 from bundle.trust.keys import holder
 from bundle.trust.metadata import check_signatures, keys_of, parse_metadata
+from bundle.trust.restrictions import product_of
 from bundle.trust.terms import MAX_ROOTS, MIN_APPROVALS
 
 ROLES: Final = (Root.type, Targets.type, Snapshot.type, Timestamp.type)
@@ -130,6 +131,10 @@ def _problems(root: Root) -> Iterator[str]:
     if root.roles[Targets.type].threshold < MIN_APPROVALS:
         yield f"expected a threshold of at least {MIN_APPROVALS} approvals, found less"
     yield from _machine_problems(root)
+    try:
+        product_of(root)
+    except SignatureError as error:
+        yield error.message
     if root.consistent_snapshot:
         yield "expected plain file names (consistent_snapshot false)"
 

@@ -21,6 +21,7 @@ from bundle.model.errors import ClockError, DamagedStateError, FormatError, NotE
 from bundle.model.limits import MAX_TRUST_FILE_BYTES, MIB
 from bundle.store.atomic import storage_errors, write_atomic
 from bundle.store.layout import BundleDirectory
+from bundle.trust.restrictions import RevokedRelease
 from bundle.trust.root import PREFIX, check_chain, parse_root, read_roots, root_name
 from bundle.trust.terms import CLOCK_TOLERANCE, MAX_ROOTS
 
@@ -69,6 +70,12 @@ class TrustState(Document, frozen=True, kw_only=True):
     snapshot: MetadataText = ""
     targets: MetadataText = ""
     accepted: tuple[AcceptedBundle, ...] = ()
+    site: Annotated[str, msgspec.Meta(max_length=63)] = ""
+    """The name by which the vendor knows this site; releases may be for certain sites only."""
+    revoked: tuple[RevokedRelease, ...] = ()
+    """Every release that was ever seen as taken back."""
+    floor: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Set by a recovery: no older release is accepted, although the site forgot which it saw."""
 
 
 class _StateFile(Document, frozen=True, kw_only=True):

@@ -36,6 +36,7 @@ class VerifiedBundle:
         signers: Whose signatures verify, in the order root, targets, snapshot, timestamp.
         expires: The earliest expiry of the trust metadata, in UTC.
         trust_files: The trust metadata that was verified, by path in the bundle.
+        sites: The sites that the release is restricted to; none means that it is for all.
     """
 
     manifest: Manifest
@@ -48,6 +49,7 @@ class VerifiedBundle:
     expires: datetime
     trust_files: Mapping[str, bytes] = field(repr=False)
     maker: InitVar[object]
+    sites: tuple[str, ...] = ()
 
     def __post_init__(self, maker: object) -> None:
         if maker is not MAKER:

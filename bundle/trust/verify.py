@@ -6,9 +6,11 @@ The rules, in their order:
 2. The bundle's roots form a chain; those that the site knows are the same, byte for byte.
 3. Every signature in every file verifies and is by a key of its role. Thresholds are met.
 4. The files belong together: timestamp names snapshot by digest, snapshot names targets by version.
-5. Nothing has expired; the clock did not go back; nothing is another file under a version seen.
+5. The release was not taken back, and is for this site. Nothing has expired; the clock did not go
+   back; nothing is another file under a version seen.
 6. python-tuf's client, beginning with what the site has seen, comes to the same files.
-7. bundle.json has the length and digest of the one target, and only then is decoded.
+7. bundle.json has the length and digest of the one target, and only then is decoded; it is of the
+   product that the root is for.
 
 Steps 1 to 5 only refuse: they find what TUF passes over, and name the file. Step 6 decides.
 """
@@ -50,15 +52,28 @@ from bundle.trust.documents import (
 )
 from bundle.trust.keys import holder
 from bundle.trust.metadata import parse_metadata
+from bundle.trust.restrictions import (
+    check_not_revoked,
+    check_product,
+    check_site_name,
+    merge_revoked,
+    revoked_of,
+    sites_of,
+)
 from bundle.trust.root import PREFIX, check_chain, root_name
 from bundle.trust.state import AcceptedBundle, TrustState, check_clock
+from bundle.trust.terms import TARGET_NAME
 from bundle.trust.verified import MAKER, Signer, VerifiedBundle
 
 _SWAPPED: Final = "Two files claim one version; do not use this bundle, and tell the vendor."
 
 
 def verify_trust(
-    bundle: BundleDirectory, state: TrustState, now: datetime | None = None
+    bundle: BundleDirectory,
+    state: TrustState,
+    now: datetime | None = None,
+    *,
+    at_site: bool = True,
 ) -> tuple[VerifiedBundle, TrustState]:
     """Verify a bundle's trust against what the site has seen.
 
@@ -66,6 +81,8 @@ def verify_trust(
         bundle: Untrusted.
         state: Of the root that the bundle belongs to; see `find_state`.
         now: The clock, in UTC; the system's if None. python-tuf looks at the system's as well.
+        at_site: Whether this is where the bundle is to be used. An auditor elsewhere is no site, so
+            a restriction to sites is only reported to them.
     Returns:
         The verified bundle, and the state to save once the bundle is put to use.
     Raises:
@@ -80,12 +97,17 @@ def verify_trust(
     root, earlier = _newest_root(files, site)
     documents = parse_documents(files)
     signers = check_documents(documents, files, root.signed, earlier=earlier)
+    _check_for_us(documents, state, at_site=at_site)
     check_fresh(documents, root.signed, PREFIX + root_name(root.signed.version), moment)
     _check_not_older(documents, state)
     run_client(files.by_name(), state, site[0].signed.version)
     manifest = read_manifest(bundle, documents.targets.signed)
+    check_product(root.signed, manifest.manifest.metadata.name)
     verified = _make(_Checked(files, documents, root, signers), manifest, state.fingerprint)
-    return verified, _advance(state, site, files, verified, moment)
+    known = msgspec.structs.replace(
+        state, revoked=merge_revoked(state.revoked, revoked_of(documents.targets.signed))
+    )
+    return verified, _advance(known, site, files, verified, moment)
 
 
 def verify_accepted(bundle: BundleDirectory, state: TrustState) -> VerifiedBundle:
@@ -159,6 +181,17 @@ def _newest_root(
     return newest, earlier
 
 
+def _check_for_us(documents: Documents, state: TrustState, *, at_site: bool) -> None:
+    """Refuse what was taken back, and what is for others, before it is compared with anything."""
+    targets = documents.targets.signed
+    revoked = merge_revoked(state.revoked, revoked_of(targets))
+    target = targets.targets.get(TARGET_NAME)
+    if target is not None:
+        check_not_revoked(f"sha256:{target.hashes.get('sha256', '')}", revoked)
+    if at_site:
+        check_site_name(targets, state.site)
+
+
 def _check_not_older(documents: Documents, state: TrustState) -> None:
     """Refuse what is older than seen, or another content under a version seen."""
     pairs: tuple[tuple[str, str, Metadata[Any]], ...] = (
@@ -214,6 +247,7 @@ def _make(checked: _Checked, content: ManifestFile, fingerprint: str) -> Verifie
         signers=of_root + checked.signers,
         expires=earliest_expiry(checked.documents, root.signed),
         trust_files=MappingProxyType({PREFIX + name: data for name, data in names.items()}),
+        sites=sites_of(checked.documents.targets.signed),
         maker=MAKER,
     )
 

@@ -77,6 +77,9 @@ def command() -> None:
     help="Days until the root expires.",
 )
 @click.option(
+    "--product", default="", metavar="NAME", help="The name that every bundle must have, if any."
+)
+@click.option(
     "--sign-with",
     "private_keys",
     type=_FILE,
@@ -97,6 +100,7 @@ def new(
     threshold: int,
     builder: Path,
     expires_days: int,
+    product: str,
     private_keys: tuple[Path, ...],
     passphrase_fd: int | None,
 ) -> None:
@@ -109,6 +113,7 @@ def new(
         approvals=threshold,
         builder=load_public_key(builder),
         expires=now + timedelta(days=expires_days),
+        product=product,
     )
     signers = [load_signing_key(output, path, passphrase_fd) for path in private_keys]
     described = create_root(release, plan, signers, now)
@@ -152,6 +157,7 @@ def _data(root: RootDescription) -> dict[str, Any]:
         "version": root.version,
         "fingerprint": hex_of(root.fingerprint) if not root.missing else None,
         "expires": root.expires.isoformat(),
+        "product": root.product or None,
         "signedBy": list(root.signed_by),
         "missingSignatures": root.missing,
         "roles": {
@@ -169,6 +175,8 @@ def _page(root: RootDescription) -> str:
     for role in root.roles:
         holders = ", ".join(name for name, _ in role.keys)
         lines.append(f"  {_ROLE_TITLES[role.name]}: {role.threshold} of {holders}")
+    if root.product:
+        lines.append(f"  product: {root.product} only")
     lines += ["", f"  signed by: {', '.join(root.signed_by) or 'nobody yet'}"]
     if root.missing:
         # Each signature changes the file, and so its fingerprint.
