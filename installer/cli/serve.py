@@ -111,13 +111,14 @@ def _announce(
     bundles = len(depot.bundle_names())
     ca = str(identity.ca) if identity.ca else ""
     data = {"url": url, "ca": ca, "fingerprint": identity.fingerprint, "bundles": bundles}
-    if ready_file is not None:
-        write_atomic(ready_file, canonical_json(data))
     what = f"CA {ca}" if ca else f"certificate {identity.certificate}"
     lines = [f"serving {url}  {what}  sha256 {identity.fingerprint}"]
     if not bundles:
         lines.append("the depot is empty; `isoward import` may fill it while it is being served")
     output.result(data, "\n".join(lines))
+    # Last, so that whoever waits for the file finds everything said.
+    if ready_file is not None:
+        write_atomic(ready_file, canonical_json(data))
 
 
 def _names(address: str, names: tuple[str, ...]) -> list[str]:
