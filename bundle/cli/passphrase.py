@@ -15,6 +15,7 @@ import click
 
 from bundle.cli.output import Output
 from bundle.model.errors import UsageError
+from bundle.trust.key_hsm import is_reference, load_token_key
 from bundle.trust.keys import SigningKey, is_encrypted, is_exposed, load_key
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,7 +28,7 @@ def passphrase_option(function: F) -> F:
         "--passphrase-fd",
         type=click.IntRange(min=0),
         metavar="N",
-        help="Read the passphrase from file descriptor N: one line for each encrypted key.",
+        help="Read the passphrase from file descriptor N: one line for each encrypted key or PIN.",
     )(function)
 
 
@@ -36,30 +37,39 @@ def new_passphrase(path: Path, descriptor: int | None) -> bytes:
     return _read_line(descriptor) if descriptor is not None else _ask(path, confirm=True)
 
 
+def ask_secret(path: Path, descriptor: int | None, what: str = "Passphrase") -> bytes:
+    """Get the passphrase or PIN of a key that exists."""
+    if descriptor is not None:
+        return _read_line(descriptor)
+    return _ask(path, confirm=False, what=what)
+
+
 def load_signing_key(output: Output, path: Path, descriptor: int | None) -> SigningKey:
     """Load a private key, asking for its passphrase where it has one.
+
+    A key on a token is found by its reference file; its PIN is asked and tried at once.
 
     Raises:
         KeyFileError: It cannot be loaded.
         UsageError: There is nobody to ask.
     """
-    passphrase = None
-    if is_encrypted(path):
-        passphrase = _read_line(descriptor) if descriptor is not None else _ask(path, confirm=False)
+    if is_reference(path):
+        return load_token_key(path, ask_secret(path, descriptor, "PIN"))
+    passphrase = ask_secret(path, descriptor) if is_encrypted(path) else None
     key = load_key(path, passphrase)
     if is_exposed(path):
         output.warn(f"{path} can be read by others than its owner; run: chmod 600 {path}")
     return key
 
 
-def _ask(path: Path, *, confirm: bool) -> bytes:
+def _ask(path: Path, *, confirm: bool, what: str = "Passphrase") -> bytes:
     if not sys.stdin.isatty():
         raise UsageError(
-            f"{path}: the passphrase is asked on a terminal, and there is none",
-            "Give --passphrase-fd N, and the passphrase on that file descriptor.",
+            f"{path}: the passphrase or PIN is asked on a terminal, and there is none",
+            "Give --passphrase-fd N, and the secret on that file descriptor.",
         )
     text: str = click.prompt(
-        f"Passphrase of {path.name}", hide_input=True, confirmation_prompt=confirm, err=True
+        f"{what} of {path.name}", hide_input=True, confirmation_prompt=confirm, err=True
     )
     return text.encode()
 

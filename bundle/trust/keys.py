@@ -185,7 +185,12 @@ def _create(path: Path, data: bytes, mode: int) -> None:
 
 def public_bytes(key: Key) -> bytes:
     """Return the content of a public key file: the TUF key and its id."""
-    return json.dumps({_KEY_ID_FIELD: key.keyid, **key.to_dict()}, indent=2).encode() + b"\n"
+    return json.dumps(public_fields(key), indent=2).encode() + b"\n"
+
+
+def public_fields(key: Key) -> dict[str, Any]:
+    """Return a public key as plain data: the TUF key and its id."""
+    return {_KEY_ID_FIELD: key.keyid, **key.to_dict()}
 
 
 def is_encrypted(path: Path) -> bool:

@@ -19,6 +19,7 @@ _PACKAGE_OF = {
     "runc": "runc",
     "nginx": "nginx-light",
     "busybox": "busybox-static",
+    "softhsm2-util": "softhsm2",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "ssh-keyscan": "openssh-client",
