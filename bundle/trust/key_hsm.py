@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from securesystemslib.exceptions import UnsupportedLibraryError, VerificationError
+from securesystemslib.exceptions import UnsupportedLibraryError, UnverifiedSignatureError
 from securesystemslib.signer import HSMSigner, Signature, SSlibKey
 
 from bundle.model.documents import API_VERSION, Document
@@ -72,7 +72,7 @@ class TokenSigner(HSMSigner):
         made = canonical_signature(self.public_key, signature)
         try:
             self.public_key.verify_signature(made, payload)
-        except VerificationError as error:
+        except UnverifiedSignatureError as error:
             raise KeyFileError(
                 "the token signed with another key than the one that was imported",
                 "Another token may be plugged in; else import the key again.",

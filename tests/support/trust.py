@@ -17,6 +17,7 @@ from bundle.store.sums import write_sums
 from bundle.trust.approval import approve, review
 from bundle.trust.ceremony import RootPlan, create_root
 from bundle.trust.enrolment import enroll, read_candidate
+from bundle.trust.key_types import DEFAULT_KEY_TYPE, KeyTypeName
 from bundle.trust.keys import SigningKey, generate_key, public_path, write_key
 from bundle.trust.release import write_trust
 from bundle.trust.state import TrustState
@@ -64,21 +65,23 @@ def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def make_key(directory: Path, name: str) -> KeyFile:
+def make_key(directory: Path, name: str, type_: KeyTypeName = DEFAULT_KEY_TYPE) -> KeyFile:
     """Make a key, unencrypted, in `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{name.split(maxsplit=1)[0].lower()}.pem"
-    signer = generate_key(name)
+    signer = generate_key(name, type_)
     write_key(signer, path, None)
     return KeyFile(name, path, signer)
 
 
-def make_release(directory: Path, at: datetime | None = None) -> ReleaseKit:
+def make_release(
+    directory: Path, at: datetime | None = None, *, type_: KeyTypeName = DEFAULT_KEY_TYPE
+) -> ReleaseKit:
     """Hold a key ceremony below `directory`, which may exist: keys/ and release/ are made in it."""
     keys, release = directory / "keys", directory / "release"
-    roots = tuple(make_key(keys, name) for name in ROOT_HOLDERS)
-    approvers = tuple(make_key(keys, name) for name in APPROVERS)
-    builder, stranger = make_key(keys, BUILDER), make_key(keys, "Mallory Stranger")
+    roots = tuple(make_key(keys, name, type_) for name in ROOT_HOLDERS)
+    approvers = tuple(make_key(keys, name, type_) for name in APPROVERS)
+    builder, stranger = (make_key(keys, name, type_) for name in (BUILDER, "Mallory Stranger"))
     moment = at or now()
     plan = RootPlan(
         root_keys=tuple(key.signer.public_key for key in roots),

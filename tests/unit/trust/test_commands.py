@@ -2,87 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from bundle.cli.main import main
 from bundle.model.digest import hex_of
 from bundle.trust.keys import load_key
-from tests.architecture.source import ROOT
 from tests.support.trust import ReleaseKit, make_bundle, release_bundle
+from tests.support.trust_commands import Isoward, descriptor_with, on_a_terminal
 
 PASSPHRASE = "correct horse battery"
-
-
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-class Isoward:
-    """Runs `isoward` in this process."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def __call__(self, *arguments: str | Path) -> Done:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        out, err = self._capsys.readouterr()
-        assert "Traceback" not in err
-        return Done(int(ended.value.code or 0), out, err)
+TICKET = ("--ticket", "CHG-1234")
 
 
 @pytest.fixture
 def isoward(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Isoward:
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False)
     return Isoward(capsys)
-
-
-@contextmanager
-def descriptor_with(text: str) -> Iterator[str]:
-    reading, writing = os.pipe()
-    os.write(writing, text.encode())
-    os.close(writing)
-    try:
-        yield str(reading)
-    finally:
-        os.close(reading)
-
-
-def on_a_terminal(typed: str, *arguments: str | Path) -> Done:
-    """Run `isoward` with a terminal as its standard input, on which `typed` is typed."""
-    ours, theirs = os.openpty()
-    os.write(ours, typed.encode())
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "bundle.cli.main", *map(str, arguments)],
-            cwd=ROOT,
-            stdin=theirs,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    finally:
-        os.close(ours)
-        os.close(theirs)
-    assert "Traceback" not in done.stderr
-    return Done(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture
@@ -132,16 +69,16 @@ def test_a_root_signed_apart(tmp_path: Path, kit: ReleaseKit, isoward: Isoward) 
 
 
 def test_approving_to_the_threshold(fresh: Path, kit: ReleaseKit, isoward: Isoward) -> None:
-    first = isoward("approve", fresh, "--key", kit.approvers[0].path, "--yes")
+    first = isoward("approve", fresh, "--key", kit.approvers[0].path, *TICKET, "--yes")
     assert first.code == 0
     assert "tiny 1.0.0, release 1" in first.out
     assert "0 images, 0 charts, 1 files" in first.out
     assert "approved by Ada Example; 1 more approval(s) needed" in first.out
-    again = isoward("approve", fresh, "--key", kit.approvers[0].path, "--yes")
+    again = isoward("approve", fresh, "--key", kit.approvers[0].path, *TICKET, "--yes")
     assert (again.code, "already" in again.out) == (0, True)
     refused = isoward("verify", fresh, "--fingerprint", hex_of(kit.fingerprint))
     assert (refused.code, "1 of 2 approvals" in refused.err) == (32, True)
-    second = isoward("approve", fresh, "--key", kit.approvers[1].path, "--yes", "--json")
+    second = isoward("approve", fresh, "--key", kit.approvers[1].path, *TICKET, "--yes", "--json")
     assert (second.json["missing"], second.json["added"]) == (0, True)
     assert isoward("verify", fresh, "--fingerprint", hex_of(kit.fingerprint)).code == 0
 
@@ -155,7 +92,7 @@ def test_wrong_keys_do_not_approve(fresh: Path, kit: ReleaseKit, isoward: Isowar
         (fresh / "bundle.json", 38),
         (fresh / "none.pem", 38),
     ):
-        assert isoward("approve", fresh, "--key", key, "--yes").code == code
+        assert isoward("approve", fresh, "--key", key, *TICKET, "--yes").code == code
     assert (fresh / "trust/targets.json").read_bytes() == before
 
 
@@ -164,10 +101,10 @@ def test_an_approval_is_confirmed_on_a_terminal(
 ) -> None:
     key = kit.approvers[0].path
     before = (fresh / "trust/targets.json").read_bytes()
-    assert isoward("approve", fresh, "--key", key).code == 2
-    assert on_a_terminal("n\n", "approve", fresh, "--key", key).code == 130
+    assert isoward("approve", fresh, "--key", key, *TICKET).code == 2
+    assert on_a_terminal("n\n", "approve", fresh, "--key", key, *TICKET).code == 130
     assert (fresh / "trust/targets.json").read_bytes() == before
-    assert on_a_terminal("y\n", "approve", fresh, "--key", key).code == 0
+    assert on_a_terminal("y\n", "approve", fresh, "--key", key, *TICKET).code == 0
     assert (fresh / "trust/targets.json").read_bytes() != before
 
 
@@ -176,7 +113,7 @@ def test_a_key_that_others_can_read_gets_a_note(
 ) -> None:
     key = kit.approvers[0].path
     key.chmod(0o644)
-    done = isoward("approve", fresh, "--key", key, "--yes")
+    done = isoward("approve", fresh, "--key", key, *TICKET, "--yes")
     assert (done.code, "chmod 600" in done.err) == (0, True)
 
 
@@ -228,7 +165,7 @@ BAD: dict[str, tuple[list[str], int]] = {
     "no release": (["root", "show", "none"], 12),
     "no release to sign": (["root", "sign", "none", "--key", "ada.pem"], 38),
     "no root keys": (["root", "new", "release"], 2),
-    "no bundle": (["approve", "none", "--key", "ada.pem"], 11),
+    "no bundle": (["approve", "none", "--key", "ada.pem", *TICKET], 11),
     "no root to enrol": (["enroll", "none", "--depot", "depot"], 12),
 }
 
