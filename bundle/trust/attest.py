@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_public_key,
 )
-from securesystemslib.exceptions import VerificationError
+from securesystemslib.exceptions import UnverifiedSignatureError
 from securesystemslib.signer import Key, Signature
 
 from bundle.model.attestation import (
@@ -37,6 +37,7 @@ from bundle.model.attestation import (
 )
 from bundle.model.canonical import canonical_json, decode_canonical
 from bundle.model.errors import AttestationError, FormatError, KeyFileError
+from bundle.trust.key_types import is_canonical
 from bundle.trust.keys import SigningKey, holder
 
 T = TypeVar("T")
@@ -205,9 +206,12 @@ def _verifies(key: Key, text: str, message: bytes) -> bool:
         return False
     if base64.b64encode(signature).decode("ascii") != text:
         return False
+    made = Signature(key.keyid, signature.hex())
+    if not is_canonical(key, made):
+        return False
     try:
-        key.verify_signature(Signature(key.keyid, signature.hex()), message)
-    except VerificationError:
+        key.verify_signature(made, message)
+    except UnverifiedSignatureError:
         return False
     return True
 

@@ -169,9 +169,10 @@ def is_signature_text(text: str) -> bool:
 
 def is_canonical(key: Key, signature: Signature) -> bool:
     """Say whether a signature has the one spelling that its key's type allows."""
-    type_ = _TYPES[_NAMES[key.keytype, key.scheme]]
-    if not is_signature_text(signature.signature):
+    name = _NAMES.get((key.keytype, key.scheme))
+    if name is None or not is_signature_text(signature.signature):
         return False
+    type_ = _TYPES[name]
     if not type_.order:
         return len(signature.signature) == 2 * type_.signature_bytes
     data = bytes.fromhex(signature.signature)
