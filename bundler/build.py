@@ -29,7 +29,13 @@ from bundle.model.progress import Progress
 from bundle.registry.client import RegistryClient
 from bundle.store.atomic import directory_lock, fsync_directory, storage_errors, write_atomic
 from bundle.store.hashing import StoppedError, run_parallel
-from bundle.store.layout import BLOB_DIRECTORY, MANIFEST_NAME, BundleDirectory
+from bundle.store.layout import (
+    ATTESTATION_DIRECTORY,
+    BLOB_DIRECTORY,
+    MANIFEST_NAME,
+    TRUST_DIRECTORY,
+    BundleDirectory,
+)
 from bundle.store.sums import write_sums
 from bundle.trust.upstream.bundle_check import check_upstream
 from bundle.trust.upstream.verify import check_covered
@@ -44,8 +50,11 @@ FETCH_THREADS: Final = 8
 _RESERVE_BYTES: Final = 64 * MIB
 """Room for metadata beside the blobs."""
 
+_MADE_LATER: Final = (f"{TRUST_DIRECTORY}/", f"{ATTESTATION_DIRECTORY}/")
+"""What trust and attestations are written into; they leave nothing there of an earlier build."""
+
 WriteTrust = Callable[[Path, bytes], int]
-"""Writes trust/ into a bundle for these bundle.json bytes and returns the release number."""
+"""Writes trust/ and attestations/ of these bundle.json bytes and returns the release number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +256,7 @@ def _remove_strays(building: Path, plan: Plan) -> None:
     wanted = {bundle.blob_name(blob.digest) for blob in plan.manifest.blobs}
     with storage_errors(f"clean {building}"):
         for name in bundle.files():
-            if name not in wanted and name != ".lock" and not name.startswith("trust/"):
+            if name not in wanted and name != ".lock" and not name.startswith(_MADE_LATER):
                 (building / name).unlink()
 
 

@@ -153,9 +153,10 @@ class Story:
         with self.narrator.step("Two of three approve"):
             for person in ("Ada", "Ben"):
                 self.narrator.run(
-                    f"isoward approve bundle --key keys/{person.lower()}.pem --yes"
+                    f"isoward approve bundle --key keys/{person.lower()}.pem"
+                    " --ticket CHG-1234 --yes"
                     f"{_passphrase(person)}",
-                    lines=10,
+                    lines=28,
                 )
 
     def _verify(self) -> None:

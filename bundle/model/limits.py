@@ -41,6 +41,12 @@ MAX_TRUST_FILE_BYTES: Final = 512 * KIB
 MAX_TRUST_DEPTH: Final = 32
 """Nesting of TUF metadata; ours needs at most seven."""
 
+MAX_ATTESTATION_BYTES: Final = 4 * MIB
+"""One file below attestations/; ours are a few KiB, and 2 MiB for thousands of changes."""
+
+MAX_ATTESTATION_FILES: Final = 400
+"""Files below attestations/: three for each approver, and a hundred approvers are too many."""
+
 MAX_YAML_DEPTH: Final = 32
 """Nesting of a YAML document; ours need at most eight."""
 

@@ -136,6 +136,7 @@ class BuildRun:
     """What a build knows of itself.
 
     Attributes:
+        definition: Digest of the definition.
         builder: A URI.
         version: Of isoward.
         invocation: A random name.
@@ -144,6 +145,7 @@ class BuildRun:
         finished: In UTC.
     """
 
+    definition: Digest
     builder: str
     version: str
     invocation: str
@@ -152,11 +154,10 @@ class BuildRun:
     finished: datetime
 
 
-def make_provenance(definition: Digest, manifest: Manifest, run: BuildRun) -> Provenance:
+def make_provenance(manifest: Manifest, run: BuildRun) -> Provenance:
     """Say how a bundle was built.
 
     Args:
-        definition: Digest of the definition.
         manifest: Of the bundle.
         run: The build.
     """
@@ -166,7 +167,7 @@ def make_provenance(definition: Digest, manifest: Manifest, run: BuildRun) -> Pr
             build_type="urn:isoward:build:v1",
             external_parameters=ExternalParameters(
                 bundle=manifest.metadata,
-                definition=_resource(definition),
+                definition=_resource(run.definition),
                 lock=_resource(manifest.lock),
             ),
             internal_parameters=InternalParameters(

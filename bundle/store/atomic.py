@@ -57,6 +57,25 @@ def directory_lock(directory: Path) -> Iterator[None]:
     with storage_errors(f"lock {directory}"):
         directory.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with _held(descriptor, directory):
+        yield
+
+
+@contextlib.contextmanager
+def locked_folder(directory: Path) -> Iterator[None]:
+    """Hold a folder as `directory_lock` does, without a file in it: a bundle may hold no other.
+
+    Raises:
+        BusyError: Another process holds it.
+    """
+    with storage_errors(f"lock {directory}"):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with _held(descriptor, directory):
+        yield
+
+
+@contextlib.contextmanager
+def _held(descriptor: int, directory: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -22,7 +22,7 @@ from bundle.store.hashing import (
     run_parallel,
 )
 from bundle.store.layout import MANIFEST_NAME, SUMS_NAME, BundleDirectory
-from bundle.store.sums import expected_sums, trust_files
+from bundle.store.sums import attestation_files, expected_sums, trust_files
 
 _MAX_LAYOUT_FILE: Final = 64 * MIB
 
@@ -41,7 +41,7 @@ def check_layout(bundle: BundleDirectory, manifest: Manifest) -> int:
     """
     expected = {bundle.blob_name(blob.digest) for blob in manifest.blobs}
     small = {file.path for file in manifest.layout}
-    small |= {MANIFEST_NAME, SUMS_NAME, *trust_files(bundle)}
+    small |= {MANIFEST_NAME, SUMS_NAME, *trust_files(bundle), *attestation_files(bundle)}
     for name in bundle.files():
         if name not in expected and name not in small:
             raise UnexpectedFileError(
@@ -59,7 +59,8 @@ def check_layout(bundle: BundleDirectory, manifest: Manifest) -> int:
         raise DigestMismatchError(
             f"{SUMS_NAME}: it does not list the files of this bundle as they are"
             f"{_first_difference(sums, found)}",
-            f"A file below trust/ or {SUMS_NAME} itself is damaged; copy it from a good medium.",
+            f"A file below trust/ or attestations/, or {SUMS_NAME} itself is damaged; "
+            "copy it from a good medium.",
             {"file": SUMS_NAME},
         )
     return len(small)

@@ -25,6 +25,8 @@ from bundle.store.atomic import storage_errors
 MANIFEST_NAME: Final = "bundle.json"
 SUMS_NAME: Final = "SHA256SUMS"
 TRUST_DIRECTORY: Final = "trust"
+ATTESTATION_DIRECTORY: Final = "attestations"
+KEY_DIRECTORY: Final = f"{ATTESTATION_DIRECTORY}/keys"
 BLOB_DIRECTORY: Final = "blobs/sha256"
 _MAX_FILES: Final = 2_000_000
 

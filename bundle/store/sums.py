@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 from bundle.model.digest import digest_of, hex_of
-from bundle.model.limits import MAX_MANIFEST_BYTES, MAX_TRUST_FILE_BYTES
+from bundle.model.errors import UnexpectedFileError
+from bundle.model.limits import (
+    MAX_ATTESTATION_BYTES,
+    MAX_ATTESTATION_FILES,
+    MAX_MANIFEST_BYTES,
+    MAX_TRUST_FILE_BYTES,
+)
 from bundle.model.manifest import Manifest
-from bundle.store.atomic import write_atomic
+from bundle.store.atomic import storage_errors, write_atomic
 from bundle.store.layout import (
+    ATTESTATION_DIRECTORY,
     BLOB_DIRECTORY,
+    KEY_DIRECTORY,
     MANIFEST_NAME,
     SUMS_NAME,
     TRUST_DIRECTORY,
@@ -20,14 +29,16 @@ from bundle.store.layout import (
 def expected_sums(bundle: BundleDirectory, manifest: Manifest) -> bytes:
     """Derive what SHA256SUMS must say.
 
-    Blobs and layout files come from the manifest and are not read; bundle.json and the trust
-    metadata, which are small, are read.
+    Blobs and layout files come from the manifest and are not read; bundle.json, the trust
+    metadata and the attestations, which are small, are read.
     """
     digests = {f"{BLOB_DIRECTORY}/{hex_of(b.digest)}": hex_of(b.digest) for b in manifest.blobs}
     digests |= {file.path: hex_of(file.digest) for file in manifest.layout}
     digests[MANIFEST_NAME] = hex_of(digest_of(bundle.read_small(MANIFEST_NAME, MAX_MANIFEST_BYTES)))
     for name in trust_files(bundle):
         digests[name] = hex_of(digest_of(bundle.read_small(name, MAX_TRUST_FILE_BYTES)))
+    for name in attestation_files(bundle):
+        digests[name] = hex_of(digest_of(bundle.read_small(name, MAX_ATTESTATION_BYTES)))
     return "".join(f"{digest}  {path}\n" for path, digest in sorted(digests.items())).encode()
 
 
@@ -37,6 +48,32 @@ def trust_files(bundle: BundleDirectory) -> list[str]:
     if directory.is_symlink() or not directory.is_dir():
         return []
     return sorted(f"{TRUST_DIRECTORY}/{entry.name}" for entry in directory.iterdir())
+
+
+def attestation_files(bundle: BundleDirectory) -> list[str]:
+    """List what is below the bundle's attestations/, relative and sorted.
+
+    Raises:
+        UnexpectedFileError: There is more than any release has.
+    """
+    names: list[str] = []
+    for name in _entries(bundle, ATTESTATION_DIRECTORY):
+        names += _entries(bundle, name) if name == KEY_DIRECTORY else [name]
+    if len(names) > MAX_ATTESTATION_FILES:
+        raise UnexpectedFileError(
+            f"{ATTESTATION_DIRECTORY}: expected at most {MAX_ATTESTATION_FILES} files, found more",
+            "Use a medium that nobody has added to.",
+        )
+    return sorted(names)
+
+
+def _entries(bundle: BundleDirectory, folder: str) -> list[str]:
+    directory = bundle.path / folder
+    if directory.is_symlink() or not directory.is_dir():
+        return []
+    with storage_errors(f"list {directory}"):
+        entries = islice(directory.iterdir(), MAX_ATTESTATION_FILES + 1)
+        return [f"{folder}/{entry.name}" for entry in entries]
 
 
 def write_sums(bundle: Path, manifest: Manifest) -> None:

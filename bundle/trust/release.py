@@ -32,7 +32,9 @@ from bundle.store.atomic import (
     write_atomic,
 )
 from bundle.store.layout import BundleDirectory
+from bundle.trust.build_record import renew_build_record
 from bundle.trust.documents import SNAPSHOT, TARGETS, TIMESTAMP
+from bundle.trust.history import record_release
 from bundle.trust.keys import SigningKey
 from bundle.trust.metadata import (
     T,
@@ -103,9 +105,11 @@ def write_trust(
             SNAPSHOT: snapshot.to_bytes(),
             TIMESTAMP: timestamp.to_bytes(),
         }
+        record_release(release, targets.signed.version, manifest_bytes)
         _write(release, files)
         files[TARGETS] = _with_approvals(bundle, targets, root)
         _write_bundle(bundle, roots, files)
+        renew_build_record(bundle, release, targets.signed.version, builder)
     return targets.signed.version
 
 

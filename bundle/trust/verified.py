@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final, Never
 
 from bundle.model.manifest import Manifest
+from bundle.trust.attested import Attestations
 
 MAKER: Final = object()
 """Known to bundle.trust.verify alone: without it there is no VerifiedBundle."""
@@ -36,6 +37,7 @@ class VerifiedBundle:
         signers: Whose signatures verify, in the order root, targets, snapshot, timestamp.
         expires: The earliest expiry of the trust metadata, in UTC.
         trust_files: The trust metadata that was verified, by path in the bundle.
+        attestations: What the build system and the approvers attest.
         sites: The sites that the release is restricted to; none means that it is for all.
     """
 
@@ -48,6 +50,7 @@ class VerifiedBundle:
     signers: tuple[Signer, ...]
     expires: datetime
     trust_files: Mapping[str, bytes] = field(repr=False)
+    attestations: Attestations
     maker: InitVar[object]
     sites: tuple[str, ...] = ()
 

@@ -11,6 +11,7 @@ The rules, in their order:
 6. python-tuf's client, beginning with what the site has seen, comes to the same files.
 7. bundle.json has the length and digest of the one target, and only then is decoded; it is of the
    product that the root is for.
+8. attestations/ is complete: the build's, and one of each approval; nothing else is there.
 
 Steps 1 to 5 only refuse: they find what TUF passes over, and name the file. Step 6 decides.
 """
@@ -35,6 +36,8 @@ from bundle.model.errors import (
     SignatureError,
 )
 from bundle.store.layout import BundleDirectory
+from bundle.trust.attestations import Release, check_attestations, read_attestations
+from bundle.trust.attested import Attestations
 from bundle.trust.client import run_client
 from bundle.trust.documents import (
     SNAPSHOT,
@@ -103,7 +106,9 @@ def verify_trust(
     run_client(files.by_name(), state, site[0].signed.version)
     manifest = read_manifest(bundle, documents.targets.signed)
     check_product(root.signed, manifest.manifest.metadata.name)
-    verified = _make(_Checked(files, documents, root, signers), manifest, state.fingerprint)
+    attestations = _check_attestations(bundle, documents, root.signed, manifest)
+    checked = _Checked(files, documents, root, signers, attestations)
+    verified = _make(checked, manifest, state.fingerprint)
     known = msgspec.structs.replace(
         state, revoked=merge_revoked(state.revoked, revoked_of(documents.targets.signed))
     )
@@ -117,7 +122,7 @@ def verify_accepted(bundle: BundleDirectory, state: TrustState) -> VerifiedBundl
     a bundle that is in use does not stop being good when its timestamp expires.
 
     Args:
-        bundle: Untrusted: bundle.json and trust/ suffice.
+        bundle: Untrusted: bundle.json, trust/ and attestations/ suffice.
         state: Of the root that the bundle belongs to.
     Raises:
         CouldNotVerifyError: The state does not record this bundle.
@@ -138,7 +143,17 @@ def verify_accepted(bundle: BundleDirectory, state: TrustState) -> VerifiedBundl
             "Bring the bundle in with `isoward import`.",
         )
     signers = check_documents(documents, files, root.signed)
-    return _make(_Checked(files, documents, root, signers), manifest, state.fingerprint)
+    attestations = _check_attestations(bundle, documents, root.signed, manifest)
+    checked = _Checked(files, documents, root, signers, attestations)
+    return _make(checked, manifest, state.fingerprint)
+
+
+def _check_attestations(
+    bundle: BundleDirectory, documents: Documents, root: Root, content: ManifestFile
+) -> Attestations:
+    targets = documents.targets
+    release = Release(content.manifest, content.data, targets.signed.version, root)
+    return check_attestations(read_attestations(bundle), release, tuple(targets.signatures))
 
 
 def _record_of(state: TrustState, digest: str, release: int) -> AcceptedBundle | None:
@@ -226,6 +241,7 @@ class _Checked:
     documents: Documents
     root: Metadata[Root]
     signers: tuple[Signer, ...]
+    attestations: Attestations
 
 
 def _make(checked: _Checked, content: ManifestFile, fingerprint: str) -> VerifiedBundle:
@@ -247,6 +263,7 @@ def _make(checked: _Checked, content: ManifestFile, fingerprint: str) -> Verifie
         signers=of_root + checked.signers,
         expires=earliest_expiry(checked.documents, root.signed),
         trust_files=MappingProxyType({PREFIX + name: data for name, data in names.items()}),
+        attestations=checked.attestations,
         sites=sites_of(checked.documents.targets.signed),
         maker=MAKER,
     )

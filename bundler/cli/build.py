@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.cli.progress import readable_size
 from bundle.model.digest import digest_of
 from bundle.model.plan import plan_bundle
+from bundle.model.provenance import BuildRun
 from bundler.cli.connection import connection_options, open_cache, open_client
 from bundler.documents import load_lock
 
@@ -45,8 +48,10 @@ def command(
 
     Interrupted and run again, it goes on where it was and fetches nothing twice.
     """
+    from bundle.trust.build_record import write_build_record
     from bundle.trust.release import check_builder, write_trust
     from bundler.build import build
+    from bundler.source import source_of
 
     locked = load_lock(lock)
     builder = load_signing_key(output, key, passphrase_fd)
@@ -54,8 +59,21 @@ def command(
     check_builder(release, builder, datetime.now(UTC))
     progress = output.progress
 
+    begin, source = _now(), source_of(lock)
+
     def sign(folder: Path, manifest: bytes) -> int:
-        return write_trust(folder, manifest, release, builder, datetime.now(UTC))
+        number = write_trust(folder, manifest, release, builder, datetime.now(UTC))
+        run = BuildRun(
+            definition=locked.definition,
+            builder=f"urn:isoward:builder:{builder.public_key.keyid}",
+            version=version("isoward"),
+            invocation=secrets.token_hex(16),
+            source=source,
+            started=begin,
+            finished=_now(),
+        )
+        write_build_record(folder, release, number, run, builder)
+        return number
 
     result = build(
         locked,
@@ -80,6 +98,10 @@ def command(
         "existed": result.existed,
     }
     output.result(data, _page(data))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def _page(data: dict[str, Any]) -> str:

@@ -212,11 +212,12 @@ def _enter(
         MANIFEST_NAME: verified.manifest_bytes,
         IMPORT_NAME: canonical_json(record),
         **verified.trust_files,
+        **verified.attestations.files,
     }
     with storage_errors(f"write {partial}"):
         partial.mkdir()
         for name, data in files.items():
-            (partial / name).parent.mkdir(exist_ok=True)
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
             write_atomic(partial / name, data)
         fsync_directory(partial)
         partial.rename(final)

@@ -12,19 +12,24 @@ from bundle.model.digest import digest_of, hex_of
 from bundle.model.documents import API_VERSION, Metadata
 from bundle.model.lock import Content
 from bundle.model.manifest import FileEntry, Manifest
+from bundle.model.provenance import BuildRun, Source
 from bundle.store.layout import BundleDirectory
 from bundle.store.sums import write_sums
-from bundle.trust.approval import approve, review
+from bundle.trust.approval import approve
+from bundle.trust.build_record import write_build_record
 from bundle.trust.ceremony import RootPlan, create_root
 from bundle.trust.enrolment import enroll, read_candidate
 from bundle.trust.key_types import DEFAULT_KEY_TYPE, KeyTypeName
 from bundle.trust.keys import SigningKey, generate_key, public_path, write_key
 from bundle.trust.release import write_trust
+from bundle.trust.review import review
 from bundle.trust.state import TrustState
 
 APPROVERS = ("Ada Example", "Bob Example", "Cyd Example")
 ROOT_HOLDERS = ("Rhea Root", "Rolf Root")
 BUILDER = "Build System"
+TICKET = "CHG-1234"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @dataclass(frozen=True)
@@ -120,15 +125,32 @@ def release_bundle(bundle: Path, kit: ReleaseKit, at: datetime | None = None) ->
     data = (bundle / "bundle.json").read_bytes()
     number = write_trust(bundle, data, kit.release, kit.builder.signer, at or now())
     moment = at or now()
+    write_build_record(bundle, kit.release, number, build_run(kit, moment), kit.builder.signer)
     write_sums(bundle, review(BundleDirectory(bundle), moment).manifest)
     return number
+
+
+def build_run(kit: ReleaseKit, at: datetime) -> BuildRun:
+    """Return what a build from a clean and signed commit knows of itself."""
+    source = Source(
+        kind="git", commit=COMMIT, clean=True, lock_committed=True, signature="good", signer=BUILDER
+    )
+    return BuildRun(
+        definition=digest_of(b"definition"),
+        builder=f"urn:isoward:builder:{kit.builder.signer.public_key.keyid}",
+        version="0.1.0",
+        invocation="00112233445566778899aabbccddeeff",
+        source=source,
+        started=at - timedelta(minutes=5),
+        finished=at,
+    )
 
 
 def approve_by(bundle: Path, keys: Sequence[KeyFile], at: datetime | None = None) -> None:
     """Approve a released bundle by each of `keys`."""
     directory, moment = BundleDirectory(bundle), at or now()
     for key in keys:
-        approve(directory, review(directory, moment), key.signer, moment)
+        approve(directory, review(directory, moment), key.signer, TICKET, moment)
 
 
 def approve_all(bundle: Path, kit: ReleaseKit, at: datetime | None = None) -> None:

@@ -20,6 +20,7 @@ PASSPHRASE = "correct horse battery staple"
 ROOT_HOLDER = "Ruth Root"
 APPROVERS = ("Ada Approver", "Ben Approver", "Cleo Approver")
 BUILDER = "Build System"
+TICKET = "CHG-1234"
 REPOSITORY_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -158,7 +159,7 @@ def build(machine: Machine, lock: Path, output: Path, release: Path, keys: Path)
 def approve(machine: Machine, bundle: Path, keys: Path, name: str) -> dict[str, Any]:
     """Approve a bundle as one person and return what the command said."""
     key = key_file(keys, name)
-    return machine.result("approve", bundle, "--key", key, "--yes", passphrases=1)
+    return machine.result("approve", bundle, "--key", key, "--ticket", TICKET, "--yes", passphrases=1)
 
 
 def travel(home: Path, upstream: Upstream) -> Journey:

@@ -18,11 +18,13 @@ from bundle.model.errors import (
 )
 from bundle.store.check import check_layout
 from bundle.store.layout import BundleDirectory
-from bundle.trust.approval import approve, review
+from bundle.trust.approval import approve
+from bundle.trust.review import review
 from bundle.trust.state import TrustState
 from bundle.trust.verify import verify_trust
 from tests.support.needs import requires_tool
 from tests.support.trust import (
+    TICKET,
     ReleaseKit,
     approve_all,
     approve_by,
@@ -57,10 +59,10 @@ def test_the_same_person_twice_counts_once(
     fresh: BundleDirectory, kit: ReleaseKit, state: TrustState
 ) -> None:
     ada = kit.approvers[0].signer
-    result, added = approve(fresh, review(fresh, now()), ada, now())
+    result, added = approve(fresh, review(fresh, now()), ada, TICKET, now())
     assert (added, result.missing) == (True, 1)
     before = (fresh.path / "trust/targets.json").read_bytes()
-    result, added = approve(fresh, review(fresh, now()), ada, now())
+    result, added = approve(fresh, review(fresh, now()), ada, TICKET, now())
     assert (added, result.missing) == (False, 1)
     assert (fresh.path / "trust/targets.json").read_bytes() == before
     with pytest.raises(ThresholdError, match="1 of 2"):
@@ -71,7 +73,7 @@ def test_only_approvers_approve(fresh: BundleDirectory, kit: ReleaseKit) -> None
     before = (fresh.path / "trust/targets.json").read_bytes()
     for key in (kit.builder, kit.stranger, kit.roots[0]):
         with pytest.raises(UnknownKeyError, match="no approver's key"):
-            approve(fresh, review(fresh, now()), key.signer, now())
+            approve(fresh, review(fresh, now()), key.signer, TICKET, now())
     assert (fresh.path / "trust/targets.json").read_bytes() == before
 
 
@@ -97,7 +99,7 @@ def test_a_bundle_that_changed_since_it_was_shown_is_not_signed(
     other = make_bundle(tmp_path / "other", b"other")
     release_bundle(other, kit)
     with pytest.raises(CouldNotVerifyError, match="changed"):
-        approve(BundleDirectory(other), shown, kit.approvers[0].signer, now())
+        approve(BundleDirectory(other), shown, kit.approvers[0].signer, TICKET, now())
 
 
 def test_a_bad_signature_is_not_signed_over(bundle: Path) -> None:

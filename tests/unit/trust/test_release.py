@@ -11,8 +11,8 @@ import pytest
 from bundle.model.errors import ExpiredError, SignatureError, UnknownKeyError, UsageError
 from bundle.store.atomic import write_atomic
 from bundle.store.layout import BundleDirectory
-from bundle.trust.approval import review
 from bundle.trust.release import check_builder, write_trust
+from bundle.trust.review import review
 from bundle.trust.state import TrustState
 from bundle.trust.verify import verify_trust
 from tests.support.trust import (
@@ -37,8 +37,11 @@ def signatures(bundle: Path) -> int:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
     return {
-        path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in files
+        if not path.name.startswith(".")
     }
 
 
@@ -52,7 +55,10 @@ def test_a_bundle_gets_the_next_number(tmp_path: Path, kit: ReleaseKit) -> None:
 def test_the_bundle_has_what_the_release_folder_has(tmp_path: Path, kit: ReleaseKit) -> None:
     bundle = make_bundle(tmp_path / "bundle")
     release_bundle(bundle, kit)
-    assert tree(bundle / "trust") == tree(kit.release)
+    kept = tree(kit.release / "releases")
+    assert kept == {"1/bundle.json": (bundle / "bundle.json").read_bytes()}
+    others = {n: d for n, d in tree(kit.release).items() if not n.startswith("releases/")}
+    assert tree(bundle / "trust") == others
     assert signatures(bundle) == 0
 
 

@@ -1,0 +1,122 @@
+"""What a build attests, in plain words: for approvers before they sign, for auditors afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from bundle.model.changes import Changes, Differences, WaivedImages
+from bundle.model.digest import short
+from bundle.model.provenance import Provenance, SignatureStatus, Source
+
+MAX_LINES: Final = 20
+"""Of each kind; the whole list is in the attestation."""
+
+_SIGNATURES: dict[SignatureStatus, str] = {
+    "good": "signed, and the signature is good",
+    "bad": "signed, and the signature is BAD",
+    "untrusted": "signed by a key that the build system does not trust",
+    "expired": "signed, and the signature or its key has expired",
+    "revoked": "signed by a key that was revoked",
+    "unchecked": "signed, and the build system could not check the signature",
+    "none": "not signed",
+}
+
+
+def source_lines(source: Source) -> tuple[str, ...]:
+    """Say from which commit a bundle was built."""
+    if source.kind == "none":
+        return (f"unknown: {source.reason}",)
+    signer = f" ({source.signer})" if source.signer else ""
+    clean = "no file was changed since" if source.clean else "FILES WERE CHANGED since"
+    lock = "the lock is the commit's" if source.lock_committed else "the lock is NOT the commit's"
+    return (f"commit {source.commit}", f"{_SIGNATURES[source.signature]}{signer}", clean, lock)
+
+
+def provenance_lines(provenance: Provenance) -> tuple[tuple[str, str], ...]:
+    """Say how a bundle was built, each line with its title."""
+    run = provenance.run_details
+    source = source_lines(provenance.source)
+    hosts = ", ".join(provenance.hosts) or "none"
+    finished = f"{run.metadata.finished_on:%Y-%m-%d %H:%M} UTC"
+    return (
+        ("built", f"{finished}, by isoward {run.builder.version.isoward}"),
+        ("from", source[0]),
+        *(("", line) for line in source[1:]),
+        ("content from", hosts),
+    )
+
+
+def changes_lines(changes: Changes) -> tuple[str, ...]:
+    """Say what changed since the release before."""
+    return tuple(_lines(changes))
+
+
+def _lines(changes: Changes) -> Iterator[str]:
+    previous = changes.previous
+    if previous is None:
+        yield "the first release of this release folder: everything is new"
+    else:
+        yield f"since release {previous.release} (version {previous.version}):"
+    for name in changes.platforms.added:
+        yield f"+ platform {name}"
+    for name in changes.platforms.removed:
+        yield f"- platform {name}"
+    kinds = (("image", changes.images), ("chart", changes.charts), ("file", changes.files))
+    for kind, differences in kinds:
+        yield from _first(_differences(kind, differences), differences.count)
+    if previous is not None and not any(found.count for _, found in kinds):
+        yield "no image, chart or file is added, removed or moved"
+    yield from _waivers("+ new waiver", changes.waivers.new)
+    yield from _waivers("- waiver dropped", changes.waivers.dropped)
+    yield from _unsigned(changes)
+    yield from _vulnerabilities(changes)
+
+
+def _differences(kind: str, found: Differences) -> Iterator[str]:
+    for item in found.added:
+        yield f"+ {kind} {item.name}: added, {short(item.digest)}"
+    for item in found.removed:
+        yield f"- {kind} {item.name}: removed, was {short(item.digest)}"
+    for move in found.moved:
+        yield f"~ {kind} {move.name}: moved from {short(move.old)} to {short(move.new)}"
+
+
+def _waivers(what: str, waivers: tuple[WaivedImages, ...]) -> Iterator[str]:
+    lines = (
+        f"{what}: {', '.join(waiver.images)} need not be signed until {waiver.expires}: "
+        f"{waiver.reason} ({waiver.approved_by}, {waiver.ticket})"
+        for waiver in waivers
+    )
+    yield from _first(lines, len(waivers))
+
+
+def _unsigned(changes: Changes) -> Iterator[str]:
+    count = len(changes.unsigned) + changes.unsigned_left_out
+    if not count:
+        yield "every image is signed by its upstream, as the rules want"
+        return
+    yield f"{count} image(s) that no upstream signature vouches for:"
+    yield from _first((f"  {name}" for name in changes.unsigned), count)
+
+
+def _vulnerabilities(changes: Changes) -> Iterator[str]:
+    found = changes.vulnerabilities
+    if not found.scanned:
+        yield "vulnerabilities: not scanned, so new and fixed ones are not known"
+        return
+    yield f"vulnerabilities: {len(found.new)} new, {len(found.fixed)} fixed"
+    yield from _first((f"+ {name}" for name in found.new), len(found.new))
+    yield from _first((f"- {name}" for name in found.fixed), len(found.fixed))
+
+
+def _first(lines: Iterator[str], count: int) -> Iterator[str]:
+    """Give the first lines, and say how many more there are."""
+    shown = 0
+    for line in lines:
+        if shown == MAX_LINES:
+            break
+        shown += 1
+        yield line
+    if count > shown:
+        yield f"  and {count - shown} more, in attestations/changes.dsse.json"
