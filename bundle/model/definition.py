@@ -26,6 +26,9 @@ ChartName = Annotated[
 ChartRepository = Annotated[
     str, msgspec.Meta(pattern=r"^(https?|oci)://[^\s#?@\\\x00-\x1f\x7f]+$(?!\n)", max_length=2048)
 ]
+ChartVersion = Annotated[
+    str, msgspec.Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,127}$(?!\n)", max_length=128)
+]
 
 
 class ImageSource(Document, frozen=True, kw_only=True):
@@ -48,7 +51,7 @@ class ChartSource(Document, frozen=True, kw_only=True):
 
     name: ChartName
     repository: ChartRepository
-    version: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,127}$(?!\n)")]
+    version: ChartVersion
 
     @property
     def is_oci(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from bundle.model.definition import ChartName, ChartRepository, ChartVersion
 from bundle.model.digest import Digest, Size
 from bundle.model.documents import Document, Metadata, Text, Url
 from bundle.model.errors import DefinitionError, FormatError
@@ -78,9 +79,9 @@ class LockedChart(Document, frozen=True, kw_only=True):
     the same, and `url` says where the archive is; for an OCI chart `url` is empty.
     """
 
-    name: Text
-    version: Text
-    repository: Text
+    name: ChartName
+    version: ChartVersion
+    repository: ChartRepository
     archive: Content
     url: Url | None = None
     artifact: LockedArtifact

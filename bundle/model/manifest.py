@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
+from bundle.model.definition import ChartName, ChartRepository, ChartVersion
 from bundle.model.digest import Digest
-from bundle.model.documents import Document, Metadata, Text
-from bundle.model.errors import FormatError
+from bundle.model.documents import Document, Metadata, Text, Url
+from bundle.model.errors import DefinitionError, FormatError
 from bundle.model.lock import Content, MediaType
+from bundle.model.names import ServedNames, chart_folder, file_path
 from bundle.model.platform import Platform
 from bundle.model.policy import SignatureRule, VerifiedBy
+from bundle.model.reference import check_url, is_host, is_tag, parse_reference
 
 LayoutPath = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$(?!\n)")]
 """A file at the top of the bundle; a single component, so that it cannot leave the bundle."""
+
+_TAKEN: Final = frozenset({"bundle.json", "sha256sums", "trust", "attestations", "blobs"})
+"""Names at the top of every bundle, without case: some media do not tell it apart."""
 
 
 class ManifestEntry(Document, frozen=True, kw_only=True):
@@ -49,9 +55,9 @@ class Artifact(Document, frozen=True, kw_only=True):
 class ChartEntry(Document, frozen=True, kw_only=True):
     """A Helm chart; `archive` is the blob of its .tgz."""
 
-    name: Text
-    version: Text
-    repository: Text
+    name: ChartName
+    version: ChartVersion
+    repository: ChartRepository
     archive: Digest
     artifact: Artifact
 
@@ -59,7 +65,7 @@ class ChartEntry(Document, frozen=True, kw_only=True):
 class FileEntry(Document, frozen=True, kw_only=True):
     """A file; it is served below its host and path."""
 
-    url: Text
+    url: Url
     digest: Digest
 
 
@@ -101,15 +107,16 @@ def check_manifest(manifest: Manifest) -> dict[str, int]:
     """Check what the structure alone cannot say and return the blobs' sizes by digest.
 
     Raises:
-        FormatError: Blobs unsorted or repeated, or something names a blob that is not listed.
+        FormatError: Blobs unsorted or repeated, something names a blob that is not listed, or a
+            name is malformed or means two things.
     """
     digests = [blob.digest for blob in manifest.blobs]
     if digests != sorted(set(digests)):
         raise FormatError(
             "bundle.json: blobs are not sorted, or one stands twice", "Build the bundle again."
         )
-    paths = [file.path for file in manifest.layout]
-    if len({path.lower() for path in paths}) != len(paths) or "bundle.json" in paths:
+    paths = [file.path.lower() for file in manifest.layout]
+    if len(set(paths)) != len(paths) or not _TAKEN.isdisjoint(paths):
         raise FormatError("bundle.json: a layout path stands twice", "Build the bundle again.")
     known = {blob.digest: blob.size for blob in manifest.blobs}
     for what, digest in _named(manifest):
@@ -118,7 +125,39 @@ def check_manifest(manifest: Manifest) -> dict[str, int]:
                 f"bundle.json: {what} names {digest}, which is not among its blobs",
                 "Build the bundle again.",
             )
+    try:
+        _check_names(manifest)
+    except DefinitionError as error:
+        raise FormatError(f"bundle.json: {error.message}", "Build the bundle again.") from error
     return known
+
+
+def _check_names(manifest: Manifest) -> None:
+    served = ServedNames()
+    for artifact in (*manifest.images, *(chart.artifact for chart in manifest.charts)):
+        _check_artifact(artifact, served)
+    for chart in manifest.charts:
+        check_url(chart.repository, "repository")
+        served.add(
+            f"{chart_folder(chart.repository)}/{chart.name}-{chart.version}.tgz", chart.archive
+        )
+    for file in manifest.files:
+        check_url(file.url, "url")
+        served.add(f"files {file_path(file.url)}", file.digest)
+    for host in manifest.sources:
+        if not is_host(host):
+            raise DefinitionError(f"sources: {host[:100]!r} is not a host", "")
+
+
+def _check_artifact(artifact: Artifact, served: ServedNames) -> None:
+    if str(parse_reference(artifact.reference)) != artifact.reference:
+        raise DefinitionError(f"{artifact.reference!r} is not written out as a full reference", "")
+    served.add(artifact.reference, artifact.digest)
+    if artifact.digest not in {entry.digest for entry in artifact.manifests}:
+        raise DefinitionError(f"{artifact.reference} does not list {artifact.digest}", "")
+    for referrer in artifact.referrers:
+        if referrer.tag and not is_tag(referrer.tag):
+            raise DefinitionError(f"{artifact.reference}: {referrer.tag!r} is not a tag", "")
 
 
 def _named(manifest: Manifest) -> list[tuple[str, str]]:

@@ -116,7 +116,8 @@ def check_url(text: str, where: str) -> None:
         text: Untrusted.
         where: The place in the document, for the message.
     Raises:
-        DefinitionError: The host is none, or the path steps upwards, which a server may follow.
+        DefinitionError: The host is none, or the path steps upwards, which a server may follow, or
+            has characters that a terminal would not show.
     """
     host, _, path = text.partition("://")[2].partition("/")
     if not is_host(host):
@@ -124,9 +125,15 @@ def check_url(text: str, where: str) -> None:
             f"{where}: {text[:200]!r}: {host[:100]!r} is not a host",
             "Write it as https://host/path, without a user and a password.",
         )
-    if not {".", ".."}.isdisjoint(unquote(path).split("/")):
+    plain = unquote(path)
+    if not {".", ".."}.isdisjoint(plain.split("/")):
         raise DefinitionError(
             f"{where}: {text[:200]!r} has '.' or '..' in its path", "Write the path out."
+        )
+    if not plain.isprintable() or "\\" in plain:
+        raise DefinitionError(
+            f"{where}: {text[:200]!r} has a control character or a backslash in its path",
+            "Give an address with a plain path.",
         )
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from bundle.model.manifest import Artifact, ChartEntry, Manifest, ReferrerEntry
+from bundle.model.names import chart_folder, file_path
 from bundle.model.reference import DOCKER_HUB, parse_reference, path_host
 
 _HUB_ALIASES: Final = frozenset({"index.docker.io", "registry-1.docker.io"})
@@ -171,8 +171,7 @@ class Catalogue:
             repository.tags[reference.tag] = artifact.digest
 
     def _add_chart(self, chart: ChartEntry) -> None:
-        parts = urlsplit(chart.repository)
-        path = f"{path_host(parts.netloc)}{unquote(parts.path).rstrip('/')}"
+        path = chart_folder(chart.repository)
         root = chart.artifact.digest
         types = {entry.digest: entry.media_type for entry in chart.artifact.manifests}
         made = Chart(chart.name, chart.version, chart.archive, root, types.get(root, ""))
@@ -183,12 +182,6 @@ def namespace_host(namespace: str) -> str:
     """Return the registry of a `?ns=` as a component of a path."""
     host = path_host(namespace)
     return DOCKER_HUB if host in _HUB_ALIASES else host
-
-
-def file_path(url: str) -> str:
-    """Return the path below /files/ of the file from `url`, as a decoded request path has it."""
-    parts = urlsplit(url)
-    return f"{path_host(parts.netloc)}/{unquote(parts.path).lstrip('/')}"
 
 
 def fallback_tag(subject: str) -> str:

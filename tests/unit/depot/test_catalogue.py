@@ -3,7 +3,7 @@ from __future__ import annotations
 from bundle.model.digest import digest_of
 from bundle.model.manifest import ChartEntry, Manifest, check_manifest
 from bundle.model.plan import plan_bundle
-from installer.depot.catalogue import Catalogue, file_path
+from installer.depot.catalogue import Catalogue
 from tests.support.content import Maker, sample
 from tests.support.depot import change_lock, rich_sample
 
@@ -161,7 +161,3 @@ def test_names_that_only_look_the_same_as_files_are_ambiguous_too() -> None:
         _chart("https://b.example.org", b"two", "web", "1.0-2"),
     )
     assert catalogue.root_charts() == {}
-
-
-def test_file_paths_are_decoded_once() -> None:
-    assert file_path("https://example.org:8443/a%20b/c%252e") == "example.org_8443/a b/c%2e"
