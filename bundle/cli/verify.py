@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
 from bundle.cli.output import Output, json_option, pass_output
-from bundle.cli.progress import readable_size
+from bundle.cli.passphrase import load_signing_key, passphrase_option
+from bundle.cli.verify_page import Verification, facts, page
 from bundle.model.digest import PREFIX, is_digest
 from bundle.model.errors import NotEnrolledError, UsageError
+from bundle.store.atomic import require_new, write_new
 from bundle.store.check import check_blobs, check_layout
 from bundle.store.layout import BundleDirectory
+from bundle.trust.receipt import Receipt, make_receipt
 from bundle.trust.state import TrustState, find_state, load_states, state_from_fingerprint
 from bundle.trust.upstream.bundle_check import check_upstream
 from bundle.trust.upstream.site_policy import load_site_policy
-from bundle.trust.verified import VerifiedBundle
 from bundle.trust.verify import verify_trust
 
 DEFAULT_DEPOT: Final = Path("/var/lib/isoward")
@@ -37,27 +40,75 @@ TRUST_STATES: Final = "trust"
     metavar="HEX",
     help="The fingerprint of the vendor's root, where nothing is enrolled.",
 )
+@click.option(
+    "--receipt",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a signed receipt (a verification summary) to a new file.",
+)
+@click.option("--key", type=click.Path(path_type=Path), help="The key that signs the receipt.")
+@passphrase_option
 @json_option
 @pass_output
-def command(output: Output, bundle: Path, depot: Path | None, fingerprint: str | None) -> None:
+def command(
+    output: Output,
+    *,
+    bundle: Path,
+    depot: Path | None,
+    fingerprint: str | None,
+    receipt: Path | None,
+    key: Path | None,
+    passphrase_fd: int | None,
+) -> None:
     """Check the BUNDLE: its trust, then every byte, in place.
 
-    Nothing is written. It ends with exit code 0 only if all is well.
+    Nothing is written but the receipt. It ends with exit code 0 only if all is well.
     """
     if depot is not None and fingerprint is not None:
         raise UsageError("--depot and --fingerprint exclude each other", "Give one of them.")
+    if (receipt is None) != (key is None):
+        raise UsageError("--receipt and --key belong together", "Give both, or neither.")
     directory = BundleDirectory(bundle)
     directory.require()
-    began = time.monotonic()
+    # Before hours of reading, not after.
+    signer = load_signing_key(output, key, passphrase_fd) if key is not None else None
+    if receipt is not None:
+        _check_receipt(receipt, bundle)
     now = datetime.now(UTC)
-    verified, _ = verify_trust(directory, _state(directory, depot, fingerprint, now), now)
+    done = _verify(output, directory, depot, fingerprint, now)
+    result = facts(done)
+    if receipt is not None and signer is not None:
+        about = Receipt(done.verified, done.not_checked, version("isoward"), now)
+        write_new(receipt, make_receipt(about, signer))
+        result["receipt"] = str(receipt)
+    output.result(result, page(done))
+
+
+def _check_receipt(receipt: Path, bundle: Path) -> None:
+    require_new(receipt)
+    if receipt.resolve().is_relative_to(bundle.resolve()):
+        raise UsageError(
+            f"{receipt}: a bundle may hold no file that nobody vouches for",
+            "Write the receipt somewhere else.",
+        )
+
+
+def _verify(
+    output: Output,
+    directory: BundleDirectory,
+    depot: Path | None,
+    fingerprint: str | None,
+    now: datetime,
+) -> Verification:
+    began = time.monotonic()
+    at_site = fingerprint is None
+    state = _state(directory, depot, fingerprint, now)
+    verified, _ = verify_trust(directory, state, now, at_site=at_site)
     others = check_layout(directory, verified.manifest)
-    site = load_site_policy(depot or DEFAULT_DEPOT) if fingerprint is None else ()
-    check_upstream(directory, verified.manifest, now, site)
+    site = load_site_policy(depot or DEFAULT_DEPOT) if at_site else ()
+    upstream = check_upstream(directory, verified.manifest, now, site)
     size = check_blobs(directory, verified.manifest.blobs, output.progress)
-    took = time.monotonic() - began
-    facts = _facts(verified, others, size)
-    output.result({"verified": True, **facts}, _page(verified, facts, took))
+    return Verification(verified, upstream, others, size, time.monotonic() - began, at_site)
 
 
 def _state(
@@ -78,45 +129,3 @@ def _state(
             "Run `isoward enroll` first, or give --fingerprint with what the vendor told you.",
         )
     return find_state(directory, states)
-
-
-def _facts(verified: VerifiedBundle, others: int, size: int) -> dict[str, Any]:
-    manifest = verified.manifest
-    return {
-        "name": manifest.metadata.name,
-        "version": manifest.metadata.version,
-        "digest": verified.manifest_digest,
-        "release": verified.release,
-        "root": {"fingerprint": verified.root_fingerprint, "version": verified.root_version},
-        "expires": verified.expires.isoformat(),
-        "signers": [
-            {"role": signer.role, "name": signer.name, "keyId": signer.key_id}
-            for signer in verified.signers
-        ],
-        "approvers": list(verified.approvers),
-        "blobs": len(manifest.blobs),
-        "bytes": size,
-        "otherFiles": others,
-    }
-
-
-def _page(verified: VerifiedBundle, facts: dict[str, Any], took: float) -> str:
-    signed = {role: _names(verified, role) for role in ("root", "snapshot", "timestamp")}
-    rate = facts["bytes"] / took if took > 0 else 0
-    content = f"{facts['blobs']} blobs with {readable_size(facts['bytes'])}"
-    lines = [
-        f"verified: {facts['name']} {facts['version']}, release {facts['release']}",
-        f"  bundle.json  {facts['digest']}",
-        f"  approved by  {', '.join(verified.approvers)}",
-        f"  built by     {signed['timestamp']}",
-        f"  root         version {verified.root_version}, signed by {signed['root']},",
-        f"               enrolled as {verified.root_fingerprint}",
-        f"  valid until  {verified.expires:%Y-%m-%d %H:%M} UTC",
-        f"  every byte   {content} and {facts['otherFiles']} other files; there is no other file",
-        f"  in           {took:.1f} s, {readable_size(int(rate))} a second",
-    ]
-    return "\n".join(lines)
-
-
-def _names(verified: VerifiedBundle, role: str) -> str:
-    return ", ".join(signer.name for signer in verified.signers if signer.role == role)

@@ -94,7 +94,7 @@ def _waivers(what: str, waivers: tuple[WaivedImages, ...]) -> Iterator[str]:
 def _unsigned(changes: Changes) -> Iterator[str]:
     count = len(changes.unsigned) + changes.unsigned_left_out
     if not count:
-        yield "every image is signed by its upstream, as the rules want"
+        yield "no image is without a signature of its upstream"
         return
     yield f"{count} image(s) that no upstream signature vouches for:"
     yield from _first((f"  {name}" for name in changes.unsigned), count)

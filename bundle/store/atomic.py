@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from bundle.model.errors import BusyError, NoSpaceError, StorageError
+from bundle.model.errors import BusyError, NoSpaceError, StorageError, UsageError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -35,6 +35,41 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+        fsync_directory(path.parent)
+
+
+def require_new(path: Path) -> None:
+    """Check that nothing is at `path`.
+
+    Raises:
+        UsageError: Something is.
+    """
+    if os.path.lexists(path):
+        raise UsageError(
+            f"{path}: it is there already, and is not overwritten", "Choose another file name."
+        )
+
+
+def write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file whole, as `write_atomic` does, but only where nothing is yet.
+
+    Raises:
+        UsageError: Something is at `path`; it is as it was.
+        StorageError: The disk refused; nothing is there.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        write_atomic(temporary, data, mode)
+        with storage_errors(f"write {path}"):
+            try:
+                # Unlike a rename, a second name never takes the place of a file.
+                path.hardlink_to(temporary)
+            except FileExistsError:
+                require_new(path)
+                raise
+    finally:
+        temporary.unlink(missing_ok=True)
+    with storage_errors(f"write {path}"):
         fsync_directory(path.parent)
 
 

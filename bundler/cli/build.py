@@ -14,8 +14,9 @@ from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.cli.progress import readable_size
 from bundle.model.digest import digest_of
+from bundle.model.lock import Lock
 from bundle.model.plan import plan_bundle
-from bundle.model.provenance import BuildRun
+from bundle.model.provenance import BuildRun, Source
 from bundler.cli.connection import connection_options, open_cache, open_client
 from bundler.documents import load_lock
 
@@ -63,15 +64,7 @@ def command(
 
     def sign(folder: Path, manifest: bytes) -> int:
         number = write_trust(folder, manifest, release, builder, datetime.now(UTC))
-        run = BuildRun(
-            definition=locked.definition,
-            builder=f"urn:isoward:builder:{builder.public_key.keyid}",
-            version=version("isoward"),
-            invocation=secrets.token_hex(16),
-            source=source,
-            started=begin,
-            finished=_now(),
-        )
+        run = _run(locked, builder.public_key.keyid, source, begin)
         write_build_record(folder, release, number, run, builder)
         return number
 
@@ -98,6 +91,18 @@ def command(
         "existed": result.existed,
     }
     output.result(data, _page(data))
+
+
+def _run(lock: Lock, builder: str, source: Source, begin: datetime) -> BuildRun:
+    return BuildRun(
+        definition=lock.definition,
+        builder=f"urn:isoward:builder:{builder}",
+        version=version("isoward"),
+        invocation=secrets.token_hex(16),
+        source=source,
+        started=begin,
+        finished=_now(),
+    )
 
 
 def _now() -> datetime:
