@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
+from bundle.model.canonical import canonical_digest
 from bundle.model.digest import digest_of, hex_of
-from bundle.model.errors import TrustError
-from bundle.store.atomic import directory_lock
+from bundle.model.errors import TrustError, UsageError
+from bundle.store.atomic import directory_lock, remove_stale_temporaries
+from bundle.trust.authority import (
+    Authority,
+    check_not_vendors,
+    load_authority,
+    read_authority,
+    save_authority,
+)
 from bundle.trust.describe import RootDescription, describe_root
+from bundle.trust.ledger import (
+    EnrolledRoot,
+    import_traces,
+    load_ledger,
+    save_ledger,
+    with_roots,
+)
 from bundle.trust.metadata import check_unexpired
-from bundle.trust.root import check_chain, offered_roots, root_name
+from bundle.trust.root import check_chain, offered_roots, parse_root, root_name
 from bundle.trust.state import STATES, TrustState, load_states, new_state, save_state
 
 
@@ -90,23 +107,97 @@ def _follows(known: bytes, candidate: Candidate) -> bool:
     return True
 
 
-def enroll(depot: Path, candidate: Candidate, now: datetime) -> tuple[TrustState, bool]:
+def enroll(
+    depot: Path,
+    candidate: Candidate,
+    now: datetime,
+    *,
+    site: str = "",
+    authority: Authority | None = None,
+) -> tuple[TrustState, bool]:
     """Enrol a root whose fingerprint was compared.
+
+    The authority is written first, then the state, then the ledger: cut short anywhere, running it
+    again goes on, and nothing can have been accepted in between.
 
     Args:
         depot: The depot; its trust folder is made if need be.
         candidate: From `read_candidate`.
         now: The clock, in UTC.
+        site: The name by which the vendor knows this site; given once.
+        authority: The site's own keys; given once, before anything is accepted.
     Returns:
         The state, and whether it is new: a root that is enrolled already keeps what it has seen.
     Raises:
-        CouldNotVerifyError: A state is damaged.
-        StorageError: The disk refused; nothing is enrolled.
+        DamagedStateError: A state or the ledger is damaged.
+        LostStateError: A state is gone; enrolling anew would forget what it has seen.
+        UsageError: The site has another name or other keys, or its keys are the vendor's.
+        StorageError: The disk refused; run again.
     """
+    directory = depot / STATES
     with directory_lock(depot):
-        known = find_enrolled(depot / STATES, candidate)
-        if known is not None:
-            return known, False
-        state = new_state(candidate.data, now)
-        save_state(depot / STATES, state)
-    return state, True
+        known = find_enrolled(directory, candidate)
+        states = load_states(directory)
+        if directory.is_dir():
+            remove_stale_temporaries(directory)
+        _check_site(known, site)
+        _check_authority(directory, authority, states, candidate)
+        if authority is not None:
+            save_authority(directory, authority)
+        state = known or new_state(candidate.data, now, site)
+        if site and not state.site:
+            state = msgspec.structs.replace(state, site=site)
+        if state != known:
+            save_state(directory, state)
+        record_enrolled(directory, (*states, state))
+    return state, known is None
+
+
+def record_enrolled(directory: Path, states: Sequence[TrustState]) -> None:
+    """Bring the ledger up to what is enrolled; call it before anything new is accepted.
+
+    It is behind only where enrolling was cut short, or was done before there was a ledger.
+    """
+    ledger = load_ledger(directory)
+    entries = (EnrolledRoot(fingerprint=s.fingerprint, enrolled_at=s.enrolled_at) for s in states)
+    wanted = with_roots(ledger, entries)
+    if wanted.authority is None and not any(state.accepted for state in states):
+        found = read_authority(directory)
+        named = canonical_digest(found) if found is not None else None
+        wanted = msgspec.structs.replace(wanted, authority=named)
+    if wanted != ledger:
+        save_ledger(directory, wanted)
+
+
+def _check_site(known: TrustState | None, site: str) -> None:
+    if known is not None and known.site and site and known.site != site:
+        raise UsageError(
+            f"this site is enrolled as {known.site!r} and cannot become {site!r}",
+            "A site keeps its name; give another --depot for another site.",
+        )
+
+
+def _check_authority(
+    directory: Path,
+    authority: Authority | None,
+    states: Sequence[TrustState],
+    candidate: Candidate,
+) -> None:
+    """Check that the site's keys are given once, in time, and are not the vendor's."""
+    present = load_authority(directory)
+    if authority is not None and present is not None and authority != present:
+        raise UsageError(
+            "the site's keys are enrolled already and cannot be changed",
+            "Other keys need a new depot, which enrols the root again.",
+        )
+    accepted = any(state.accepted for state in states) or import_traces(directory.parent)
+    if authority is not None and present is None and accepted:
+        raise UsageError(
+            "the site's keys are given before the first import, and there has been one",
+            "Make a new depot with `isoward enroll --site-key`, and import the bundle there.",
+        )
+    in_force = authority or present
+    if in_force is not None:
+        roots = [root.encode() for state in states for root in state.roots]
+        parsed = (parse_root(root, "root").signed for root in (*candidate.chain.values(), *roots))
+        check_not_vendors(in_force, parsed)

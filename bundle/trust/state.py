@@ -17,10 +17,17 @@ import msgspec
 from bundle.model.canonical import canonical_digest, canonical_json, decode_canonical
 from bundle.model.digest import Digest, digest_of, hex_of
 from bundle.model.documents import API_VERSION, Document
-from bundle.model.errors import ClockError, DamagedStateError, FormatError, NotEnrolledError
+from bundle.model.errors import (
+    ClockError,
+    DamagedStateError,
+    IsowardError,
+    NotEnrolledError,
+    StorageError,
+)
 from bundle.model.limits import MAX_TRUST_FILE_BYTES, MIB
 from bundle.store.atomic import storage_errors, write_atomic
 from bundle.store.layout import BundleDirectory
+from bundle.trust.ledger import RECOVER, require_none_lost
 from bundle.trust.restrictions import RevokedRelease
 from bundle.trust.root import PREFIX, check_chain, parse_root, read_roots, root_name
 from bundle.trust.terms import CLOCK_TOLERANCE, MAX_ROOTS
@@ -32,12 +39,6 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 
 STATES: Final = "trust"
 """The folder of the states in a depot."""
-
-RECOVER: Final = (
-    "A backup would forget what was seen since. Two persons recover it with `isoward recover`, "
-    "as docs/runbooks/recovery.md says; do not remove or make files here."
-)
-"""What to do about a state that is damaged or gone."""
 
 _FILE_NAME: Final = re.compile(r"([0-9a-f]{64})\.json")
 _MAX_STATE_BYTES: Final = 64 * MIB
@@ -85,7 +86,7 @@ class _StateFile(Document, frozen=True, kw_only=True):
     state: TrustState
 
 
-def new_state(root: bytes, now: datetime) -> TrustState:
+def new_state(root: bytes, now: datetime, site: str = "") -> TrustState:
     """Begin a state for a root that a person, or the caller, vouches for.
 
     Raises:
@@ -99,6 +100,7 @@ def new_state(root: bytes, now: datetime) -> TrustState:
         enrolled_at=moment,
         last_seen=moment,
         roots=(root.decode("ascii"),),
+        site=site,
     )
 
 
@@ -139,23 +141,66 @@ def save_state(directory: Path, state: TrustState) -> None:
 
 
 def load_states(directory: Path) -> tuple[TrustState, ...]:
-    """Read every state in a directory; none if it is not there.
+    """Read every state in a depot's trust folder; none if nothing was ever enrolled.
 
     Raises:
         DamagedStateError: One is damaged.
+        LostStateError: One is gone, although its root was enrolled.
     """
+    found = tuple(_load(directory, name) for name in _names(directory))
+    require_none_lost(directory, {state.fingerprint for state in found})
+    return found
+
+
+def load_readable_states(
+    directory: Path,
+) -> tuple[tuple[TrustState, ...], tuple[IsowardError, ...]]:
+    """Read the states that are whole, for serving what was accepted below them.
+
+    Returns:
+        The states, and what is wrong with others; nothing may be accepted while something is.
+    """
+    found: list[TrustState] = []
+    problems: list[IsowardError] = []
+    for name in _names(directory):
+        try:
+            found.append(_load(directory, name))
+        except IsowardError as error:
+            problems.append(error)
+    try:
+        require_none_lost(directory, {state.fingerprint for state in found})
+    except IsowardError as error:
+        # A damaged one is there, and was named already.
+        if not problems:
+            problems.append(error)
+    return tuple(found), tuple(problems)
+
+
+def load_state(directory: Path, fingerprint: str) -> TrustState | None:
+    """Read one state; None if it is not there.
+
+    Raises:
+        DamagedStateError: It is damaged.
+    """
+    name = state_path(directory, fingerprint).name
+    return _load(directory, name) if name in _names(directory) else None
+
+
+def _names(directory: Path) -> list[str]:
     if not directory.is_dir():
-        return ()
+        return []
     with storage_errors(f"list {directory}"):
         names = sorted(entry.name for entry in directory.iterdir())
-    return tuple(_load(directory, name) for name in names if _FILE_NAME.fullmatch(name))
+    return [name for name in names if _FILE_NAME.fullmatch(name)]
 
 
 def _load(directory: Path, name: str) -> TrustState:
-    data = BundleDirectory(directory).read_small(name, _MAX_STATE_BYTES)
     try:
+        data = BundleDirectory(directory).read_small(name, _MAX_STATE_BYTES)
         file = decode_canonical(data, _StateFile, name)
-    except FormatError as error:
+    except StorageError:
+        raise
+    except IsowardError as error:
         raise _damaged(directory / name, "it is malformed") from error
     state = file.state
     if file.checksum != canonical_digest(state):
@@ -199,7 +244,8 @@ def find_state(bundle: BundleDirectory, states: Iterable[TrustState]) -> TrustSt
 
 
 def _experience(state: TrustState) -> tuple[int, int]:
-    return max((entry.release for entry in state.accepted), default=0), len(state.roots)
+    newest = max((entry.release for entry in state.accepted), default=0)
+    return max(newest, state.floor), len(state.roots)
 
 
 def check_clock(state: TrustState, now: datetime) -> None:

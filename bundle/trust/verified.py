@@ -9,6 +9,7 @@ from typing import Any, Final, Never
 
 from bundle.model.manifest import Manifest
 from bundle.trust.attested import Attestations
+from bundle.trust.waiver import GrantedWaiver
 
 MAKER: Final = object()
 """Known to bundle.trust.verify alone: without it there is no VerifiedBundle."""
@@ -39,6 +40,7 @@ class VerifiedBundle:
         trust_files: The trust metadata that was verified, by path in the bundle.
         attestations: What the build system and the approvers attest.
         sites: The sites that the release is restricted to; none means that it is for all.
+        waiver: The site's waiver, where the trust metadata has expired.
     """
 
     manifest: Manifest
@@ -53,6 +55,7 @@ class VerifiedBundle:
     attestations: Attestations
     maker: InitVar[object]
     sites: tuple[str, ...] = ()
+    waiver: GrantedWaiver | None = None
 
     def __post_init__(self, maker: object) -> None:
         if maker is not MAKER:

@@ -18,9 +18,10 @@ Steps 1 to 5 only refuse: they find what TUF passes over, and name the file. Ste
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -30,10 +31,12 @@ from tuf.api.metadata import Metadata, Root
 from bundle.model.digest import digest_of
 from bundle.model.errors import (
     CouldNotVerifyError,
+    ExpiredError,
     MixedMetadataError,
     NotEnrolledError,
     RollbackError,
     SignatureError,
+    UsageError,
 )
 from bundle.store.layout import BundleDirectory
 from bundle.trust.attestations import Release, check_attestations, read_attestations
@@ -67,7 +70,12 @@ from bundle.trust.root import PREFIX, check_chain, root_name
 from bundle.trust.state import AcceptedBundle, TrustState, check_clock
 from bundle.trust.terms import TARGET_NAME
 from bundle.trust.verified import MAKER, Signer, VerifiedBundle
+from bundle.trust.waiver import ExpiredRelease, GrantedWaiver, check_holds
 
+_Excuse = Callable[[str, datetime], None]
+"""Raises an error if a bundle.json, by its digest, may not have expired now."""
+
+_BEFORE: Final = timedelta(seconds=1)
 _SWAPPED: Final = "Two files claim one version; do not use this bundle, and tell the vendor."
 
 
@@ -77,6 +85,7 @@ def verify_trust(
     now: datetime | None = None,
     *,
     at_site: bool = True,
+    waiver: GrantedWaiver | None = None,
 ) -> tuple[VerifiedBundle, TrustState]:
     """Verify a bundle's trust against what the site has seen.
 
@@ -86,6 +95,7 @@ def verify_trust(
         now: The clock, in UTC; the system's if None. python-tuf looks at the system's as well.
         at_site: Whether this is where the bundle is to be used. An auditor elsewhere is no site, so
             a restriction to sites is only reported to them.
+        waiver: The site's, for expired metadata of this very bundle; unused where nothing expired.
     Returns:
         The verified bundle, and the state to save once the bundle is put to use.
     Raises:
@@ -94,6 +104,58 @@ def verify_trust(
         FormatError: bundle.json was approved and is malformed all the same.
     """
     moment = (now or datetime.now(UTC)).replace(microsecond=0)
+    excuse = partial(check_holds, waiver) if waiver is not None else None
+    verified, seen, expired = _verify(bundle, state, moment, at_site=at_site, excuse=excuse)
+    if expired:
+        verified = replace(verified, waiver=waiver, maker=MAKER)
+    return verified, seen
+
+
+def examine_expired(bundle: BundleDirectory, state: TrustState, now: datetime) -> ExpiredRelease:
+    """Describe a release whose metadata has expired and with which nothing else is wrong.
+
+    This is what a waiver is made for; it gives no VerifiedBundle.
+
+    Raises:
+        UsageError: Nothing has expired.
+        TrustError, IntegrityError: As `verify_trust`, but for the expiry.
+    """
+    moment = now.replace(microsecond=0)
+    verified, _, expired = _verify(bundle, state, moment, at_site=True, excuse=lambda *_: None)
+    if not expired:
+        raise UsageError(
+            f"{bundle.path}: nothing of its trust metadata has expired",
+            "It needs no waiver; import it as it is.",
+        )
+    return ExpiredRelease(
+        name=verified.manifest.metadata.name,
+        version=verified.manifest.metadata.version,
+        release=verified.release,
+        digest=verified.manifest_digest,
+        root=state.fingerprint,
+        files=tuple(_expired_files(verified, moment)),
+    )
+
+
+def _expired_files(verified: VerifiedBundle, now: datetime) -> Iterator[tuple[str, datetime]]:
+    newest = PREFIX + root_name(verified.root_version)
+    for name, data in verified.trust_files.items():
+        metadata: Metadata[Any] = Metadata.from_bytes(data)
+        if metadata.signed.is_expired(now) and (
+            metadata.signed.type != Root.type or name == newest
+        ):
+            yield name, metadata.signed.expires
+
+
+def _verify(
+    bundle: BundleDirectory,
+    state: TrustState,
+    moment: datetime,
+    *,
+    at_site: bool,
+    excuse: _Excuse | None,
+) -> tuple[VerifiedBundle, TrustState, bool]:
+    """Verify; the third value says whether something has expired and was excused."""
     check_clock(state, moment)
     files = read_trust_files(bundle)
     site = _site_roots(state)
@@ -101,9 +163,10 @@ def verify_trust(
     documents = parse_documents(files)
     signers = check_documents(documents, files, root.signed, earlier=earlier)
     _check_for_us(documents, state, at_site=at_site)
-    check_fresh(documents, root.signed, PREFIX + root_name(root.signed.version), moment)
+    expired = _is_expired(documents, root.signed, moment, excuse)
     _check_not_older(documents, state)
-    run_client(files.by_name(), state, site[0].signed.version)
+    clock = earliest_expiry(documents, root.signed) - _BEFORE if expired else None
+    run_client(files.by_name(), state, site[0].signed.version, clock)
     manifest = read_manifest(bundle, documents.targets.signed)
     check_product(root.signed, manifest.manifest.metadata.name)
     attestations = _check_attestations(bundle, documents, root.signed, manifest)
@@ -112,7 +175,7 @@ def verify_trust(
     known = msgspec.structs.replace(
         state, revoked=merge_revoked(state.revoked, revoked_of(documents.targets.signed))
     )
-    return verified, _advance(known, site, files, verified, moment)
+    return verified, _advance(known, site, files, verified, moment), expired
 
 
 def verify_accepted(bundle: BundleDirectory, state: TrustState) -> VerifiedBundle:
@@ -200,15 +263,38 @@ def _check_for_us(documents: Documents, state: TrustState, *, at_site: bool) -> 
     """Refuse what was taken back, and what is for others, before it is compared with anything."""
     targets = documents.targets.signed
     revoked = merge_revoked(state.revoked, revoked_of(targets))
-    target = targets.targets.get(TARGET_NAME)
-    if target is not None:
-        check_not_revoked(f"sha256:{target.hashes.get('sha256', '')}", revoked)
+    check_not_revoked(_digest_of_target(documents), revoked)
     if at_site:
         check_site_name(targets, state.site)
 
 
+def _is_expired(documents: Documents, root: Root, now: datetime, excuse: _Excuse | None) -> bool:
+    """Check that nothing has expired, or that `excuse` lets it pass; say whether it did."""
+    try:
+        check_fresh(documents, root, PREFIX + root_name(root.version), now)
+    except ExpiredError:
+        if excuse is None:
+            raise
+        excuse(_digest_of_target(documents), now)
+        return True
+    return False
+
+
+def _digest_of_target(documents: Documents) -> str:
+    target = documents.targets.signed.targets.get(TARGET_NAME)
+    return f"sha256:{target.hashes.get('sha256', '')}" if target is not None else ""
+
+
 def _check_not_older(documents: Documents, state: TrustState) -> None:
     """Refuse what is older than seen, or another content under a version seen."""
+    release = documents.targets.signed.version
+    if release < state.floor:
+        raise RollbackError(
+            f"{PREFIX}{TARGETS}: release {release} is older than release {state.floor}, the oldest "
+            "that this site accepts since its records were recovered",
+            "Use that release or a newer one.",
+            {"expected": state.floor, "found": release},
+        )
     pairs: tuple[tuple[str, str, Metadata[Any]], ...] = (
         (TIMESTAMP, state.timestamp, documents.timestamp),
         (SNAPSHOT, state.snapshot, documents.snapshot),

@@ -1,0 +1,140 @@
+"""Rebuilding a site's record from what its depot holds and a recovery's statement says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tuf.api.metadata import Metadata, Root
+
+from bundle.model.digest import PREFIX, digest_of
+from bundle.model.errors import ClockError, CouldNotVerifyError, IsowardError
+from bundle.store.layout import BundleDirectory
+from bundle.trust.documents import (
+    TrustFiles,
+    check_documents,
+    parse_documents,
+    read_manifest,
+    read_trust_files,
+)
+from bundle.trust.ledger import BUNDLES, ImportTrace, import_traces
+from bundle.trust.restrictions import RevokedRelease, merge_revoked, revoked_of
+from bundle.trust.root import check_chain
+from bundle.trust.state import AcceptedBundle, TrustState
+from bundle.trust.terms import CLOCK_TOLERANCE
+
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """A state that was rebuilt, and the folders of bundles that could not be taken into it."""
+
+    state: TrustState
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A bundle of the depot whose signatures verify."""
+
+    entry: AcceptedBundle
+    files: TrustFiles
+    revoked: tuple[RevokedRelease, ...]
+
+
+def rebuild_state(
+    depot: Path, roots: Sequence[str], fingerprint: str, *, floor: int, site: str, now: datetime
+) -> Rebuilt:
+    """Make the state anew; nothing is written.
+
+    Args:
+        depot: What was imported.
+        roots: The enrolled root and its successors.
+        fingerprint: Of the first of them.
+        floor: The oldest release that may come in, if the depot holds no newer one.
+        site: The site's name.
+        now: The clock, in UTC.
+    Raises:
+        CouldNotVerifyError: The roots do not begin with the enrolled one.
+        TrustError: They are no chain.
+        ClockError: The clock is earlier than an import that the depot recorded.
+    """
+    chain = _chain(roots, fingerprint)
+    moment = now.replace(microsecond=0)
+    found: list[_Found] = []
+    left_out: list[str] = []
+    newest, last_seen = floor, moment
+    for name, trace in import_traces(depot).items():
+        if trace is None or PREFIX + trace.root != fingerprint:
+            continue
+        # Also where the bundle itself is damaged: that it was here is enough to know.
+        newest = max(newest, trace.release)
+        at = _when(trace, moment)
+        last_seen = max(last_seen, at)
+        try:
+            found.append(_look(depot, name, trace, chain, at))
+        except IsowardError:
+            left_out.append(name)
+    if moment < last_seen - CLOCK_TOLERANCE:
+        raise ClockError(
+            f"this machine's clock says {moment:%Y-%m-%d %H:%M} UTC, and the depot has an import "
+            f"of {last_seen:%Y-%m-%d %H:%M} UTC",
+            "Set the clock right, then run the command again.",
+        )
+    found.sort(key=lambda one: one.entry.release)
+    last = found[-1].files if found else None
+    state = TrustState(
+        fingerprint=fingerprint,
+        enrolled_at=moment,
+        last_seen=last_seen,
+        roots=tuple(roots),
+        timestamp=last.timestamp.decode() if last else "",
+        snapshot=last.snapshot.decode() if last else "",
+        targets=last.targets.decode() if last else "",
+        accepted=tuple(one.entry for one in found),
+        site=site,
+        revoked=merge_revoked(*(one.revoked for one in found)),
+        floor=newest,
+    )
+    return Rebuilt(state, tuple(left_out))
+
+
+def _chain(roots: Sequence[str], fingerprint: str) -> dict[int, Metadata[Root]]:
+    if digest_of(roots[0].encode()) != fingerprint:
+        raise CouldNotVerifyError(
+            "the recovery's roots do not begin with the root that it is about",
+            "Make the recovery anew with `isoward recover`.",
+        )
+    parsed: Metadata[Any] = Metadata.from_bytes(roots[0].encode())
+    first = parsed.signed.version
+    chain = check_chain({first + i: root.encode() for i, root in enumerate(roots)}, "")
+    return {root.signed.version: root for root in chain}
+
+
+def _look(
+    depot: Path, name: str, trace: ImportTrace, chain: dict[int, Metadata[Root]], at: datetime
+) -> _Found:
+    bundle = BundleDirectory(depot / BUNDLES / name)
+    files = read_trust_files(bundle)
+    documents = parse_documents(files)
+    root = chain.get(trace.root_version)
+    if root is None:
+        raise CouldNotVerifyError(f"{name}: no root of version {trace.root_version}", "")
+    check_documents(documents, files, root.signed)
+    content = read_manifest(bundle, documents.targets.signed)
+    digest, release = digest_of(content.data), documents.targets.signed.version
+    if (digest, release) != (PREFIX + name, trace.release):
+        raise CouldNotVerifyError(f"{name}: it is not the bundle that was imported", "")
+    entry = AcceptedBundle(digest=digest, release=release, root_version=trace.root_version, at=at)
+    return _Found(entry, files, revoked_of(documents.targets.signed))
+
+
+def _when(trace: ImportTrace, otherwise: datetime) -> datetime:
+    try:
+        return datetime.strptime(trace.when, _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return otherwise
