@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 
 from bundle.model.digest import short
 from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedReferrer
+from bundle.model.policy import describe_verified
 
 V = TypeVar("V")
 Kind = Literal["added", "removed", "moved", "changed"]
@@ -94,7 +95,17 @@ def _inside(name: str, old: LockedArtifact, new: LockedArtifact) -> Iterator[Cha
         platforms = {f"{name}: platform {m.platform}": m.digest for m in new.manifests}
         before = {f"{name}: platform {m.platform}": m.digest for m in old.manifests}
         yield from _digests(before, platforms)
+    yield from _changed(f"{name}: signer", _signers(old), _signers(new))
     yield from _digests(_referrers(name, old), _referrers(name, new))
+
+
+def _signers(artifact: LockedArtifact) -> str:
+    """Say by whom an artefact is signed, or by what it is waived."""
+    said = {
+        describe_verified(entry) if entry.method == "unsigned" else f"{entry.method} {entry.signer}"
+        for entry in artifact.verified
+    }
+    return ", ".join(sorted(said)) or "nobody"
 
 
 def _referrers(name: str, artifact: LockedArtifact) -> dict[str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.progress import readable_size
@@ -13,6 +14,7 @@ from bundle.model.canonical import decode_canonical
 from bundle.model.digest import digest_of, short
 from bundle.model.limits import MAX_MANIFEST_BYTES
 from bundle.model.manifest import Artifact, Manifest, check_manifest
+from bundle.model.policy import describe_verified
 from bundle.store.layout import MANIFEST_NAME, BundleDirectory
 
 
@@ -62,6 +64,7 @@ def _image_json(image: Artifact) -> dict[str, Any]:
         "referrers": [
             {"digest": r.digest, "artifactType": r.artifact_type} for r in image.referrers
         ],
+        "verifiedBy": [msgspec.to_builtins(entry) for entry in image.verified],
     }
 
 
@@ -75,7 +78,9 @@ def _as_text(manifest: Manifest, digest: str) -> str:
     ]
     if manifest.images:
         lines.append(f"images ({len(manifest.images)})")
-        lines += [f"  {short(i.digest)}  {i.reference}{_referrers(i)}" for i in manifest.images]
+        for image in manifest.images:
+            lines.append(f"  {short(image.digest)}  {image.reference}{_referrers(image)}")
+            lines += [f"                {line}" for line in _verified(image)]
     if manifest.charts:
         lines.append(f"charts ({len(manifest.charts)})")
         lines += [
@@ -92,3 +97,9 @@ def _as_text(manifest: Manifest, digest: str) -> str:
 def _referrers(image: Artifact) -> str:
     count = len(image.referrers)
     return f"  (+{count} signature, SBOM or attestation)" if count else ""
+
+
+def _verified(image: Artifact) -> list[str]:
+    """Say by what the image passed its rule, each signer once."""
+    lines = [describe_verified(entry) for entry in image.verified]
+    return list(dict.fromkeys(lines)) or ["not said by whom it is signed"]

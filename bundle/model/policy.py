@@ -101,6 +101,14 @@ class SitePolicy(Document, frozen=True, kw_only=True):
     signatures: Annotated[tuple[SignatureRule, ...], msgspec.Meta(min_length=1)]
 
 
+def describe_verified(entry: VerifiedBy) -> str:
+    """Return one line about that by which an image passed its rule."""
+    if entry.method == "unsigned":
+        return f"not signed: waived until {entry.expires} by {entry.signer}, ticket {entry.ticket}"
+    what = f"attested ({entry.predicate})" if entry.predicate else "signed"
+    return f"{what} by {entry.method}: {entry.signer}"
+
+
 def check_rules(rules: tuple[SignatureRule, ...], where: str = "signatures") -> None:
     """Check what the structure alone cannot say.
 

@@ -28,12 +28,17 @@ from bundle.model.documents import API_VERSION, Document, Metadata, Text
 from bundle.model.errors import FormatError, StorageError
 from bundle.model.limits import MIB
 from bundle.store.atomic import storage_errors, write_atomic
+from bundle.trust.upstream.site_policy import POLICY_NAME
 
 DEFAULT_DEPOT: Final = Path("/var/lib/isoward")
 DEPOT_NAME: Final = "depot.json"
 IMPORT_NAME: Final = "import.json"
 PARTIAL_SUFFIX: Final = ".tmp"
-_KNOWN: Final = frozenset({"blobs", "bundles", "trust", "tls", "staging", "runs", ".lock"})
+_KNOWN: Final = frozenset(
+    {"blobs", "bundles", "trust", "tls", "staging", "runs", ".lock", POLICY_NAME, "policy"}
+)
+"""What may be there before the first import: a site enrols a root and writes its policy first."""
+
 _BUNDLE_NAME: Final = re.compile(r"[0-9a-f]{64}")
 _MAX_RECORD_BYTES: Final = MIB
 

@@ -13,7 +13,7 @@ from bundle.store.atomic import storage_errors
 from bundle.trust.upstream.material import inline_material
 
 POLICY_NAME: Final = "policy.yaml"
-"""In the depot's directory."""
+"""In the depot's directory; the files that it names are best kept in `policy/` beside it."""
 
 
 def load_site_policy(depot: Path) -> tuple[SignatureRule, ...]:
