@@ -5,6 +5,7 @@ Aliases can make a small file huge, tags can name types, and a duplicate key hid
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -48,7 +49,7 @@ def load_yaml(
         return msgspec.convert(tree, type_, strict=True)
     except msgspec.ValidationError as cause:
         raise error(
-            f"{where}: {_readable(str(cause))}",
+            f"{where}: {_readable(str(cause), tree)}",
             "See docs/FORMAT.md; text that looks like a number needs quotes.",
         ) from cause
 
@@ -148,8 +149,26 @@ def _describe(cause: Exception) -> str:
     return f"line {mark.line + 1}: {problem}" if mark else str(problem)
 
 
-def _readable(message: str) -> str:
-    """Turn msgspec's `... - at `$.images[0]`` into `images[0]: ...`."""
+def _readable(message: str, tree: Any) -> str:
+    """Turn msgspec's `... - at `$.images[0]`` into `images[0]: ..., found '...'`."""
     what, _, path = message.partition(" - at `$")
     place = path.rstrip("`").lstrip(".")
-    return f"{place}: {what}" if place else what
+    # A person is not helped by the whole of a pattern, but by what stands there.
+    what = what.partition(" matching regex")[0] + (
+        " in the form that docs/FORMAT.md says" if " matching regex" in what else ""
+    )
+    found = _value_at(tree, place)
+    shown = f", found {found[:100]!r}" if isinstance(found, str) else ""
+    return f"{place}: {what}{shown}" if place else what
+
+
+def _value_at(tree: Any, place: str) -> Any:
+    """Follow a path such as `images[0].reference`; None where it cannot be followed."""
+    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", place):
+        if name and isinstance(tree, dict):
+            tree = tree.get(name)
+        elif index and isinstance(tree, list) and int(index) < len(tree):
+            tree = tree[int(index)]
+        else:
+            return None
+    return tree
