@@ -51,8 +51,16 @@ def load_lock(path: Path) -> Lock:
         DefinitionError: There is no such file.
         StorageError: It cannot be read.
     """
-    data = _read(path, MAX_LOCK_BYTES)
-    lock = load_yaml(data, Lock, where=str(path), limit=MAX_LOCK_BYTES, error=FormatError)
+    return parse_lock(_read(path, MAX_LOCK_BYTES), str(path))
+
+
+def parse_lock(data: bytes, where: str) -> Lock:
+    """Parse and check a lock.
+
+    Raises:
+        FormatError: It is not one, or it contradicts itself.
+    """
+    lock = load_yaml(data, Lock, where=where, limit=MAX_LOCK_BYTES, error=FormatError)
     check_lock(lock)
     return lock
 

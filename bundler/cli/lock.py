@@ -17,7 +17,7 @@ from bundle.model.yaml_strict import dump_yaml
 from bundle.store.atomic import storage_errors, write_atomic
 from bundler.cli.connection import connection_options, open_cache, open_client
 from bundler.diff import Change, changes
-from bundler.documents import load_definition, load_lock
+from bundler.documents import load_definition, load_lock, parse_lock
 
 SCHEMA: Final = "manifests/schema/lock.json"
 """Where this repository has the schema; it is used when the definition does not say better."""
@@ -57,7 +57,7 @@ def command(
     if check:
         _require_current(target, found)
     elif old != new:
-        write_atomic(target, (_header(definition, target) + dump_yaml(new)).encode())
+        write_atomic(target, _readable_back(_header(definition, target) + dump_yaml(new), target))
     says.result(_data(target, new, old, found), _text(target, new, old, found))
 
 
@@ -70,6 +70,17 @@ def _header(definition: Path, target: Path) -> str:
     known = named and target.parent == definition.parent
     schema = f"{beside.removesuffix('definition.json')}lock.json" if known else SCHEMA
     return f"{_MARK}{schema}\n# Made by isoward lock; do not edit.\n"
+
+
+def _readable_back(text: str, target: Path) -> bytes:
+    """Check that what is about to be written can be read: upstream decides some of its values.
+
+    Raises:
+        FormatError: It cannot; the old lock stays.
+    """
+    data = text.encode()
+    parse_lock(data, str(target))
+    return data
 
 
 def _resolve(
