@@ -12,14 +12,13 @@ from securesystemslib.signer import Key
 from tuf.api.metadata import Metadata, Role, Root, Snapshot, Targets, Timestamp
 
 from bundle.model.errors import UnknownKeyError, UsageError
-from bundle.model.limits import MAX_TRUST_FILE_BYTES
 from bundle.store.atomic import directory_lock, write_atomic
-from bundle.store.layout import BundleDirectory
 from bundle.trust.describe import RootDescription, describe_root
+from bundle.trust.draft import sign_pending
 from bundle.trust.keys import SigningKey
-from bundle.trust.metadata import add_signature, check_signatures, keys_of, parse_metadata
+from bundle.trust.metadata import add_signature
 from bundle.trust.restrictions import PRODUCT_FIELD
-from bundle.trust.root import FIRST_ROOT, check_policy, require_release
+from bundle.trust.root import FIRST_ROOT, check_policy, root_name
 from bundle.trust.terms import BUILDER_THRESHOLD
 
 _IGNORED: Final = b".lock\n.*.tmp\n"
@@ -118,33 +117,17 @@ def _root(plan: RootPlan) -> Root:
 
 
 def sign_root(release: Path, signer: SigningKey) -> tuple[RootDescription, bool]:
-    """Add one signature to a root that is not complete yet.
+    """Add one signature to a root that is not complete yet: the first one, or a draft.
 
     Returns:
         The root, and whether a signature was added: nobody signs twice.
     Raises:
-        UsageError: It is complete: another signature would change its fingerprint.
+        UsageError: There is none; another signature would change the newest one's fingerprint.
         UnknownKeyError: The signer holds no root key.
-        TrustError: The root is malformed.
+        TrustError: A root is malformed.
     """
-    require_release(release)
-    with directory_lock(release):
-        data = BundleDirectory(release).read_small(FIRST_ROOT, MAX_TRUST_FILE_BYTES)
-        before = describe_root(data, FIRST_ROOT)
-        metadata = parse_metadata(data, Root, FIRST_ROOT)
-        keys = keys_of(metadata.signed, Root.type)
-        check_signatures(metadata, keys, FIRST_ROOT, Root.type)
-        if signer.public_key.keyid in metadata.signatures:
-            return before, False
-        if not before.missing:
-            raise UsageError(
-                f"{FIRST_ROOT}: it has all the signatures that it needs",
-                "Another one would change the fingerprint that sites may have been given.",
-            )
-        _sign(metadata, signer)
-        data = metadata.to_bytes()
-        write_atomic(release / FIRST_ROOT, data)
-    return describe_root(data, FIRST_ROOT), True
+    pending, added = sign_pending(release, signer)
+    return describe_root(pending.data, root_name(pending.version)), added
 
 
 def _sign(metadata: Metadata[Root], signer: SigningKey) -> None:

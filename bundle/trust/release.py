@@ -22,8 +22,13 @@ from tuf.api.metadata import (
 )
 
 from bundle.model.canonical import decode_canonical
-from bundle.model.errors import MissingBlobError, SignatureError, UnknownKeyError
-from bundle.model.limits import MAX_TRUST_FILE_BYTES
+from bundle.model.errors import (
+    MissingBlobError,
+    SignatureError,
+    UnknownKeyError,
+    UsageError,
+)
+from bundle.model.limits import MAX_MANIFEST_BYTES, MAX_TRUST_FILE_BYTES
 from bundle.model.manifest import Manifest
 from bundle.store.atomic import (
     directory_lock,
@@ -32,6 +37,7 @@ from bundle.store.atomic import (
     write_atomic,
 )
 from bundle.store.layout import BundleDirectory
+from bundle.store.sums import write_sums
 from bundle.trust.build_record import renew_build_record
 from bundle.trust.documents import SNAPSHOT, TARGETS, TIMESTAMP
 from bundle.trust.history import record_release
@@ -44,7 +50,15 @@ from bundle.trust.metadata import (
     keys_of,
     parse_metadata,
 )
-from bundle.trust.restrictions import check_product, product_of, revoked_of, targets_fields
+from bundle.trust.restrictions import (
+    check_not_revoked,
+    check_product,
+    merge_revoked,
+    product_of,
+    revoked_of,
+    targets_fields,
+)
+from bundle.trust.revocations import read_revocations
 from bundle.trust.root import PREFIX, check_chain, read_roots, require_release, root_name
 from bundle.trust.terms import (
     SNAPSHOT_LIFETIME,
@@ -83,6 +97,7 @@ def write_trust(
     Raises:
         UsageError: There is no release folder.
         WrongProductError: The root is for another product.
+        RevokedReleaseError: This bundle.json was released and taken back.
         UnknownKeyError: The key is not the build system's.
         TrustError: The release folder's metadata is damaged, or its root is not valid.
         StorageError: The disk refused; run again.
@@ -111,6 +126,58 @@ def write_trust(
         _write_bundle(bundle, roots, files)
         renew_build_record(bundle, release, targets.signed.version, builder)
     return targets.signed.version
+
+
+def refresh_release(
+    release: Path, builder: SigningKey, now: datetime, bundles: Sequence[Path] = ()
+) -> tuple[int, datetime]:
+    """Sign snapshot and timestamp anew, with their whole lifetimes; the release stays the same.
+
+    Approvals are not touched, and expire when they do.
+
+    Args:
+        release: The release folder.
+        builder: The build system's key.
+        now: The clock, in UTC.
+        bundles: Bundles of the newest release, which get the new files.
+    Returns:
+        The release number, and when the timestamp expires.
+    Raises:
+        UsageError: Nothing was released yet, or a bundle is not of the newest release.
+        UnknownKeyError: The key is not the build system's.
+        ExpiredError: The root or what was approved is expired.
+        TrustError: The release folder's metadata is damaged.
+        StorageError: The disk refused; run again.
+    """
+    moment = now.replace(microsecond=0)
+    require_release(release)
+    with directory_lock(release):
+        remove_stale_temporaries(release)
+        roots, root = _usable_root(release, builder, moment)
+        issuer = _Issuer(BundleDirectory(release), root, builder, moment, renew=True)
+        targets = issuer.released()
+        manifests = {bundle: _released_manifest(bundle, targets.signed) for bundle in bundles}
+        snapshot = issuer.snapshot(targets.signed)
+        timestamp = issuer.timestamp(snapshot)
+        files = {SNAPSHOT: snapshot.to_bytes(), TIMESTAMP: timestamp.to_bytes()}
+        _write(release, files)
+        for bundle, manifest in manifests.items():
+            files[TARGETS] = _with_approvals(bundle, targets, root)
+            _write_bundle(bundle, roots, files)
+            renew_build_record(bundle, release, targets.signed.version, builder)
+            write_sums(bundle, manifest)
+    return targets.signed.version, timestamp.signed.expires
+
+
+def _released_manifest(bundle: Path, targets: Targets) -> Manifest:
+    """Return a bundle's manifest, if the bundle is the newest release."""
+    data = BundleDirectory(bundle).read_small(TARGET_NAME, MAX_MANIFEST_BYTES)
+    if targets.targets != {TARGET_NAME: TargetFile.from_data(TARGET_NAME, data, [_SHA256])}:
+        raise UsageError(
+            f"{bundle}: it is not release {targets.version}, the newest of the release folder",
+            "Only the newest release is kept fresh.",
+        )
+    return decode_canonical(data, Manifest, f"{bundle / TARGET_NAME}")
 
 
 def check_builder(release: Path, builder: SigningKey, now: datetime) -> None:
@@ -145,17 +212,27 @@ class _Issuer:
     """Makes the next version of a file, or keeps the release folder's where it is right already."""
 
     def __init__(
-        self, release: BundleDirectory, root: Root, builder: SigningKey, now: datetime
+        self,
+        release: BundleDirectory,
+        root: Root,
+        builder: SigningKey,
+        now: datetime,
+        *,
+        renew: bool = False,
     ) -> None:
         self._release = release
         self._root = root
         self._builder = builder
         self._now = now
+        self._renew = renew
 
     def targets(self, target: TargetFile, sites: Sequence[str]) -> Metadata[Targets]:
         old = self._read(Targets, TARGETS)
         # A release that was revoked stays so in every later one.
-        fields = targets_fields(sites, revoked_of(old.signed) if old else ())
+        before = revoked_of(old.signed) if old else ()
+        revoked = merge_revoked(before, read_revocations(self._release.path))
+        check_not_revoked(f"{_SHA256}:{target.hashes[_SHA256]}", revoked)
+        fields = targets_fields(sites, revoked)
         wanted = {TARGET_NAME: target}, fields
         found = (old.signed.targets, old.signed.unrecognized_fields) if old else None
         if old and found == wanted and self._lasts(old, timedelta(0)):
@@ -170,6 +247,22 @@ class _Issuer:
                 unrecognized_fields=fields,
             )
         )
+
+    def released(self) -> Metadata[Targets]:
+        """Return the newest release's targets.json, without approvals.
+
+        Raises:
+            UsageError: Nothing was released yet.
+            ExpiredError: What was approved is too old by now.
+        """
+        targets = self._read(Targets, TARGETS)
+        if targets is None:
+            raise UsageError(
+                f"{self._release.path}: nothing was released from here yet",
+                "Build a bundle first, with `isoward build`.",
+            )
+        check_unexpired(targets.signed, TARGETS, self._now)
+        return Metadata(targets.signed)
 
     def snapshot(self, targets: Targets) -> Metadata[Snapshot]:
         meta = {TARGETS: MetaFile(version=targets.version)}
@@ -198,7 +291,8 @@ class _Issuer:
         is_right: Callable[[T], bool],
         make: Callable[[int, datetime], T],
     ) -> Metadata[T]:
-        if old and is_right(old.signed) and self._is_ours(old) and self._lasts(old, lifetime / 2):
+        good = old and is_right(old.signed) and self._is_ours(old)
+        if old and good and not self._renew and self._lasts(old, lifetime / 2):
             return old
         metadata = Metadata(make(_next(old), self._now + lifetime))
         add_signature(metadata, self._builder)

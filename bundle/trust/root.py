@@ -123,7 +123,7 @@ def _problems(root: Root) -> Iterator[str]:
         yield "one public key stands twice, under two key ids"
     for name in ROLES:
         role = root.roles[name]
-        names = {_folded(key) for key in keys_of(root, name).values()}
+        names = {folded_name(key) for key in keys_of(root, name).values()}
         if len(names) != len(role.keyids):
             yield f"one holder stands twice in the role {name}"
         if role.threshold > len(names):
@@ -144,14 +144,14 @@ def _machine_problems(root: Root) -> Iterator[str]:
     persons: set[str] = set()
     for role in _PERSONS:
         for key_id, key in keys_of(root, role).items():
-            persons |= {key_id, _folded(key)}
+            persons |= {key_id, folded_name(key)}
     for role in _MACHINE:
         for key_id, key in keys_of(root, role).items():
-            if {key_id, _folded(key)} & persons:
+            if {key_id, folded_name(key)} & persons:
                 yield f"the build system ({holder(key)}) can be no approver and hold no root key"
 
 
-def _folded(key: Key) -> str:
+def folded_name(key: Key) -> str:
     """Return the holder's name without case and width of spaces, to compare persons by."""
     return " ".join(holder(key).casefold().split())
 

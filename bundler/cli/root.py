@@ -11,11 +11,15 @@ import click
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.model.digest import hex_of
-from bundle.trust.ceremony import RootPlan, create_root, sign_root
+from bundle.trust.ceremony import RootPlan, create_root
 from bundle.trust.describe import RootDescription, describe_root, fingerprint_groups
+from bundle.trust.draft import read_pending, sign_pending
+from bundle.trust.explain import explain, page
 from bundle.trust.keys import load_public_key
 from bundle.trust.root import offered_roots, root_name
 from bundle.trust.terms import MIN_APPROVALS, ROOT_LIFETIME_DAYS
+from bundler.cli import root_ceremony, root_change
+from bundler.cli.root_change import told_data
 
 _FILE = click.Path(path_type=Path)
 _ROLE_TITLES = {
@@ -28,7 +32,11 @@ _ROLE_TITLES = {
 
 @click.group("root")
 def command() -> None:
-    """Make, sign and show the root of trust."""
+    """Make, change, sign and show the root of trust."""
+
+
+for _command in (*root_change.COMMANDS, *root_ceremony.COMMANDS):
+    command.add_command(_command)
 
 
 @command.command("new")
@@ -127,13 +135,21 @@ def new(
 @json_option
 @pass_output
 def sign(output: Output, release: Path, key: Path, passphrase_fd: int | None) -> None:
-    """Add a root key holder's signature to the root in the RELEASE folder."""
+    """Add a root key holder's signature to the root in RELEASE that waits for them.
+
+    That is the first root, or the draft of the next one, which takes its place when it has enough.
+    """
     signer = load_signing_key(output, key, passphrase_fd)
-    described, added = sign_root(release, signer)
+    pending, added = sign_pending(release, signer)
+    name = root_name(pending.version)
     what = "signed" if added else "this key has signed it already; nothing was changed:"
-    output.result(
-        {**_data(described), "added": added}, f"{what} {release / root_name(1)}\n{_page(described)}"
-    )
+    if pending.previous is None or pending.complete:
+        described = describe_root(pending.data, name)
+        data, text = _data(described), _page(described)
+    else:
+        told = explain(pending)
+        data, text = told_data(told), page(told)
+    output.result({**data, "added": added}, f"{what} {release / name}\n{text}")
 
 
 @command.command("show")
@@ -149,7 +165,13 @@ def show(output: Output, source: Path) -> None:
     version = max(roots)
     where = prefix + root_name(version) if source.is_dir() else str(source)
     described = describe_root(roots[version], where)
-    output.result(_data(described), _page(described))
+    data, text = _data(described), _page(described)
+    pending = read_pending(source) if source.is_dir() and not prefix else None
+    if pending and pending.previous:
+        told = explain(pending)
+        data["draft"] = told_data(told)
+        text += f"\n\na draft waits for signatures\n{page(told)}"
+    output.result(data, text)
 
 
 def _data(root: RootDescription) -> dict[str, Any]:

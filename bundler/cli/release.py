@@ -1,0 +1,149 @@
+"""`isoward release`: looking after a release folder between builds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.passphrase import load_signing_key, passphrase_option
+from bundle.model.digest import hex_of
+from bundle.trust.describe import fingerprint_groups
+from bundle.trust.explain import explain, page
+from bundle.trust.release import refresh_release
+from bundle.trust.restrictions import RevokedRelease
+from bundle.trust.revocations import revoke
+from bundle.trust.status import ReleaseStatus, release_status
+from bundler.cli.root_change import told_data
+
+_FILE = click.Path(path_type=Path)
+_SOON_DAYS: Final = 30
+
+
+@click.group("release")
+def command() -> None:
+    """Look after a release folder."""
+
+
+@command.command("show")
+@click.argument("release", type=_FILE)
+@json_option
+@pass_output
+def show(output: Output, release: Path) -> None:
+    """Show the newest root and release of RELEASE, what expires when, and what waits."""
+    status = release_status(release)
+    output.result(_data(status), _page(status, datetime.now(UTC)))
+
+
+@command.command("refresh")
+@click.argument("release", type=_FILE)
+@click.option(
+    "--key", type=_FILE, required=True, metavar="PEM", help="The build system's private key."
+)
+@click.option(
+    "--bundle",
+    "bundles",
+    type=_FILE,
+    multiple=True,
+    metavar="BUNDLE",
+    help="A bundle of the newest release, which gets the new files; repeat it.",
+)
+@passphrase_option
+@json_option
+@pass_output
+def refresh(
+    output: Output, release: Path, key: Path, bundles: tuple[Path, ...], passphrase_fd: int | None
+) -> None:
+    """Sign snapshot and timestamp of RELEASE anew, without a build.
+
+    The number of the release stays, and so do its approvals, which expire when they do.
+    """
+    builder = load_signing_key(output, key, passphrase_fd)
+    number, expires = refresh_release(release, builder, datetime.now(UTC), bundles)
+    data = {"release": number, "expires": expires.isoformat(), "bundles": [str(b) for b in bundles]}
+    text = (
+        f"release {number} can be imported until {expires:%Y-%m-%d}, as far as the timestamp goes"
+    )
+    if not bundles:
+        text += "\nA bundle gets the new files by --bundle, or when it is built again."
+    output.result(data, text)
+
+
+@command.command("revoke")
+@click.argument("release", type=_FILE)
+@click.argument("number", type=click.IntRange(min=1))
+@click.option("--reason", required=True, metavar="TEXT", help="Why, in one line, for the sites.")
+@json_option
+@pass_output
+def revoke_command(output: Output, release: Path, number: int, reason: str) -> None:
+    """Take release NUMBER of RELEASE back.
+
+    The next release says so, its approvers sign it, and sites that see it refuse the old one.
+    """
+    entry, added = revoke(release, number, reason)
+    what = "is revoked" if added else "was revoked already"
+    text = (
+        f"release {entry.release} ({entry.digest}) {what}: {entry.reason}\n"
+        "Sites learn of it with the next release that is built and approved."
+    )
+    output.result({**_entry(entry), "added": added}, text)
+
+
+def _entry(entry: RevokedRelease) -> dict[str, Any]:
+    return {"release": entry.release, "digest": entry.digest, "reason": entry.reason}
+
+
+def _data(status: ReleaseStatus) -> dict[str, Any]:
+    return {
+        "root": {
+            "version": status.root.version,
+            "fingerprint": hex_of(status.fingerprint) if status.fingerprint else None,
+        },
+        "draft": told_data(explain(status.draft)) if status.draft else None,
+        "release": status.release or None,
+        "digest": status.digest or None,
+        "sites": list(status.sites),
+        "expires": {name: moment.isoformat() for name, moment in status.expires.items()},
+        "revoked": [_entry(entry) for entry in status.revoked],
+        "toRevoke": [_entry(entry) for entry in status.to_revoke],
+    }
+
+
+def _page(status: ReleaseStatus, now: datetime) -> str:
+    lines = [f"root version {status.root.version}"]
+    if status.fingerprint:
+        lines += [f"    {line}" for line in fingerprint_groups(status.fingerprint).splitlines()]
+    else:
+        lines.append("    not complete yet")
+    if status.release:
+        lines.append(f"newest release: {status.release}, bundle.json {status.digest}")
+        lines.append(f"for: {', '.join(status.sites) or 'any site'}")
+    else:
+        lines.append("nothing was released yet")
+    lines += ["", *(_expiry(name, at, now) for name, at in status.expires.items())]
+    lines += _revoked("revoked", status.revoked)
+    lines += _revoked("revoked from the next release on", status.to_revoke)
+    if status.draft:
+        lines += ["", "A root waits for signatures.", page(explain(status.draft))]
+    return "\n".join(lines)
+
+
+def _expiry(name: str, moment: datetime, now: datetime) -> str:
+    days = (moment - now).days
+    note = ""
+    if moment <= now:
+        note = "  EXPIRED"
+    elif days < _SOON_DAYS:
+        note = f"  soon: {days} day(s)"
+    return f"  {name:<16} valid until {moment:%Y-%m-%d}{note}"
+
+
+def _revoked(title: str, entries: Sequence[RevokedRelease]) -> list[str]:
+    if not entries:
+        return []
+    lines = [f"  release {e.release} ({e.digest[:23]}): {e.reason}" for e in entries]
+    return ["", f"{title}:", *lines]

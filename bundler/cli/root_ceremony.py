@@ -1,0 +1,70 @@
+"""`isoward root request` and `collect`: a ceremony whose holders are elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bundle.cli.output import Output, json_option, pass_output
+from bundle.model.digest import digest_of, hex_of
+from bundle.model.errors import UsageError
+from bundle.store.atomic import write_atomic
+from bundle.trust.draft import require_pending
+from bundle.trust.explain import explain, page
+from bundle.trust.key_types import type_name
+from bundle.trust.keys import holder
+from bundle.trust.request import collect, write_request
+from bundler.cli.root_change import outcome, told_data
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command("request")
+@click.argument("release", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", "path", type=_FILE, required=True, metavar="FILE", help="The request."
+)
+@json_option
+@pass_output
+def request_command(output: Output, release: Path, path: Path) -> None:
+    """Write a signing request for the root of RELEASE that waits for signatures.
+
+    It holds that root and the one before it, and nothing secret. Its holders sign it with
+    `isoward sign` on their own machines; `isoward root collect` takes what comes back.
+    """
+    pending = require_pending(release)
+    if path.exists():
+        raise UsageError(f"{path}: it is there already", "Choose another name.")
+    write_atomic(path, write_request(pending))
+    told = explain(pending)
+    # By key: who gets another root key signs with the old one and with the new one.
+    waiting = [
+        f"{holder(key)} ({type_name(key)} {key_id[:16]})"
+        for key_id, key in pending.signers.items()
+        if key_id not in pending.draft.signatures
+    ]
+    data = {**told_data(told), "request": str(path), "waitingFor": waiting}
+    text = f"wrote {path}\n\n{page(told)}\n\nSend it to: {', '.join(waiting)}"
+    output.result(data, text)
+
+
+@click.command("collect")
+@click.argument("release", type=click.Path(path_type=Path))
+@click.argument("files", type=_FILE, nargs=-1, required=True)
+@json_option
+@pass_output
+def collect_command(output: Output, release: Path, files: tuple[Path, ...]) -> None:
+    """Take the signatures in FILES into the root of RELEASE that waits for them.
+
+    With enough of them it becomes the newest root. All files are checked before one is taken.
+    """
+    done = collect(release, files)
+    pending = done.pending
+    fingerprint = hex_of(digest_of(pending.data)) if pending.complete else None
+    data = {**told_data(explain(pending)), "taken": list(done.taken), "fingerprint": fingerprint}
+    text = f"new signatures: {', '.join(done.taken) or 'none'}\n{outcome(release, pending)}"
+    output.result(data, text)
+
+
+COMMANDS = (request_command, collect_command)

@@ -1,0 +1,224 @@
+"""`isoward root add`, `retire`, `rotate`, `threshold`, `refresh`, `discard`: the next root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bundle.cli.output import Output, json_option, pass_output
+from bundle.model.digest import digest_of, hex_of
+from bundle.trust.changes import (
+    PERSONS,
+    Change,
+    add,
+    expire,
+    retire,
+    rotate,
+    set_thresholds,
+)
+from bundle.trust.describe import fingerprint_groups
+from bundle.trust.draft import Pending, amend, discard
+from bundle.trust.explain import Explanation, explain, page
+from bundle.trust.keys import load_public_key
+from bundle.trust.root import root_name
+from bundle.trust.terms import ROOT_LIFETIME_DAYS
+
+F = TypeVar("F", bound=Callable[..., Any])
+_FILE = click.Path(path_type=Path)
+_DAYS = click.IntRange(min=1, max=3650)
+_ROLES = {"root": "root", "approver": "targets"}
+
+
+def _expires_option(function: F) -> F:
+    return click.option(
+        "--expires-days",
+        type=_DAYS,
+        help="Days until the new root expires; left out, it expires when the present one does.",
+    )(function)
+
+
+@click.command("add")
+@click.argument("release", type=_FILE)
+@click.option(
+    "--approver",
+    "approvers",
+    type=_FILE,
+    multiple=True,
+    metavar="PUB",
+    help="Public key of a new approver; repeat it.",
+)
+@click.option(
+    "--root-key",
+    "root_keys",
+    type=_FILE,
+    multiple=True,
+    metavar="PUB",
+    help="Public key of a new root key holder; repeat it.",
+)
+@_expires_option
+@json_option
+@pass_output
+def add_command(
+    output: Output,
+    release: Path,
+    approvers: tuple[Path, ...],
+    root_keys: tuple[Path, ...],
+    expires_days: int | None,
+) -> None:
+    """Let persons approve or hold a root key, from the next root of RELEASE on."""
+    change = add(
+        [load_public_key(path) for path in root_keys],
+        [load_public_key(path) for path in approvers],
+    )
+    _amend(output, release, [change], expires_days)
+
+
+@click.command("retire")
+@click.argument("release", type=_FILE)
+@click.argument("name")
+@click.option(
+    "--from",
+    "role",
+    type=click.Choice(list(_ROLES)),
+    help="From this role only; left out, from both.",
+)
+@_expires_option
+@json_option
+@pass_output
+def retire_command(
+    output: Output, release: Path, name: str, role: str | None, expires_days: int | None
+) -> None:
+    """Take the keys of NAME away, from the next root of RELEASE on."""
+    roles = (_ROLES[role],) if role else PERSONS
+    _amend(output, release, [retire(name, roles)], expires_days)
+
+
+@click.command("rotate")
+@click.argument("release", type=_FILE)
+@click.argument("name")
+@click.option("--new", type=_FILE, required=True, metavar="PUB", help="The new public key.")
+@_expires_option
+@json_option
+@pass_output
+def rotate_command(
+    output: Output, release: Path, name: str, new: Path, expires_days: int | None
+) -> None:
+    """Replace the key of NAME, a person or the build system, from the next root of RELEASE on."""
+    _amend(output, release, [rotate(name, load_public_key(new))], expires_days)
+
+
+@click.command("threshold")
+@click.argument("release", type=_FILE)
+@click.option(
+    "--root-keys",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many root key holders must sign the root.",
+)
+@click.option(
+    "--approvals",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many approvers must approve a release.",
+)
+@_expires_option
+@json_option
+@pass_output
+def threshold_command(
+    output: Output,
+    release: Path,
+    root_keys: int | None,
+    approvals: int | None,
+    expires_days: int | None,
+) -> None:
+    """Change how many must sign, from the next root of RELEASE on."""
+    _amend(output, release, [set_thresholds(root_keys, approvals)], expires_days)
+
+
+@click.command("refresh")
+@click.argument("release", type=_FILE)
+@click.option(
+    "--expires-days",
+    type=_DAYS,
+    default=ROOT_LIFETIME_DAYS,
+    show_default=True,
+    help="Days until the new root expires.",
+)
+@json_option
+@pass_output
+def refresh_command(output: Output, release: Path, expires_days: int) -> None:
+    """Give the next root of RELEASE a later expiry."""
+    _amend(output, release, [], expires_days)
+
+
+@click.command("discard")
+@click.argument("release", type=_FILE)
+@json_option
+@pass_output
+def discard_command(output: Output, release: Path) -> None:
+    """Drop the draft of the next root of RELEASE.
+
+    Who signed it has signed it: with enough of those signatures it stays a valid root, and only
+    another root of that version keeps sites from it.
+    """
+    discard(release)
+    output.result({"discarded": True}, f"{release}: the draft is dropped")
+
+
+def _amend(
+    output: Output, release: Path, changes: Sequence[Change], expires_days: int | None
+) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    if expires_days is not None:
+        changes = [*changes, expire(now + timedelta(days=expires_days))]
+    pending, dropped = amend(release, changes, now)
+    if dropped:
+        output.warn(f"the draft had {dropped} signature(s), which are for what it was and are gone")
+    told = explain(pending)
+    text = (
+        f"drafted root version {pending.version}; nothing has changed yet\n\n{page(told)}\n\n"
+        f"Next: its holders sign, here with `isoward root sign {release}` or elsewhere by way of "
+        f"`isoward root request {release}`."
+    )
+    output.result(told_data(told), text)
+
+
+def told_data(told: Explanation) -> dict[str, Any]:
+    """Return an explanation for `--json`."""
+    before, own = told.missing
+    return {
+        "version": told.version,
+        "present": told.present or None,
+        "presentFingerprint": hex_of(told.present_fingerprint) if told.present else None,
+        "checkValue": hex_of(told.check_value),
+        "changes": list(told.changes),
+        "roles": list(told.roles),
+        "signedBy": list(told.signed_by),
+        "missing": {"present": before, "new": own},
+        "complete": not before and not own,
+    }
+
+
+def outcome(release: Path, pending: Pending) -> str:
+    """Say where a root stands, after signatures came to it."""
+    if pending.complete:
+        groups = fingerprint_groups(digest_of(pending.data)).replace("\n", "\n    ")
+        name = release / root_name(pending.version)
+        return (
+            f"root version {pending.version} is complete: {name}; its fingerprint is\n    {groups}"
+        )
+    return f"root version {pending.version} is not complete yet\n\n{page(explain(pending))}"
+
+
+COMMANDS = (
+    add_command,
+    retire_command,
+    rotate_command,
+    threshold_command,
+    refresh_command,
+    discard_command,
+)

@@ -1,0 +1,103 @@
+"""`isoward sign`: a root key holder signs a request on an own machine, also without a network."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.passphrase import load_signing_key, passphrase_option
+from bundle.model.digest import digest_of
+from bundle.model.errors import InterruptedByUserError, TrustError, UsageError
+from bundle.store.atomic import write_atomic
+from bundle.trust.describe import parse_fingerprint
+from bundle.trust.draft import Pending, signer_name, with_signature
+from bundle.trust.explain import MEANING, counts_for, explain, page
+from bundle.trust.request import check_unexpired_draft, read_request, write_request
+from bundler.cli.root_change import told_data
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command("sign")
+@click.argument("request", metavar="FILE", type=_FILE)
+@click.option(
+    "--key", type=_FILE, required=True, metavar="KEY", help="Your private key, or its reference."
+)
+@click.option(
+    "-o",
+    "--output",
+    "path",
+    type=_FILE,
+    metavar="FILE",
+    help="Where the signed request goes; left out, into FILE.",
+)
+@click.option(
+    "--present",
+    metavar="FINGERPRINT",
+    help="The present root's fingerprint, as you have it; any other is refused.",
+)
+@passphrase_option
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@json_option
+@pass_output
+def command(
+    output: Output,
+    request: Path,
+    *,
+    key: Path,
+    path: Path | None,
+    present: str | None,
+    passphrase_fd: int | None,
+    yes: bool,
+) -> None:
+    """Sign the root in FILE, a request of `isoward root request`, after it was explained.
+
+    Send the signed file back; who asked takes it with `isoward root collect`. No network is used.
+    """
+    pending = read_request(request)
+    _check_present(pending, present)
+    check_unexpired_draft(pending, datetime.now(UTC))
+    told = explain(pending)
+    output.say(f"{page(told)}\n\n{MEANING}\n")
+    signer = load_signing_key(output, key, passphrase_fd)
+    name = signer_name(pending, signer)
+    key_id = signer.public_key.keyid
+    added = key_id not in pending.draft.signatures
+    if added and not yes:
+        _confirm(name)
+    signed = with_signature(pending, signer)
+    where = path or request
+    write_atomic(where, write_request(signed))
+    data = {**told_data(explain(signed)), "signer": name, "added": added, "file": str(where)}
+    counts = " and for ".join(counts_for(signed, key_id))
+    what = f"signed as {name}" if added else f"{name} has signed it already; nothing was added"
+    output.result(
+        data, f"{what}; it counts for {counts}\nSend {where} back to the person who asked."
+    )
+
+
+def _check_present(pending: Pending, expected: str | None) -> None:
+    if expected is None:
+        return
+    wanted = parse_fingerprint(expected)
+    found = digest_of(pending.previous_data) if pending.previous else "none"
+    if found != wanted:
+        raise TrustError(
+            f"the present root in the request has the fingerprint {found}, expected {wanted}",
+            "Do not sign; ask the person who sent it, by phone.",
+            {"expected": wanted, "found": found},
+        )
+
+
+def _confirm(name: str) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "signing is confirmed on a terminal, and there is none",
+            "Run this on a terminal, or give --yes.",
+        )
+    if not click.confirm(f"Sign this root as {name}?", err=True):
+        raise InterruptedByUserError("not signed: the answer was no", "Nothing was changed.")
