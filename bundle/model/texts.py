@@ -6,6 +6,7 @@ They follow from the bundle's name and version alone, since bundle.json names th
 from __future__ import annotations
 
 from bundle.model.documents import Metadata
+from bundle.model.verify_text import VERIFY
 
 _README = """\
 {name} {version}
@@ -28,44 +29,10 @@ What is where:
     blobs/sha256/     the content, each file named by its SHA-256 digest
     index.json        with oci-layout: this folder is an OCI image layout
     trust/            signed metadata (The Update Framework)
+    attestations/     how this was built, what changed, who approved it and why
     SHA256SUMS        the digests of all files, for sha256sum -c
 
 Nothing here is compressed again or packed into an archive: what you see is what is used.
-"""
-
-_VERIFY = """\
-Verifying {name} {version} with stock tools
-{line}
-
-Run these in this folder. None of them writes anything or needs a network.
-
-1. Every byte is what the list says:
-
-    sha256sum --check --quiet SHA256SUMS
-
-   No output means that all files are intact. This finds damage, not forgery: whoever can change
-   a file can change the list. Steps 2 and 3 say who vouches for it.
-
-2. bundle.json is the file that was approved:
-
-    sha256sum bundle.json
-    python3 -m json.tool trust/targets.json
-
-   Compare the first output with signed.targets."bundle.json".hashes.sha256 in the second, and
-   the number of entries under "signatures" with the threshold of the role "targets" in the newest
-   trust/*.root.json.
-
-3. The signatures are good, and the root is the one that you were told out of band:
-
-    sha256sum trust/1.root.json
-    isoward verify . --fingerprint THE-FINGERPRINT-YOU-WERE-TOLD
-
-   or any client of The Update Framework (theupdateframework.io), with trust/1.root.json as the
-   trusted root and trust/ as the repository; it must accept the target bundle.json.
-
-4. The images can be read by any OCI tool:
-
-    skopeo inspect oci:.:REFERENCE
 """
 
 
@@ -76,14 +43,13 @@ def readme_text(metadata: Metadata) -> str:
 
 def verify_text(metadata: Metadata) -> str:
     """Return VERIFY.txt."""
-    return _fill(_VERIFY, metadata)
+    return _fill(VERIFY, metadata)
 
 
 def _fill(template: str, metadata: Metadata) -> str:
-    line = "=" * (
-        len(template.partition("\n")[0])
-        - len("{name}{version}")
-        + len(metadata.name)
-        + len(metadata.version)
-    )
-    return template.format(name=metadata.name, version=metadata.version, line=line)
+    title = template.partition("\n")[0].replace("{name}", metadata.name)
+    line = "=" * len(title.replace("{version}", metadata.version).removeprefix("# "))
+    # Not str.format: the commands have braces of their own.
+    for field, text in (("name", metadata.name), ("version", metadata.version), ("line", line)):
+        template = template.replace(f"{{{field}}}", text)
+    return template

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from pathlib import Path
 
 from bundle.model.canonical import canonical_json
@@ -80,12 +81,24 @@ def make_key(directory: Path, name: str, type_: KeyTypeName = DEFAULT_KEY_TYPE) 
 
 
 def make_release(
-    directory: Path, at: datetime | None = None, *, type_: KeyTypeName = DEFAULT_KEY_TYPE
+    directory: Path,
+    at: datetime | None = None,
+    *,
+    type_: KeyTypeName = DEFAULT_KEY_TYPE,
+    approver_types: Sequence[KeyTypeName] = (),
 ) -> ReleaseKit:
-    """Hold a key ceremony below `directory`, which may exist: keys/ and release/ are made in it."""
+    """Hold a key ceremony below `directory`, which may exist: keys/ and release/ are made in it.
+
+    Args:
+        directory: The vendor's.
+        at: The clock.
+        type_: Of every key.
+        approver_types: Of the approvers' keys, in turn, where they are others.
+    """
+    types = cycle(approver_types or (type_,))
     keys, release = directory / "keys", directory / "release"
     roots = tuple(make_key(keys, name, type_) for name in ROOT_HOLDERS)
-    approvers = tuple(make_key(keys, name, type_) for name in APPROVERS)
+    approvers = tuple(make_key(keys, name, next(types)) for name in APPROVERS)
     builder, stranger = (make_key(keys, name, type_) for name in (BUILDER, "Mallory Stranger"))
     moment = at or now()
     plan = RootPlan(
