@@ -28,6 +28,7 @@ from bundle.model.plan import Plan, plan_bundle
 from bundle.model.progress import Progress
 from bundle.registry.client import RegistryClient
 from bundle.store.atomic import directory_lock, fsync_directory, storage_errors, write_atomic
+from bundle.store.graph import check_graph
 from bundle.store.hashing import StoppedError, run_parallel
 from bundle.store.layout import (
     ATTESTATION_DIRECTORY,
@@ -118,6 +119,7 @@ def build(
         fetched = _fetch_all(plan, place, origins(lock, client), progress, sleep)
         _make_charts(lock, building)
         _remove_strays(building, plan)
+        check_graph(BundleDirectory(building), plan.manifest)
         check_upstream(BundleDirectory(building), plan.manifest, now())
         release = _write_layout(building, plan, write_trust)
         with storage_errors(f"name {output}"):

@@ -17,6 +17,7 @@ from bundle.model.digest import PREFIX, is_digest
 from bundle.model.errors import NotEnrolledError, UsageError
 from bundle.store.atomic import require_new, write_new
 from bundle.store.check import check_blobs, check_layout
+from bundle.store.graph import check_graph, check_index
 from bundle.store.layout import BundleDirectory
 from bundle.trust.receipt import Receipt, make_receipt
 from bundle.trust.state import TrustState, find_state, load_states, state_from_fingerprint
@@ -105,6 +106,8 @@ def _verify(
     state = _state(directory, depot, fingerprint, now)
     verified, _ = verify_trust(directory, state, now, at_site=at_site)
     others = check_layout(directory, verified.manifest)
+    check_index(directory, verified.manifest)
+    check_graph(directory, verified.manifest)
     site = load_site_policy(depot or DEFAULT_DEPOT) if at_site else ()
     upstream = check_upstream(directory, verified.manifest, now, site)
     size = check_blobs(directory, verified.manifest.blobs, output.progress)

@@ -38,6 +38,9 @@ MAX_CHART_MEMBERS: Final = 10_000
 MAX_TRUST_FILE_BYTES: Final = 512 * KIB
 """One TUF metadata file; ours are a few KiB."""
 
+MAX_TRUST_FILES: Final = 200
+"""Files below trust/: a hundred roots, the three others, and some that are one too many."""
+
 MAX_TRUST_DEPTH: Final = 32
 """Nesting of TUF metadata; ours needs at most seven."""
 

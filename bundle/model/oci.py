@@ -8,8 +8,9 @@ Source: OCI image-spec v1.1, manifest.md and image-index.md; Docker "Image Manif
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
@@ -31,6 +32,28 @@ ATTESTATION_TYPE: Final = "vnd.docker.reference.type"
 ATTESTATION_DIGEST: Final = "vnd.docker.reference.digest"
 MAX_LAYERS: Final = 512
 MAX_INDEX_ENTRIES: Final = 10_000
+
+
+_FIELDS: Final = {
+    name.casefold(): name
+    for name in (
+        "annotations",
+        "architecture",
+        "artifactType",
+        "config",
+        "digest",
+        "layers",
+        "manifests",
+        "mediaType",
+        "os",
+        "platform",
+        "schemaVersion",
+        "size",
+        "subject",
+        "urls",
+        "variant",
+    )
+}
 
 
 class OciPlatform(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +139,7 @@ def parse_oci(data: bytes, media_type: str, where: str) -> OciIndex | OciManifes
     """
     if len(data) > MAX_OCI_MANIFEST_BYTES:
         raise _refuse(where, f"expected at most {MAX_OCI_MANIFEST_BYTES} bytes, found {len(data)}")
+    _check_keys(data, where)
     probe = _decode(data, _Probe, where)
     if probe.schema_version != 2:  # noqa: PLR2004 - the spec's constant
         raise _refuse(where, f"expected schemaVersion 2, found {probe.schema_version}")
@@ -138,6 +162,27 @@ def parse_oci(data: bytes, media_type: str, where: str) -> OciIndex | OciManifes
             _check_urls(entry, where)
         return manifest
     raise _refuse(where, f"media type {media_type[:100]!r} is not an image, index or artefact")
+
+
+def _check_keys(data: bytes, where: str) -> None:
+    """Check that every reader finds the same fields.
+
+    Of a key that stands twice some readers take the first and some the last, and Go's take a key in
+    any case for the one that they know.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> None:
+        folded = [key.casefold() for key, _ in pairs]
+        if len(set(folded)) != len(folded):
+            raise _refuse(where, "a key stands twice")
+        for (key, _), plain in zip(pairs, folded, strict=True):
+            if _FIELDS.get(plain, key) != key:
+                raise _refuse(where, f"expected the key {_FIELDS[plain]!r}, found {key[:100]!r}")
+
+    try:
+        json.loads(data.decode("utf-8"), object_pairs_hook=once)
+    except (ValueError, RecursionError) as error:
+        raise _refuse(where, "it is not JSON") from error
 
 
 def _check_urls(entry: OciDescriptor, where: str) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from bundle.model.digest import digest_of
 from bundle.model.errors import DigestMismatchError, UnexpectedFileError
-from bundle.model.limits import MAX_MANIFEST_BYTES, MIB
+from bundle.model.limits import MIB
 from bundle.model.lock import Content
 from bundle.model.manifest import Manifest
 from bundle.model.progress import NO_PROGRESS, Progress
@@ -42,7 +42,7 @@ def check_layout(bundle: BundleDirectory, manifest: Manifest) -> int:
     expected = {bundle.blob_name(blob.digest) for blob in manifest.blobs}
     small = {file.path for file in manifest.layout}
     small |= {MANIFEST_NAME, SUMS_NAME, *trust_files(bundle), *attestation_files(bundle)}
-    for name in bundle.files():
+    for name in bundle.walk():
         if name not in expected and name not in small:
             raise UnexpectedFileError(
                 f"{name!r}: nothing in the bundle vouches for this file",
@@ -54,7 +54,7 @@ def check_layout(bundle: BundleDirectory, manifest: Manifest) -> int:
         data = bundle.read_small(file.path, min(file.size + 1, _MAX_LAYOUT_FILE))
         check_content(file.path, file.size, file.digest, len(data), digest_of(data))
     sums = expected_sums(bundle, manifest)
-    found = bundle.read_small(SUMS_NAME, MAX_MANIFEST_BYTES)
+    found = bundle.read_small(SUMS_NAME, 2 * len(sums))
     if found != sums:
         raise DigestMismatchError(
             f"{SUMS_NAME}: it does not list the files of this bundle as they are"

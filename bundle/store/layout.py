@@ -28,7 +28,9 @@ TRUST_DIRECTORY: Final = "trust"
 ATTESTATION_DIRECTORY: Final = "attestations"
 KEY_DIRECTORY: Final = f"{ATTESTATION_DIRECTORY}/keys"
 BLOB_DIRECTORY: Final = "blobs/sha256"
-_MAX_FILES: Final = 2_000_000
+_MAX_ENTRIES: Final = 2_000_000
+_MAX_DEPTH: Final = 8
+"""Folders within folders; ours are two deep."""
 
 
 class BundleDirectory:
@@ -130,18 +132,32 @@ class BundleDirectory:
         """List every file of the bundle, relative and sorted.
 
         Raises:
-            UnsafePathError: There is a link, a device or the like.
+            UnsafePathError: There is a link, a device or the like, or no end of folders.
         """
-        return sorted(self._walk(self.path, ""))
+        return sorted(self.walk())
 
-    def _walk(self, directory: Path, prefix: str) -> Iterator[str]:
+    def walk(self) -> Iterator[str]:
+        """Yield every file of the bundle, relative; memory does not grow with their number.
+
+        Raises:
+            UnsafePathError: As `files`.
+        """
+        for count, name in enumerate(self._walk(self.path, "", 0)):
+            if count > _MAX_ENTRIES:
+                raise _unsafe(".", "has too many files")
+            if not name.endswith("/"):
+                yield name
+
+    def _walk(self, directory: Path, prefix: str, depth: int) -> Iterator[str]:
+        """Yield files, and folders with a slash at their end."""
+        if depth > _MAX_DEPTH:
+            raise _unsafe(prefix[:100], "is nested too deep")
         with storage_errors(f"list {directory}"), os.scandir(directory) as entries:
-            for count, entry in enumerate(entries):
+            for entry in entries:
                 relative = prefix + entry.name
-                if count > _MAX_FILES:
-                    raise _unsafe(prefix or ".", "has too many files")
                 if entry.is_dir(follow_symlinks=False):
-                    yield from self._walk(directory / entry.name, f"{relative}/")
+                    yield f"{relative}/"
+                    yield from self._walk(directory / entry.name, f"{relative}/", depth + 1)
                 elif entry.is_file(follow_symlinks=False):
                     yield relative
                 else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import islice
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from bundle.model.limits import (
     MAX_ATTESTATION_FILES,
     MAX_MANIFEST_BYTES,
     MAX_TRUST_FILE_BYTES,
+    MAX_TRUST_FILES,
 )
 from bundle.model.manifest import Manifest
 from bundle.store.atomic import storage_errors, write_atomic
@@ -43,11 +45,13 @@ def expected_sums(bundle: BundleDirectory, manifest: Manifest) -> bytes:
 
 
 def trust_files(bundle: BundleDirectory) -> list[str]:
-    """List the bundle's trust metadata, relative and sorted."""
-    directory = bundle.path / TRUST_DIRECTORY
-    if directory.is_symlink() or not directory.is_dir():
-        return []
-    return sorted(f"{TRUST_DIRECTORY}/{entry.name}" for entry in directory.iterdir())
+    """List the bundle's trust metadata, relative and sorted.
+
+    Raises:
+        UnexpectedFileError: There is more than any release has.
+    """
+    names = _entries(bundle, TRUST_DIRECTORY, MAX_TRUST_FILES)
+    return _bounded(names, TRUST_DIRECTORY, MAX_TRUST_FILES)
 
 
 def attestation_files(bundle: BundleDirectory) -> list[str]:
@@ -57,23 +61,27 @@ def attestation_files(bundle: BundleDirectory) -> list[str]:
         UnexpectedFileError: There is more than any release has.
     """
     names: list[str] = []
-    for name in _entries(bundle, ATTESTATION_DIRECTORY):
-        names += _entries(bundle, name) if name == KEY_DIRECTORY else [name]
-    if len(names) > MAX_ATTESTATION_FILES:
-        raise UnexpectedFileError(
-            f"{ATTESTATION_DIRECTORY}: expected at most {MAX_ATTESTATION_FILES} files, found more",
-            "Use a medium that nobody has added to.",
-        )
-    return sorted(names)
+    for name in _entries(bundle, ATTESTATION_DIRECTORY, MAX_ATTESTATION_FILES):
+        below = name == KEY_DIRECTORY
+        names += _entries(bundle, name, MAX_ATTESTATION_FILES) if below else [name]
+    return _bounded(names, ATTESTATION_DIRECTORY, MAX_ATTESTATION_FILES)
 
 
-def _entries(bundle: BundleDirectory, folder: str) -> list[str]:
+def _entries(bundle: BundleDirectory, folder: str, limit: int) -> list[str]:
     directory = bundle.path / folder
     if directory.is_symlink() or not directory.is_dir():
         return []
-    with storage_errors(f"list {directory}"):
-        entries = islice(directory.iterdir(), MAX_ATTESTATION_FILES + 1)
-        return [f"{folder}/{entry.name}" for entry in entries]
+    with storage_errors(f"list {directory}"), os.scandir(directory) as entries:
+        return [f"{folder}/{entry.name}" for entry in islice(entries, limit + 1)]
+
+
+def _bounded(names: list[str], folder: str, limit: int) -> list[str]:
+    if len(names) > limit:
+        raise UnexpectedFileError(
+            f"{folder}: expected at most {limit} files, found more",
+            "Use a medium that nobody has added to.",
+        )
+    return sorted(names)
 
 
 def write_sums(bundle: Path, manifest: Manifest) -> None:

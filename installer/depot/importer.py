@@ -35,6 +35,7 @@ from bundle.store.atomic import (
     write_atomic,
 )
 from bundle.store.check import check_layout
+from bundle.store.graph import check_graph, check_index
 from bundle.store.hashing import HASH_THREADS, run_parallel
 from bundle.store.layout import MANIFEST_NAME, BundleDirectory
 from bundle.trust.state import STATES, TrustState, find_state, load_states, save_state
@@ -102,6 +103,8 @@ def import_bundle(
         states = load_states(depot / STATES)
         verified, state = verify_trust(bundle, find_state(bundle, states), clock())
         check_layout(bundle, verified.manifest)
+        check_index(bundle, verified.manifest)
+        check_graph(bundle, verified.manifest)
         check_upstream(bundle, verified.manifest, clock(), load_site_policy(depot))
         opened = create_depot(depot)
         missing, ways = _bring_in(opened, bundle, verified.manifest.blobs, progress)
