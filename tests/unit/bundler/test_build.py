@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bundle.model.digest import hex_of
 from bundle.model.errors import (
@@ -16,7 +17,9 @@ from bundle.model.errors import (
     MissingBlobError,
     NoSpaceError,
     NotFoundError,
+    PolicyError,
     TransportError,
+    UnsignedError,
     UsageError,
 )
 from bundle.model.lock import Lock
@@ -31,6 +34,7 @@ from bundler import build as build_module
 from bundler.build import BuildResult, build
 from bundler.cache import BlobCache
 from tests.support.content import Maker, sample
+from tests.support.signature_rules import WAIVED
 
 
 class Stream:
@@ -82,7 +86,9 @@ class Bench:
         self.cache = BlobCache(tmp_path / "cache")
         self.output = tmp_path / "bundle"
 
-    def build(self, output: Path | None = None, lock: Lock | None = None) -> BuildResult:
+    def build(
+        self, output: Path | None = None, lock: Lock | None = None, now: datetime | None = None
+    ) -> BuildResult:
         def write_trust(bundle: Path, _: bytes) -> int:
             (bundle / "trust").mkdir(exist_ok=True)
             write_atomic(bundle / "trust" / "targets.json", b"{}")
@@ -95,7 +101,7 @@ class Bench:
             self.cache,
             write_trust=write_trust,
             progress=NO_PROGRESS,
-            now=lambda: datetime.now(UTC),
+            now=lambda: now or datetime.now(UTC),
             sleep=lambda _: None,
         )
 
@@ -273,3 +279,24 @@ def test_a_broken_network_is_an_error_after_some_tries(bench: Bench) -> None:
 def test_the_same_lock_gives_the_same_bytes() -> None:
     first, second = sample()[0], sample()[0]
     assert plan_bundle(first).manifest_bytes == plan_bundle(second).manifest_bytes
+
+
+def test_a_waiver_that_ended_since_the_lock_and_nothing_is_fetched(bench: Bench) -> None:
+    with pytest.raises(PolicyError, match="TEST-1"):
+        bench.build(now=datetime(2100, 1, 1, tzinfo=UTC))
+    assert bench.client.asked == Counter()
+
+
+def test_a_lock_that_claims_a_signature_that_is_not_there(bench: Bench) -> None:
+    first, *others = bench.lock.images
+    claimed = replace(WAIVED, method="cosign", signer="sha256:00")
+    lock = replace(bench.lock, images=(replace(first, verified=(claimed,)), *others))
+    with pytest.raises(PolicyError, match="says that it was verified by sha256:00"):
+        bench.build(lock=lock)
+    assert not bench.output.exists()
+
+
+def test_a_lock_without_rules_is_not_built(bench: Bench) -> None:
+    with pytest.raises(UnsignedError, match="no rule in the signatures: of the lock"):
+        bench.build(lock=replace(bench.lock, signatures=()))
+    assert bench.client.asked == Counter()
