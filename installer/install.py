@@ -14,6 +14,7 @@ from bundle.model.progress import NO_PROGRESS, Progress
 from bundle.model.reference import Reference
 from bundle.store.atomic import write_atomic
 from installer.depot.directory import DepotDirectory, open_depot
+from installer.depot.exceptions import words_of
 from installer.documents import SiteFile
 from installer.preflight.answers import Report
 from installer.preflight.ask import (
@@ -65,6 +66,7 @@ class InstallResult:
         directory: Events, inventory and receipt of this run.
         image: What every node has run.
         bundle: Digest of the bundle's bundle.json.
+        waiver: What is to be said of the waiver by which the bundle came in; empty without one.
         report: What the machines answered.
         outputs: What the image said, by node.
         changed: The tasks that changed something, by node.
@@ -73,6 +75,7 @@ class InstallResult:
     directory: Path
     image: Reference
     bundle: str
+    waiver: str
     report: Report
     outputs: dict[str, str]
     changed: dict[str, list[str]]
@@ -139,8 +142,11 @@ def install(
                       request.connection == "local", request.dry_run)  # fmt: skip
             log = run_playbook(run, progress)
             entry |= {"outputs": log.outputs, "changed": log.changed}
-    digest = chosen.bundle.record.digest
-    return InstallResult(directory, chosen.reference, digest, report, log.outputs, log.changed)
+    record = chosen.bundle.record
+    return InstallResult(
+        directory, chosen.reference, record.digest, words_of(record), report, log.outputs,
+        log.changed,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +228,7 @@ def _facts(request: InstallRequest, prepared: _Prepared) -> dict[str, Any]:
             "name": bundle.manifest.metadata.name,
             "version": bundle.manifest.metadata.version,
             "digest": bundle.record.digest,
+            "waiver": words_of(bundle.record) or None,
         },
         "image": str(prepared.chosen.reference),
         "nodes": [

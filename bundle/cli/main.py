@@ -23,6 +23,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "verify": ("bundle.cli.verify", "Check a bundle: its trust, then every byte."),
     "inspect": ("bundle.cli.inspect", "Show what a bundle says it holds, unverified."),
     "enroll": ("installer.cli.enroll", "Trust a root at this site, once."),
+    "waiver": ("installer.cli.waiver", "Let one expired bundle in, signed by two persons."),
+    "recover": ("installer.cli.recover", "Recover lost records of the site, by two persons."),
     "import": ("installer.cli.import_", "Put a verified bundle into the depot."),
     "serve": ("installer.cli.serve", "Serve the depot to the site's machines."),
     "install": ("installer.cli.install", "Bring a site's machines up from the depot."),

@@ -13,17 +13,19 @@ import click
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.cli.verify_page import Verification, facts, page
-from bundle.model.digest import PREFIX, is_digest
+from bundle.model.digest import PREFIX, digest_of, is_digest
 from bundle.model.errors import NotEnrolledError, UsageError
+from bundle.model.limits import MAX_MANIFEST_BYTES
 from bundle.store.atomic import require_new, write_new
 from bundle.store.check import check_blobs, check_layout
 from bundle.store.graph import check_graph, check_index
-from bundle.store.layout import BundleDirectory
+from bundle.store.layout import MANIFEST_NAME, BundleDirectory
 from bundle.trust.receipt import Receipt, make_receipt
 from bundle.trust.state import TrustState, find_state, load_states, state_from_fingerprint
 from bundle.trust.upstream.bundle_check import check_upstream
 from bundle.trust.upstream.site_policy import load_site_policy
 from bundle.trust.verify import verify_trust
+from bundle.trust.waiver import GrantedWaiver, kept_waiver
 
 DEFAULT_DEPOT: Final = Path("/var/lib/isoward")
 TRUST_STATES: Final = "trust"
@@ -104,7 +106,8 @@ def _verify(
     began = time.monotonic()
     at_site = fingerprint is None
     state = _state(directory, depot, fingerprint, now)
-    verified, _ = verify_trust(directory, state, now, at_site=at_site)
+    waiver = _waiver(directory, depot or DEFAULT_DEPOT, now) if at_site else None
+    verified, _ = verify_trust(directory, state, now, at_site=at_site, waiver=waiver)
     others = check_layout(directory, verified.manifest)
     check_index(directory, verified.manifest)
     check_graph(directory, verified.manifest)
@@ -112,6 +115,12 @@ def _verify(
     upstream = check_upstream(directory, verified.manifest, now, site)
     size = check_blobs(directory, verified.manifest.blobs, output.progress)
     return Verification(verified, upstream, others, size, time.monotonic() - began, at_site)
+
+
+def _waiver(directory: BundleDirectory, depot: Path, now: datetime) -> GrantedWaiver | None:
+    """Return the waiver by which the depot has this very bundle, if it still holds."""
+    data = directory.read_small(MANIFEST_NAME, MAX_MANIFEST_BYTES)
+    return kept_waiver(depot, digest_of(data), now)
 
 
 def _state(

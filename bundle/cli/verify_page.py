@@ -43,6 +43,11 @@ class Verification:
 
 
 def _not_checked(done: Verification) -> Iterator[tuple[str, str]]:
+    waiver = done.verified.waiver
+    if waiver is not None:
+        said = waiver.predicate
+        until = f"until {said.expires:%Y-%m-%d %H:%M} UTC ({said.ticket}: {said.reason})"
+        yield "expiry", f"WAIVED by {' and '.join(waiver.signers)} {until}"
     if not done.verified.attestations.builder.changes.vulnerabilities.scanned:
         yield "vulnerabilities", "the bundle holds no scan of its images"
     if not done.at_site:
@@ -104,10 +109,23 @@ def facts(done: Verification) -> dict[str, Any]:
             for entry in entries
         ],
         "sites": list(verified.sites),
+        "waiver": _waiver(verified),
         "notChecked": [{"what": what, "why": why} for what, why in done.not_checked],
         "blobs": len(manifest.blobs),
         "bytes": done.size,
         "otherFiles": done.others,
+    }
+
+
+def _waiver(verified: VerifiedBundle) -> dict[str, Any] | None:
+    if verified.waiver is None:
+        return None
+    said = verified.waiver.predicate
+    return {
+        "reason": said.reason,
+        "ticket": said.ticket,
+        "expires": said.expires.isoformat(),
+        "signers": list(verified.waiver.signers),
     }
 
 
@@ -154,7 +172,8 @@ def _who(done: Verification) -> Iterator[tuple[str, str]]:
 def _checked(done: Verification) -> Iterator[tuple[str, str]]:
     manifest = done.verified.manifest
     rate = done.size / done.seconds if done.seconds > 0 else 0
-    yield "trust", "every signature below trust/ and attestations/, thresholds and expiry"
+    expiry = "" if done.verified.waiver is not None else " and expiry"
+    yield "trust", f"every signature below trust/ and attestations/, thresholds{expiry}"
     yield (
         "every byte",
         (

@@ -30,6 +30,13 @@ _FILE = click.Path(path_type=Path)
     "--release", type=_FILE, required=True, help="The release folder, from `isoward root new`."
 )
 @click.option("--key", type=_FILE, required=True, metavar="PEM", help="The build system's key.")
+@click.option(
+    "--site",
+    "sites",
+    multiple=True,
+    metavar="NAME",
+    help="A site that the release is for, as `isoward enroll --site` names it; repeat it.",
+)
 @passphrase_option
 @connection_options
 @json_option
@@ -41,6 +48,7 @@ def command(
     bundle: Path,
     release: Path,
     key: Path,
+    sites: tuple[str, ...],
     passphrase_fd: int | None,
     sources: Path | None,
     cache: Path | None,
@@ -63,7 +71,7 @@ def command(
     begin, source = _now(), source_of(lock)
 
     def sign(folder: Path, manifest: bytes) -> int:
-        number = write_trust(folder, manifest, release, builder, datetime.now(UTC))
+        number = write_trust(folder, manifest, release, builder, datetime.now(UTC), sites=sites)
         run = _run(locked, builder.public_key.keyid, source, begin)
         write_build_record(folder, release, number, run, builder)
         return number

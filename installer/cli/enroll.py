@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +13,15 @@ import click
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.model.digest import hex_of
 from bundle.model.errors import TrustError, UsageError
+from bundle.trust.authority import MIN_THRESHOLD, Authority, load_authority, make_authority
 from bundle.trust.describe import fingerprint_groups, parse_fingerprint
 from bundle.trust.enrolment import Candidate, enroll, find_enrolled, read_candidate
+from bundle.trust.keys import load_public_key
 from bundle.trust.state import STATES
 
 _FILE = click.Path(path_type=Path)
 _GROUP: Final = 4
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 
 
 @click.command("enroll")
@@ -28,20 +32,50 @@ _GROUP: Final = 4
     metavar="HEX",
     help="What the vendor told you, for automation; case and spaces do not matter.",
 )
+@click.option(
+    "--site", default="", metavar="NAME", help="The name by which the vendor knows this site."
+)
+@click.option(
+    "--site-key",
+    "site_keys",
+    type=_FILE,
+    multiple=True,
+    metavar="PUB",
+    help="Public key of one of the site's own people, for waivers and recovery; repeat it.",
+)
+@click.option(
+    "--site-threshold",
+    type=click.IntRange(min=MIN_THRESHOLD),
+    default=MIN_THRESHOLD,
+    show_default=True,
+    metavar="N",
+    help="How many of them decide together.",
+)
 @json_option
 @pass_output
-def command(output: Output, source: Path, depot: Path, fingerprint: str | None) -> None:
+def command(
+    output: Output,
+    *,
+    source: Path,
+    depot: Path,
+    fingerprint: str | None,
+    site: str,
+    site_keys: tuple[Path, ...],
+    site_threshold: int,
+) -> None:
     """Trust the root in a ROOT file or a BUNDLE at this site from now on.
 
     The fingerprint must come from the vendor on another way than the medium: by phone or letter.
     """
+    authority = _authority(site, site_keys, site_threshold)
     expected = parse_fingerprint(fingerprint) if fingerprint is not None else None
     now = datetime.now(UTC)
     candidate = read_candidate(source, expected, now)
     if find_enrolled(depot / STATES, candidate) is None and expected is None:
         output.say(_page(candidate))
         _compare(candidate)
-    state, added = enroll(depot, candidate, now)
+    state, added = enroll(depot, candidate, now, site=site, authority=authority)
+    in_force = load_authority(depot / STATES)
     approvers = next(r for r in candidate.description.roles if r.name == "targets")
     data = {
         "fingerprint": hex_of(state.fingerprint),
@@ -49,12 +83,38 @@ def command(output: Output, source: Path, depot: Path, fingerprint: str | None) 
         "added": added,
         "threshold": approvers.threshold,
         "approvers": [name for name, _ in approvers.keys],
+        "site": state.site or None,
+        "siteThreshold": in_force.threshold if in_force else None,
+        "siteKeys": [key.name for key in in_force.keys] if in_force else [],
     }
     if added:
         text = f"enrolled: {depot} now trusts the root {hex_of(state.fingerprint)}"
     else:
         text = f"{depot} trusts this root already, since {state.enrolled_at:%Y-%m-%d}"
-    output.result(data, text)
+    output.result(data, "\n".join([text, *_about_site(state.site, in_force)]))
+
+
+def _authority(site: str, keys: tuple[Path, ...], threshold: int) -> Authority | None:
+    if site and not _NAME.fullmatch(site):
+        raise UsageError(
+            f"--site: expected lower-case letters, digits, '.' and '-', found {site[:100]!r}",
+            "Give the site the name by which the vendor knows it, such as hospital-north.",
+        )
+    if not keys:
+        return None
+    if not site:
+        raise UsageError(
+            "--site-key: expected --site too, found none",
+            "What the site's keys sign names the site.",
+        )
+    return make_authority([load_public_key(path) for path in keys], threshold, site)
+
+
+def _about_site(site: str, authority: Authority | None) -> list[str]:
+    lines = [f"  site       {site}"] if site else []
+    if authority is not None:
+        lines.append(f"  its keys   {authority.threshold} of {authority.names}")
+    return lines
 
 
 def _page(candidate: Candidate) -> str:

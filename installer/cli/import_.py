@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.progress import readable_size
@@ -21,15 +22,20 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--depot", type=_PATH, default=DEFAULT_DEPOT, show_default=True, help="The depot's directory."
 )
+@click.option(
+    "--waiver", type=_PATH, metavar="FILE", help="The site's signed waiver, for an expired bundle."
+)
 @json_option
 @pass_output
-def command(output: Output, bundle: Path, depot: Path) -> None:
+def command(output: Output, bundle: Path, depot: Path, waiver: Path | None) -> None:
     """Verify the BUNDLE and put it into the depot.
 
     Trust is checked first, by the root that was enrolled with `isoward enroll`; then every byte
     is read once. Stopped at any moment and run again, it goes on where it was.
     """
-    outcome = import_bundle(bundle, depot, lambda: dt.datetime.now(dt.UTC), output.progress)
+    outcome = import_bundle(
+        bundle, depot, lambda: dt.datetime.now(dt.UTC), output.progress, waiver=waiver
+    )
     output.result(_facts(outcome), _page(outcome))
 
 
@@ -45,6 +51,8 @@ def _facts(outcome: ImportOutcome) -> dict[str, Any]:
         "sequence": record.sequence,
         "when": record.when,
         "expires": outcome.expires.isoformat(),
+        "waiver": msgspec.to_builtins(record.waiver),
+        "notices": list(outcome.notices),
         "signers": [
             {"role": signer.role, "name": signer.name, "keyId": signer.key_id}
             for signer in record.signers
@@ -82,5 +90,6 @@ def _page(outcome: ImportOutcome) -> str:
             f"  bundle.json  {record.digest}",
             f"  approved by  {approvers}",
             f"  content      {content}",
+            *(f"NOTICE: {line}" for line in outcome.notices),
         ]
     )

@@ -87,6 +87,7 @@ def _data(request: InstallRequest, done: InstallResult) -> dict[str, Any]:
         "site": request.site.site.metadata.name,
         "dryRun": request.dry_run,
         "bundle": done.bundle,
+        "waiver": done.waiver or None,
         "image": str(done.image),
         "nodes": done.report.data(),
         "outputs": done.outputs,
@@ -104,6 +105,7 @@ def _text(request: InstallRequest, done: InstallResult) -> str:
     else:
         lines = [f"installed {site.metadata.name}: {count} change(s) on {len(site.nodes)} node(s)"]
     lines += [f"{node}: {done.image} said: {said}" for node, said in sorted(done.outputs.items())]
+    lines += [f"WAIVER: {done.waiver}"] if done.waiver else []
     return "\n".join([*lines, f"receipt: {done.directory / RECEIPT_NAME}"])
 
 

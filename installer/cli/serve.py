@@ -20,6 +20,7 @@ from installer.depot.directory import (
     create_depot,
     open_depot,
 )
+from installer.depot.exceptions import notices
 from installer.depot.server import (
     DEFAULT_PORT,
     DEFAULT_WORKERS,
@@ -110,9 +111,17 @@ def _announce(
 ) -> None:
     bundles = len(depot.bundle_names())
     ca = str(identity.ca) if identity.ca else ""
-    data = {"url": url, "ca": ca, "fingerprint": identity.fingerprint, "bundles": bundles}
+    said = notices(depot)
+    data = {
+        "url": url,
+        "ca": ca,
+        "fingerprint": identity.fingerprint,
+        "bundles": bundles,
+        "notices": list(said),
+    }
     what = f"CA {ca}" if ca else f"certificate {identity.certificate}"
     lines = [f"serving {url}  {what}  sha256 {identity.fingerprint}"]
+    lines += [f"NOTICE: {line}" for line in said]
     if not bundles:
         lines.append("the depot is empty; `isoward import` may fill it while it is being served")
     output.result(data, "\n".join(lines))

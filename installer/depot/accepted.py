@@ -9,6 +9,7 @@ from bundle.model.digest import PREFIX
 from bundle.model.errors import DigestMismatchError
 from bundle.model.manifest import Manifest, check_manifest
 from bundle.store.layout import MANIFEST_NAME, BundleDirectory
+from bundle.trust.restrictions import RevokedRelease, find_revoked
 from bundle.trust.state import TrustState, find_state, load_states
 from bundle.trust.verify import verify_accepted
 from installer.depot.directory import DepotDirectory, ImportRecord
@@ -22,11 +23,13 @@ class AcceptedContent:
         record: Of its import.
         manifest: Its bundle.json, which its trust metadata vouches for.
         sizes: Size in bytes of each of its blobs by digest.
+        revoked: Set if its approvers have taken the release back since.
     """
 
     record: ImportRecord
     manifest: Manifest
     sizes: dict[str, int]
+    revoked: RevokedRelease | None = None
 
 
 def load_accepted(
@@ -47,7 +50,8 @@ def load_accepted(
         StorageError: A file cannot be read.
     """
     directory = BundleDirectory(depot.bundles / name)
-    verified = verify_accepted(directory, find_state(directory, states))
+    state = find_state(directory, states)
+    verified = verify_accepted(directory, state)
     if verified.manifest_digest != PREFIX + name:
         raise DigestMismatchError(
             f"{directory.path / MANIFEST_NAME}: expected {PREFIX}{name},"
@@ -55,7 +59,8 @@ def load_accepted(
             "Remove this directory and import the bundle again.",
         )
     sizes = check_manifest(verified.manifest)
-    return AcceptedContent(depot.load_record(name), verified.manifest, sizes)
+    revoked = find_revoked(verified.manifest_digest, state.revoked)
+    return AcceptedContent(depot.load_record(name), verified.manifest, sizes, revoked)
 
 
 def accepted_bundles(depot: DepotDirectory) -> list[AcceptedContent]:

@@ -5,6 +5,7 @@
     bundles/<hex>/bundle.json      the manifest of an imported bundle; <hex> is its digest
     bundles/<hex>/import.json      when and by whom it was vouched for
     bundles/<hex>/trust/           the bundle's trust metadata, for an auditor
+    bundles/<hex>/waiver.dsse.json the site's waiver, where the bundle had expired
     trust/                         enrolled roots and what this site has seen
     tls/                           the site's CA and the server's certificate
     staging/                       content on its way in; worth nothing
@@ -60,6 +61,18 @@ class RecordedSigner(Document, frozen=True, kw_only=True):
     role: Text
 
 
+class RecordedWaiver(Document, frozen=True, kw_only=True):
+    """The site's waiver under which an expired bundle was imported."""
+
+    digest: Digest
+    """Of waiver.dsse.json, beside this record."""
+    reason: Text
+    ticket: Text
+    expires: Text
+    """UTC, RFC 3339."""
+    signers: tuple[Text, ...]
+
+
 class ImportRecord(Document, frozen=True, kw_only=True):
     """import.json."""
 
@@ -84,6 +97,11 @@ class ImportRecord(Document, frozen=True, kw_only=True):
     new_blobs: Count
     """How many the depot did not have."""
     new_size: Count
+    waiver: RecordedWaiver | None = None
+
+    def with_waiver(self, waiver: RecordedWaiver) -> ImportRecord:
+        """Return the record with a waiver."""
+        return msgspec.structs.replace(self, waiver=waiver)
 
     @property
     def order(self) -> tuple[int, str]:

@@ -6,7 +6,8 @@ The order, so that a kill at any moment leaves the bundle whole in the depot or 
 2. The bundle's other files are checked, its images' upstream signatures by the rules that travel
    with it and by the site's own, and that there is space for what is missing.
 3. Each blob is verified and brought in; those that the depot has are verified on the medium.
-4. What the site has seen is saved: a bundle that is served is always one that it records.
+4. The ledger, then what the site has seen is saved: a bundle that is served is always one that it
+   records.
 5. bundles/<hex>.tmp is written and renamed to bundles/<hex>.
 """
 
@@ -38,11 +39,13 @@ from bundle.store.check import check_layout
 from bundle.store.graph import check_graph, check_index
 from bundle.store.hashing import HASH_THREADS, run_parallel
 from bundle.store.layout import MANIFEST_NAME, BundleDirectory
+from bundle.trust.enrolment import record_enrolled
 from bundle.trust.state import STATES, TrustState, find_state, load_states, save_state
 from bundle.trust.upstream.bundle_check import check_upstream
 from bundle.trust.upstream.site_policy import load_site_policy
 from bundle.trust.verified import VerifiedBundle
 from bundle.trust.verify import verify_trust
+from bundle.trust.waiver import WAIVER_NAME
 from installer.depot.accepted import load_accepted
 from installer.depot.directory import (
     IMPORT_NAME,
@@ -52,6 +55,7 @@ from installer.depot.directory import (
     RecordedSigner,
     create_depot,
 )
+from installer.depot.exceptions import find_waiver, keep_waiver, notices, recorded
 from installer.depot.intake import Intake, Way
 
 Clock = Callable[[], dt.datetime]
@@ -66,12 +70,14 @@ class ImportOutcome:
         already: Whether it was there before.
         ways: How many blobs were cloned, linked and copied.
         expires: Of the bundle's trust metadata.
+        notices: What every report of this depot has to say.
     """
 
     record: ImportRecord
     already: bool
     ways: dict[Way, int]
     expires: dt.datetime
+    notices: tuple[str, ...]
 
 
 class _StoppedError(Exception):
@@ -79,7 +85,12 @@ class _StoppedError(Exception):
 
 
 def import_bundle(
-    source: Path, depot: Path, clock: Clock, progress: Progress = NO_PROGRESS
+    source: Path,
+    depot: Path,
+    clock: Clock,
+    progress: Progress = NO_PROGRESS,
+    *,
+    waiver: Path | None = None,
 ) -> ImportOutcome:
     """Put a bundle into a depot, or verify once more one that is there.
 
@@ -88,7 +99,9 @@ def import_bundle(
         depot: The depot's directory, in which the site enrolled a root.
         clock: UTC.
         progress: Told of bytes as they are verified.
+        waiver: The site's signed waiver, for a bundle whose metadata has expired.
     Raises:
+        WaiverError: The waiver does not hold for this bundle.
         TrustError: The bundle is not to be trusted, or an image in it is not signed by upstream.
         IntegrityError: A file of it is missing, damaged or one too many.
         NoSpaceError: The depot's disk has no room for it; nothing was copied.
@@ -101,17 +114,22 @@ def import_bundle(
     find_state(bundle, load_states(depot / STATES))
     with directory_lock(depot):
         states = load_states(depot / STATES)
-        verified, state = verify_trust(bundle, find_state(bundle, states), clock())
+        granted = find_waiver(bundle, depot, waiver, clock())
+        own = find_state(bundle, states)
+        verified, state = verify_trust(bundle, own, clock(), waiver=granted)
         check_layout(bundle, verified.manifest)
         check_index(bundle, verified.manifest)
         check_graph(bundle, verified.manifest)
         check_upstream(bundle, verified.manifest, clock(), load_site_policy(depot))
         opened = create_depot(depot)
         missing, ways = _bring_in(opened, bundle, verified.manifest.blobs, progress)
+        record_enrolled(opened.trust, states)
         save_state(opened.trust, state)
         known = _known_record(opened, verified, (state,))
         record = known or _enter(opened, verified, missing, clock())
-    return ImportOutcome(record, known is not None, ways, verified.expires)
+        record = keep_waiver(opened, record, verified.waiver)
+    said = notices(opened)
+    return ImportOutcome(record, known is not None, ways, verified.expires, said)
 
 
 def _bring_in(
@@ -217,6 +235,8 @@ def _enter(
         **verified.trust_files,
         **verified.attestations.files,
     }
+    if verified.waiver is not None:
+        files[WAIVER_NAME] = verified.waiver.data
     with storage_errors(f"write {partial}"):
         partial.mkdir()
         for name, data in files.items():
@@ -251,6 +271,7 @@ def _record(
         size=manifest.content_bytes,
         new_blobs=len(missing),
         new_size=sum(blob.size for blob in missing),
+        waiver=recorded(verified.waiver) if verified.waiver is not None else None,
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from bundle.model.errors import IsowardError
-from bundle.trust.state import TrustState, load_states
+from bundle.trust.state import TrustState, load_readable_states
 from installer.depot.accepted import AcceptedContent, load_accepted
 from installer.depot.catalogue import Catalogue
 from installer.depot.content import BlobReader, logger
@@ -89,10 +89,13 @@ class LiveDepot:
 
     def _states(self) -> tuple[TrustState, ...]:
         try:
-            return load_states(self._depot.trust)
+            found, problems = load_readable_states(self._depot.trust)
         except IsowardError as error:
             logger.error("no bundle can be verified: %s", error)
             return ()
+        for problem in problems:
+            logger.error("bundles below this record are not served anew: %s", problem)
+        return found
 
     def _load_one(self, name: str, states: tuple[TrustState, ...]) -> AcceptedContent | None:
         """Load one bundle; one that is damaged must not take down the others."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bundle.model.errors import DefinitionError
 from bundle.model.manifest import Artifact, Manifest
 from bundle.model.reference import Reference, parse_reference
+from bundle.trust.restrictions import check_not_revoked
 from installer.depot.accepted import AcceptedContent, accepted_bundles
 from installer.depot.directory import DepotDirectory
 
@@ -38,6 +39,7 @@ def choose_image(depot: DepotDirectory, wanted: str) -> ChosenImage:
         wanted: A reference; with a digest, only that digest will do.
     Raises:
         DefinitionError: No bundle of the depot has it.
+        RevokedReleaseError: The newest bundle that has it was taken back by its approvers.
         TrustError: The depot holds a bundle that this site never accepted.
         IntegrityError: A document of the depot is damaged.
     """
@@ -46,6 +48,8 @@ def choose_image(depot: DepotDirectory, wanted: str) -> ChosenImage:
     for bundle in reversed(accepted_bundles(depot)):
         for image in bundle.manifest.images:
             if _is(parse_reference(image.reference), image, reference):
+                if bundle.revoked is not None:
+                    check_not_revoked(bundle.record.digest, [bundle.revoked])
                 return _chosen(bundle, image)
             known.append(image.reference)
     has = ", ".join(sorted(set(known))[:_SHOWN]) or "no image at all"

@@ -1,0 +1,146 @@
+"""`isoward recover`: a lost or damaged record of the site comes back, by two persons."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.passphrase import load_signing_key, passphrase_option
+from bundle.model.digest import hex_of
+from bundle.model.errors import UsageError
+from bundle.store.atomic import require_new, write_new
+from bundle.trust.describe import parse_fingerprint
+from bundle.trust.recovery import KIND, apply_recovery, draft_recovery
+from bundle.trust.site_statement import look_at, read_statement
+from installer.cli.statements import common_facts, common_lines, signed_facts, signed_text
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.group("recover", invoke_without_command=True)
+@click.option("--depot", type=_PATH, help="The depot whose record is lost or damaged.")
+@click.option("--fingerprint", metavar="HEX", help="Of the enrolled root, from the vendor.")
+@click.option(
+    "--floor",
+    type=click.IntRange(min=1),
+    metavar="RELEASE",
+    help="The oldest release that may come in again: the newest that was ever imported here.",
+)
+@click.option("--reason", metavar="TEXT", help="What happened.")
+@click.option("--root", type=_PATH, help="A bundle or root file, if the depot has none.")
+@click.option("-o", "--output", "file", type=_PATH, help="The new file, to be signed.")
+@json_option
+@pass_output
+@click.pass_context
+def command(
+    ctx: click.Context,
+    output: Output,
+    *,
+    depot: Path | None,
+    fingerprint: str | None,
+    floor: int | None,
+    reason: str | None,
+    root: Path | None,
+    file: Path | None,
+) -> None:
+    """Make a request to recover a lost or damaged record of what this site has seen.
+
+    Two persons sign it with `isoward recover sign`; then `isoward recover apply` rebuilds it.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    if depot is None or fingerprint is None or floor is None or reason is None or file is None:
+        raise UsageError(
+            "expected --depot, --fingerprint, --floor, --reason and --output, found fewer",
+            "docs/runbooks/recovery.md says where each comes from.",
+        )
+    require_new(file)
+    data = draft_recovery(
+        depot,
+        parse_fingerprint(fingerprint),
+        floor=floor,
+        reason=reason,
+        now=datetime.now(UTC),
+        source=root,
+    )
+    write_new(file, data)
+    facts, text = _look(file, data)
+    output.result(facts, f"made {file}; it needs its signatures: isoward recover sign\n{text}")
+
+
+@command.command("sign")
+@click.argument("file", type=_PATH)
+@click.option("--key", type=_PATH, required=True, metavar="PEM", help="One of the site's keys.")
+@passphrase_option
+@json_option
+@pass_output
+def sign(output: Output, file: Path, key: Path, passphrase_fd: int | None) -> None:
+    """Add a signature to a recovery's FILE, after it has been shown."""
+    facts, text = _look(file, read_statement(file))
+    output.say(text)
+    signed = signed_facts(file, KIND, load_signing_key(output, key, passphrase_fd))
+    output.result({**facts, **signed}, signed_text(signed))
+
+
+@command.command("show")
+@click.argument("file", type=_PATH)
+@json_option
+@pass_output
+def show(output: Output, file: Path) -> None:
+    """Show what a recovery's FILE says; its signatures are verified by `isoward recover apply`."""
+    output.result(*_look(file, read_statement(file)))
+
+
+@command.command("apply")
+@click.argument("file", type=_PATH)
+@click.option("--depot", type=_PATH, required=True, help="The depot.")
+@json_option
+@pass_output
+def apply(output: Output, file: Path, depot: Path) -> None:
+    """Rebuild the record by a FILE that enough of the site's keys have signed."""
+    done = apply_recovery(depot, read_statement(file), datetime.now(UTC), str(file))
+    record = done.record
+    facts = {
+        "recovered": True,
+        "fingerprint": hex_of(record.fingerprint),
+        "floor": record.floor,
+        "signers": list(record.signers),
+        "problem": record.problem,
+        "accepted": done.accepted,
+        "leftOut": list(done.left_out),
+        "record": str(done.path),
+    }
+    lines = [
+        f"recovered: the record of the root {hex_of(record.fingerprint)}",
+        f"  signed by    {', '.join(record.signers)}",
+        f"  from now on  release {record.floor} or newer",
+        f"  accepted     {done.accepted} bundle(s) of the depot, as before",
+        f"  recorded in  {done.path}",
+    ]
+    lines += [
+        f"NOTICE: bundles/{name[:16]}... does not verify any more; import it again"
+        for name in done.left_out
+    ]
+    output.result(facts, "\n".join(lines))
+
+
+def _look(file: Path, data: bytes) -> tuple[dict[str, Any], str]:
+    predicate, fingerprint, signed = look_at(data, KIND, str(file))
+    facts = {
+        "fingerprint": hex_of(fingerprint),
+        "floor": predicate.floor,
+        "roots": len(predicate.roots),
+        **common_facts(predicate, signed),
+    }
+    lines = [
+        "a recovery of what the site has seen",
+        f"  root         {hex_of(fingerprint)}",
+        f"  floor        release {predicate.floor}: nothing older may come in again",
+        f"  root chain   {len(predicate.roots)} version(s) known",
+        *common_lines(predicate, signed),
+    ]
+    return facts, "\n".join(lines)

@@ -1,0 +1,117 @@
+"""`isoward waiver`: the site lets one expired bundle in, for an emergency, by two persons."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.passphrase import load_signing_key, passphrase_option
+from bundle.store.atomic import require_new, write_new
+from bundle.store.layout import BundleDirectory
+from bundle.trust.authority import load_authority
+from bundle.trust.site_statement import MAX_LIFETIME_DAYS, look_at, read_statement
+from bundle.trust.state import STATES, find_state, load_states
+from bundle.trust.verify import examine_expired
+from bundle.trust.waiver import KIND, draft_waiver
+from installer.cli.statements import common_facts, common_lines, signed_facts, signed_text
+from installer.depot.directory import DEFAULT_DEPOT
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.group("waiver")
+def command() -> None:
+    """Let one expired bundle in, signed by the site's own threshold of keys."""
+
+
+@command.command("new")
+@click.argument("bundle", type=_PATH)
+@click.option(
+    "--depot", type=_PATH, default=DEFAULT_DEPOT, show_default=True, help="The depot's directory."
+)
+@click.option("--reason", required=True, metavar="TEXT", help="Why the bundle is needed now.")
+@click.option("--ticket", required=True, metavar="ID", help="Where the decision is written down.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, MAX_LIFETIME_DAYS),
+    required=True,
+    help="How many days it holds.",
+)
+@click.option("-o", "--output", "file", type=_PATH, required=True, help="The new file.")
+@json_option
+@pass_output
+def new(
+    output: Output,
+    *,
+    bundle: Path,
+    depot: Path,
+    reason: str,
+    ticket: str,
+    days: int,
+    file: Path,
+) -> None:
+    """Make a waiver for the BUNDLE, whose metadata has expired and with which all else is well."""
+    directory = BundleDirectory(bundle)
+    directory.require()
+    require_new(file)
+    now = datetime.now(UTC)
+    expired = examine_expired(directory, find_state(directory, load_states(depot / STATES)), now)
+    authority = load_authority(depot / STATES)
+    data = draft_waiver(expired, authority, reason=reason, ticket=ticket, days=days, now=now)
+    write_new(file, data)
+    facts, text = _look(file, data)
+    output.result(facts, f"made {file}; it needs its signatures: isoward waiver sign\n{text}")
+
+
+@command.command("sign")
+@click.argument("file", type=_PATH)
+@click.option("--key", type=_PATH, required=True, metavar="PEM", help="One of the site's keys.")
+@passphrase_option
+@json_option
+@pass_output
+def sign(output: Output, file: Path, key: Path, passphrase_fd: int | None) -> None:
+    """Add a signature to a waiver's FILE; read it first with `isoward waiver show`."""
+    facts, text = _look(file, read_statement(file))
+    output.say(text)
+    signed = signed_facts(file, KIND, load_signing_key(output, key, passphrase_fd))
+    output.result({**facts, **signed}, signed_text(signed))
+
+
+@command.command("show")
+@click.argument("file", type=_PATH)
+@json_option
+@pass_output
+def show(output: Output, file: Path) -> None:
+    """Show what a waiver's FILE says; its signatures are verified by `isoward import`."""
+    output.result(*_look(file, read_statement(file)))
+
+
+def _look(file: Path, data: bytes) -> tuple[dict[str, Any], str]:
+    predicate, digest, signed = look_at(data, KIND, str(file))
+    files = [
+        {"file": entry.file, "expired": entry.expired.isoformat()} for entry in predicate.files
+    ]
+    facts = {
+        "bundle": digest,
+        "name": predicate.name,
+        "version": predicate.version,
+        "release": predicate.release,
+        "root": predicate.root,
+        "waives": predicate.waives,
+        "files": files,
+        "ticket": predicate.ticket,
+        **common_facts(predicate, signed),
+    }
+    name = f"{predicate.name} {predicate.version}, release {predicate.release}"
+    lines = [
+        f"a waiver of the expiry of {name}",
+        f"  bundle.json  {digest}",
+        *(f"  expired      {e.file}, {e.expired:%Y-%m-%d %H:%M} UTC" for e in predicate.files),
+        f"  ticket       {predicate.ticket}",
+        *common_lines(predicate, signed),
+    ]
+    return facts, "\n".join(lines)
