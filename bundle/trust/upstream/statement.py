@@ -52,7 +52,7 @@ def judge_statement(payload_type: str, payload: bytes, subject: Subject, signer:
     """
     if payload_type != PAYLOAD_TYPE:
         raise NotGoodError(f"its payload type is {payload_type[:100]!r}, not {PAYLOAD_TYPE!r}")
-    statement = strict_object(payload, "statement")
+    statement = strict_object(payload, "statement", any_keys=True)
     if text_at(statement, "_type") not in {STATEMENT_TYPE, _OLD_STATEMENT}:
         raise NotGoodError("its payload is not an in-toto statement")
     subjects = statement.get("subject")

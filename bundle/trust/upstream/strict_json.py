@@ -1,6 +1,7 @@
 """JSON that is part of a signature: small, shallow, and with each key once.
 
 Two readers of one document that has a key twice may see two documents, so such a one is refused.
+Go's reader, which is cosign's, also takes a key in other letter case for the same.
 """
 
 from __future__ import annotations
@@ -13,17 +14,22 @@ from bundle.trust.upstream.verdict import NotGoodError
 MAX_DEPTH: Final = 64
 
 
-def strict_object(data: bytes, what: str) -> dict[str, Any]:
+def strict_object(data: bytes, what: str, *, any_keys: bool = False) -> dict[str, Any]:
     """Parse a JSON object.
 
     Args:
         data: Of a size that the caller has bounded.
         what: For the message.
+        any_keys: Whether keys may differ in letter case alone below the top, as in a predicate,
+            which holds whatever its author wants.
     Raises:
         NotGoodError: Not JSON, not an object, a key twice, not a number of JSON, or too deep.
     """
     try:
-        value = json.loads(data, object_pairs_hook=_once, parse_constant=_constant)
+        hook = _once if any_keys else _once_in_any_case
+        value = json.loads(data, object_pairs_hook=hook, parse_constant=_constant)
+        if isinstance(value, dict):
+            _once_in_any_case(list(value.items()))
     except NotGoodError as error:
         raise NotGoodError(f"{what}: {error}") from error
     except (ValueError, RecursionError) as error:
@@ -46,6 +52,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise NotGoodError("a key stands twice")
     return found
+
+
+def _once_in_any_case(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({key.casefold() for key, _ in pairs}) != len(pairs):
+        raise NotGoodError("a key stands twice")
+    return dict(pairs)
 
 
 def _constant(name: str) -> NoReturn:

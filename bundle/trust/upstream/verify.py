@@ -26,7 +26,6 @@ from bundle.trust.upstream.sigstore_bundle import (
     is_bundle_layer,
     judge_bundles,
 )
-from bundle.trust.upstream.strict_json import strict_object
 from bundle.trust.upstream.subjects import Subjects, subjects_of
 from bundle.trust.upstream.verdict import (
     Bad,
@@ -202,7 +201,6 @@ def _open(referrer: ReferrerEntry, reader: BlobReader) -> SignatureManifest | No
     body = parse_oci(data, referrer.media_type, referrer.digest)
     if not isinstance(body, OciManifest):
         return None
-    strict_object(data, "manifest")
 
     def read(layer: OciDescriptor) -> bytes:
         size = reader.size(layer.digest)

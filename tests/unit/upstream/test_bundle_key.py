@@ -148,6 +148,7 @@ STATEMENTS = {
         b'{"_type": "https://in-toto.io/Statement/v1", "subject": ["a"]}',
         "about sha256:",
     ),
+    "type-in-two-cases": (b'{"_Type": "a", "_type": "b"}', "stands twice"),
     "type-twice": (b'{"_type": "a", "_type": "https://in-toto.io/Statement/v1"}', "stands twice"),
 }
 
@@ -160,6 +161,12 @@ def test_a_signed_statement_that_is_malformed(
     image.attach_bundle(_bundle(envelope(signer.sign, made)))
     with pytest.raises(UnsignedError, match=says):
         image.verify(by_key(signer))
+
+
+def test_a_predicate_may_have_keys_of_any_case(image: SignedImage, signer: ImageSigner) -> None:
+    made = statement(image.digest).replace(b'"predicate": {}', b'"predicate": {"a": 1, "A": 2}')
+    image.attach_bundle(_bundle(envelope(signer.sign, made)))
+    assert image.verify(by_key(signer))
 
 
 def test_a_signed_payload_of_another_type(image: SignedImage, signer: ImageSigner) -> None:

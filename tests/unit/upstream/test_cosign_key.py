@@ -152,6 +152,10 @@ def _payloads(digest: str) -> dict[str, tuple[bytes, str]]:
         "a-list": (b"[]", "not an object"),
         "utf-16": (good.encode("utf-16-be")[1:], "not JSON"),
         "digest-twice": (twice.encode(), "a key stands twice"),
+        "digest-in-two-cases": (
+            twice.replace("docker-m", "Docker-M", 1).encode(),
+            "a key stands twice",
+        ),
         "critical-twice": (good[:-1].encode() + b', "critical": {}}', "a key stands twice"),
         "other-type": (simple_payload(digest, "atomic container signature"), "is of type"),
         "no-image": (b'{"critical": {"type": "cosign container image signature"}}', "of nothing"),
