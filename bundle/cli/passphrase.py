@@ -15,7 +15,7 @@ import click
 
 from bundle.cli.output import Output
 from bundle.model.errors import UsageError
-from bundle.trust.key_hsm import is_reference, load_token_key
+from bundle.trust.key_hsm import is_reference, load_token_key, read_reference
 from bundle.trust.keys import SigningKey, is_encrypted, is_exposed, load_key
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,6 +54,8 @@ def load_signing_key(output: Output, path: Path, descriptor: int | None) -> Sign
         UsageError: There is nobody to ask.
     """
     if is_reference(path):
+        # What is no reference, such as a public key's file, is said before a PIN is asked for.
+        read_reference(path)
         return load_token_key(path, ask_secret(path, descriptor, "PIN"))
     passphrase = ask_secret(path, descriptor) if is_encrypted(path) else None
     key = load_key(path, passphrase)
