@@ -27,7 +27,7 @@ def strict_object(data: bytes, what: str, *, any_keys: bool = False) -> dict[str
     """
     try:
         hook = _once if any_keys else _once_in_any_case
-        value = json.loads(data, object_pairs_hook=hook, parse_constant=_constant)
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=hook, parse_constant=_constant)
         if isinstance(value, dict):
             _once_in_any_case(list(value.items()))
     except NotGoodError as error:

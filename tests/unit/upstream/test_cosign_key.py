@@ -150,7 +150,7 @@ def _payloads(digest: str) -> dict[str, tuple[bytes, str]]:
     return {
         "not-json": (b"{", "not JSON"),
         "a-list": (b"[]", "not an object"),
-        "utf-16": (good.encode("utf-16-be")[1:], "not JSON"),
+        "utf-16": (good.encode("utf-16-be"), "not JSON"),
         "digest-twice": (twice.encode(), "a key stands twice"),
         "digest-in-two-cases": (
             twice.replace("docker-m", "Docker-M", 1).encode(),
