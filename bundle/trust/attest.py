@@ -159,7 +159,7 @@ def predicate_of(
     try:
         return decode_canonical(canonical_json(statement.predicate), type_, where)
     except FormatError as error:
-        raise AttestationError(error.message, _DAMAGED) from error
+        raise AttestationError(error.message, _DAMAGED, {"file": where}) from error
 
 
 def detached_signature(data: bytes, signer: SigningKey) -> bytes:
