@@ -73,6 +73,19 @@ def write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
         fsync_directory(path.parent)
 
 
+def make_directory(directory: Path) -> None:
+    """Make a directory and what is missing above it, so that all of it survives a power cut.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    with storage_errors(f"create {directory}"):
+        missing = [path for path in (directory, *directory.parents) if not path.exists()]
+        directory.mkdir(parents=True, exist_ok=True)
+        for path in reversed(missing):
+            fsync_directory(path.parent)
+
+
 def fsync_directory(directory: Path) -> None:
     """Make renames and new names in `directory` survive a power cut."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -90,7 +103,7 @@ def directory_lock(directory: Path) -> Iterator[None]:
         BusyError: Another process holds it.
     """
     with storage_errors(f"lock {directory}"):
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
         descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     with _held(descriptor, directory):
         yield

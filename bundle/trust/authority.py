@@ -21,7 +21,7 @@ from bundle.model.digest import Digest
 from bundle.model.documents import API_VERSION, Document, Name, Text
 from bundle.model.errors import DamagedAuthorityError, IsowardError, UsageError
 from bundle.model.limits import MIB
-from bundle.store.atomic import storage_errors, write_atomic
+from bundle.store.atomic import make_directory, write_atomic
 from bundle.store.layout import BundleDirectory
 from bundle.trust.key_types import public_value
 from bundle.trust.keys import holder, public_key_of
@@ -157,8 +157,7 @@ def save_authority(directory: Path, authority: Authority) -> None:
         StorageError: The disk refused.
     """
     file = _AuthorityFile(checksum=canonical_digest(authority), authority=authority)
-    with storage_errors(f"create {directory}"):
-        directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     write_atomic(directory / AUTHORITY_NAME, canonical_json(file))
 
 

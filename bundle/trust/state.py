@@ -25,7 +25,7 @@ from bundle.model.errors import (
     StorageError,
 )
 from bundle.model.limits import MAX_TRUST_FILE_BYTES, MIB
-from bundle.store.atomic import storage_errors, write_atomic
+from bundle.store.atomic import make_directory, storage_errors, write_atomic
 from bundle.store.layout import BundleDirectory
 from bundle.trust.ledger import RECOVER, require_none_lost
 from bundle.trust.restrictions import RevokedRelease
@@ -135,8 +135,7 @@ def save_state(directory: Path, state: TrustState) -> None:
         StorageError: The disk refused; the state is as it was.
     """
     file = _StateFile(checksum=canonical_digest(state), state=state)
-    with storage_errors(f"create {directory}"):
-        directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     write_atomic(state_path(directory, state.fingerprint), canonical_json(file))
 
 

@@ -28,7 +28,7 @@ from bundle.model.digest import Digest, hex_of
 from bundle.model.documents import API_VERSION, Document, Metadata, Text
 from bundle.model.errors import FormatError, StorageError
 from bundle.model.limits import MIB
-from bundle.store.atomic import storage_errors, write_atomic
+from bundle.store.atomic import make_directory, storage_errors, write_atomic
 from bundle.trust.upstream.site_policy import POLICY_NAME
 
 DEFAULT_DEPOT: Final = Path("/var/lib/isoward")
@@ -172,16 +172,15 @@ def create_depot(path: Path) -> DepotDirectory:
         StorageError: It cannot be made.
     """
     depot = DepotDirectory(path)
+    make_directory(path)
     with storage_errors(f"create the depot {path}"):
-        path.mkdir(parents=True, exist_ok=True)
         present = (path / DEPOT_NAME).exists()
     if not present:
         _require_ours(path)
         marker = DepotFile(api_version=API_VERSION, kind="Depot")
         write_atomic(path / DEPOT_NAME, canonical_json(marker))
-    with storage_errors(f"create the depot {path}"):
-        for directory in (depot.blobs, depot.bundles, depot.staging):
-            directory.mkdir(parents=True, exist_ok=True)
+    for directory in (depot.blobs, depot.bundles, depot.staging):
+        make_directory(directory)
     return open_depot(path)
 
 
