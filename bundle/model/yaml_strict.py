@@ -16,7 +16,19 @@ from bundle.model.limits import MAX_YAML_DEPTH, MAX_YAML_EVENTS
 
 T = TypeVar("T")
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_SAFE_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _Dumper(_SAFE_DUMPER):  # type: ignore[misc]  # chosen at run time
+    """Writes a text of several lines, such as a key in PEM, as a person would."""
+
+
+def _text(dumper: Any, text: str) -> Any:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
 
 
 def load_yaml(
@@ -60,7 +72,7 @@ def dump_yaml(value: Any) -> str:
     return str(
         yaml.dump(
             plain,
-            Dumper=_DUMPER,
+            Dumper=_Dumper,
             sort_keys=False,
             width=200,
             allow_unicode=True,

@@ -128,3 +128,15 @@ def test_what_is_dumped_reads_back(box: Any) -> None:
 )
 def test_text_that_looks_like_something_else_stays_text(text: str) -> None:
     assert load(dump_yaml(Box(text, (text,)))) == Box(text, (text,))
+
+
+_lines = st.text("ab \n\t#:-|>'\"\\\r\x85\u2028\ufeffé0", max_size=12)
+
+
+@given(_lines)
+def test_text_of_several_lines_reads_back(text: str) -> None:
+    assert load(dump_yaml(Box(text, (text,)))) == Box(text, (text,))
+
+
+def test_a_key_is_written_as_a_person_would() -> None:
+    assert "text: |\n  -----BEGIN\n  abc\n" in dump_yaml(Box("-----BEGIN\nabc\n", ()))
