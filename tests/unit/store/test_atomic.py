@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import BusyError, NoSpaceError, StorageError
-from bundle.store.atomic import directory_lock, storage_errors, write_atomic
+from bundle.model.errors import BusyError, NoSpaceError, StorageError, UsageError
+from bundle.store.atomic import (
+    directory_lock,
+    locked_folder,
+    storage_errors,
+    write_atomic,
+    write_new,
+)
 
 
 def test_it_writes_with_the_mode(tmp_path: Path) -> None:
@@ -67,3 +73,36 @@ def test_the_lock_keeps_another_process_out(tmp_path: Path) -> None:
     granted = subprocess.run(arguments, capture_output=True, text=True, check=True)
     assert "in use by another" in refused.stdout
     assert granted.stdout == "got it\n"
+
+
+def test_a_new_file_takes_nobody_s_place(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    write_new(path, b"first")
+    with pytest.raises(UsageError, match="not overwritten"):
+        write_new(path, b"second")
+    assert path.read_bytes() == b"first"
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UsageError):
+        write_new(tmp_path / "link", b"x")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "x"]
+
+
+def test_a_new_file_on_a_full_disk_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(NoSpaceError):
+        write_new(tmp_path / "x", b"data")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_held_without_a_file_in_it(tmp_path: Path) -> None:
+    with locked_folder(tmp_path):
+        assert list(tmp_path.iterdir()) == []
+        with pytest.raises(BusyError), locked_folder(tmp_path):
+            pass
+    with locked_folder(tmp_path):
+        pass
