@@ -36,8 +36,12 @@ T = TypeVar("T", Root, Timestamp, Snapshot, Targets)
 AnySigned = Root | Timestamp | Snapshot | Targets
 
 _KEY_ID: Final = re.compile(r"[0-9a-f]{64}")
-_NESTING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]')
-"""A whole string, which hides its brackets, or a bracket."""
+_NESTING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+"""A string, which hides its brackets, or a bracket.
+
+A string need not end: to look for the end again from every quote would take minutes, and a file
+that ends within one is refused by the parser.
+"""
 _DAMAGED: Final = "The file is damaged or was changed; copy the bundle again from a good medium."
 
 

@@ -97,54 +97,57 @@ class Disk:
                 path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+class _Calls:
+    """The calls of `os` that a disk watches, each with what it does in the end."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._real: dict[str, Callable[..., Any]] = {
+            name: getattr(os, name)
+            for name in ("open", "fsync", "replace", "rename", "unlink", "mkdir", "link")
+        }
+
+    def open(self, path: Any, flags: int, *rest: Any, **named: Any) -> int:
+        if self._disk.is_ours(path):
+            self._disk.opened(Path(path), flags)
+        return int(self._real["open"](path, flags, *rest, **named))
+
+    def fsync(self, descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if self._disk.is_ours(path):
+            self._disk.synced(path)
+        self._real["fsync"](descriptor)
+
+    def replace(self, source: Any, target: Any, **named: Any) -> None:
+        if self._disk.is_ours(target):
+            self._disk.renaming(Path(source), Path(target))
+        self._real["replace"](source, target, **named)
+
+    rename = replace
+
+    def link(self, source: Any, target: Any, **named: Any) -> None:
+        if self._disk.is_ours(target):
+            self._disk.step()
+        self._real["link"](source, target, **named)
+
+    def unlink(self, path: Any, **named: Any) -> None:
+        if self._disk.is_ours(path):
+            self._disk.step()
+        self._real["unlink"](path, **named)
+
+    def mkdir(self, path: Any, *rest: Any, **named: Any) -> None:
+        if self._disk.is_ours(path):
+            self._disk.making(Path(path))
+        self._real["mkdir"](path, *rest, **named)
+
+
 @contextmanager
 def on_disk(disk: Disk) -> Iterator[None]:
     """Run the block on `disk`."""
-    real: dict[str, Callable[..., Any]] = {
-        name: getattr(os, name)
-        for name in ("open", "fsync", "replace", "rename", "unlink", "mkdir", "link")
-    }
-
-    def opening(path: Any, flags: int, *rest: Any, **named: Any) -> int:
-        if disk.is_ours(path):
-            disk.opened(Path(path), flags)
-        return int(real["open"](path, flags, *rest, **named))
-
-    def syncing(descriptor: int) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
-        if disk.is_ours(path):
-            disk.synced(path)
-        real["fsync"](descriptor)
-
-    def moving(name: str) -> Callable[..., None]:
-        def move(source: Any, target: Any, **named: Any) -> None:
-            if disk.is_ours(target):
-                disk.renaming(Path(source), Path(target))
-            real[name](source, target, **named)
-
-        return move
-
-    def changing(name: str) -> Callable[..., None]:
-        def change(path: Any, *rest: Any, **named: Any) -> None:
-            if disk.is_ours(rest[0] if name == "link" else path):
-                disk.step()
-            real[name](path, *rest, **named)
-
-        return change
-
-    def making(path: Any, *rest: Any, **named: Any) -> None:
-        if disk.is_ours(path):
-            disk.making(Path(path))
-        real["mkdir"](path, *rest, **named)
-
+    calls = _Calls(disk)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "open", opening)
-        patch.setattr(os, "fsync", syncing)
-        for name in ("replace", "rename"):
-            patch.setattr(os, name, moving(name))
-        for name in ("unlink", "link"):
-            patch.setattr(os, name, changing(name))
-        patch.setattr(os, "mkdir", making)
+        for name in ("open", "fsync", "replace", "rename", "unlink", "mkdir", "link"):
+            patch.setattr(os, name, getattr(calls, name))
         yield
 
 

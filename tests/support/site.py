@@ -78,6 +78,7 @@ def waiver_for(
     bundle: Path,
     site: SiteKit,
     file: Path,
+    *,
     signers: int = 2,
     days: int = 7,
     at: datetime | None = None,
@@ -104,6 +105,7 @@ def recovery_for(
     site: SiteKit,
     kit: ReleaseKit,
     floor: int,
+    *,
     signers: int = 2,
     source: Path | None = None,
 ) -> bytes:
