@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bundle.cli.main import run
-from bundle.model.errors import KeyFileError
+from bundle.model.errors import KeyFileError, UsageError
 from bundle.trust.key_cosign import open_cosign_key
 from bundle.trust.key_types import type_name
 from bundle.trust.keys import holder, load_key
@@ -124,3 +125,11 @@ def test_a_refused_import_leaves_nothing(tmp_path: Path) -> None:
         with descriptor_with(lines) as fd:
             assert run([*arguments, "--passphrase-fd", fd]) == 38
     assert [path.name for path in tmp_path.iterdir()] == ["cosign.key"]
+
+
+def test_without_pynacl_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("nacl", "nacl.exceptions", "nacl.secret"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UsageError, match="PyNaCl") as caught:
+        open_cosign_key(pem(GOOD), PASSPHRASE, "Ada", "cosign.key")
+    assert "isoward[bundler]" in caught.value.hint

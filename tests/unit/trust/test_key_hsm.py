@@ -182,3 +182,15 @@ def test_the_commands_take_a_reference_for_a_private_key(tmp_path: Path, token: 
     for pin, code in (("654321", 38), (PIN, 0)):
         with descriptor_with(f"{pin}\n") as fd:
             assert run([*sign, "--passphrase-fd", fd]) == code
+
+
+def test_without_python_pkcs11_the_extra_is_named(
+    tmp_path: Path, token: Token, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = reference(token, tmp_path / "hedy.hsm")
+    monkeypatch.setattr("securesystemslib.signer._hsm_signer.PKCS11_IMPORT_ERROR", "missing")
+    with pytest.raises(UsageError, match="python-pkcs11") as caught:
+        load_token_key(path, PIN.encode())
+    assert r"isoward[hsm]" in caught.value.hint
+    with pytest.raises(UsageError, match="python-pkcs11"):
+        import_token_key("Hedy", token.module, token.label, P256, no_pin)
