@@ -159,7 +159,9 @@ def build(machine: Machine, lock: Path, output: Path, release: Path, keys: Path)
 def approve(machine: Machine, bundle: Path, keys: Path, name: str) -> dict[str, Any]:
     """Approve a bundle as one person and return what the command said."""
     key = key_file(keys, name)
-    return machine.result("approve", bundle, "--key", key, "--ticket", TICKET, "--yes", passphrases=1)
+    return machine.result(
+        "approve", bundle, "--key", key, "--ticket", TICKET, "--yes", passphrases=1
+    )
 
 
 def travel(home: Path, upstream: Upstream) -> Journey:
