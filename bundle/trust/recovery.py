@@ -299,13 +299,16 @@ def _apply(
         site=predicate.site,
         now=attempt.now,
     )
-    state = present or rebuilt.state
+    state = rebuilt.state
+    if present is not None:
+        # Only the ledger was damaged: what was seen stays, and the floor counts besides.
+        state = msgspec.structs.replace(present, floor=max(present.floor, state.floor))
     record = RecoveryRecord(
         at=attempt.now.replace(microsecond=0),
         fingerprint=signed.digest,
         problem=attempt.problem,
         reason=predicate.reason,
-        floor=rebuilt.state.floor,
+        floor=state.floor,
         signers=signed.signers,
         statement=digest_of(data),
     )
@@ -315,7 +318,7 @@ def _apply(
     write_atomic(path, canonical_json(record))
     if present is None:
         _keep_damaged(directory, signed.digest, directory / f"{name}.damaged")
-        save_state(directory, state)
+    save_state(directory, state)
     _save_ledger(directory, state, authority)
     record = msgspec.structs.replace(record, done=True)
     write_atomic(path, canonical_json(record))
