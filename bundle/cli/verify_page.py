@@ -161,7 +161,7 @@ def _who(done: Verification) -> Iterator[tuple[str, str]]:
     yield "approved by", ", ".join(given.name for given in attested.approvals)
     for given in attested.approvals:
         yield "", f"{given.name}: {given.ticket}, {given.time:%Y-%m-%d %H:%M} UTC"
-    signed = ", ".join(signer.name for signer in verified.signers if signer.role == "root")
+    signed = ", ".join(sorted(found.name for found in verified.signers if found.role == "root"))
     yield "root", f"version {verified.root_version}, signed by {signed},"
     yield "", f"enrolled as {verified.root_fingerprint}"
     yield "valid until", f"{verified.expires:%Y-%m-%d %H:%M} UTC"
