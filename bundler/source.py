@@ -17,6 +17,9 @@ from bundle.model.provenance import SignatureStatus, Source
 _SECONDS: Final = 60
 """For one question; a work tree of a platform's definitions is small."""
 
+_ELSEWHERE: Final = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR"})
+"""Would lead git to another work tree than the lock's, as within a hook."""
+
 _MAX_SIGNER: Final = 200
 _STATUS: Final[dict[str, SignatureStatus]] = {
     "G": "good",
@@ -45,10 +48,11 @@ Git = Callable[[Sequence[str], Path], Answer]
 def run_git(arguments: Sequence[str], folder: Path) -> Answer:
     """Run the machine's own git, in a way that writes nothing and asks nobody."""
     settings = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    kept = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
     done = subprocess.run(
         ["git", "-c", "core.fsmonitor=false", "-c", "log.showSignature=false", *arguments],  # noqa: S607 - the vendor's own git
         cwd=folder,
-        env={**os.environ, **settings},
+        env={**kept, **settings},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,

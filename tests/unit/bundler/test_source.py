@@ -190,6 +190,18 @@ def test_git_s_letters(tmp_path: Path, letter: str, status: str) -> None:
     assert len(source.signer) == 200
 
 
+def test_the_environment_does_not_lead_to_another_work_tree(
+    tmp_path: Path, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Repository(tmp_path / "other")
+    other.commit()
+    monkeypatch.setenv("GIT_DIR", str(other.path / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other.path))
+    found = source_of(repository.lock).commit
+    monkeypatch.undo()
+    assert found == repository.git("rev-parse", "HEAD") != other.git("rev-parse", "HEAD")
+
+
 def test_git_writes_nothing(repository: Repository) -> None:
     repository.lock.touch()
     before = {p: p.stat().st_mtime_ns for p in repository.path.rglob("*")}
