@@ -12,6 +12,7 @@ import msgspec
 
 from bundle.model.digest import digest_of
 from bundle.model.errors import FormatError
+from bundle.model.limits import MAX_REASON
 
 T = TypeVar("T")
 
@@ -38,7 +39,9 @@ def decode_canonical(data: bytes, type_: type[T], where: str) -> T:
     try:
         value = msgspec.json.decode(data, type=type_, strict=True)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise FormatError(f"{where}: {error}", "The file is damaged or was edited.") from error
+        # msgspec repeats the value that it does not like, however long it is.
+        why = str(error)[:MAX_REASON]
+        raise FormatError(f"{where}: {why}", "The file is damaged or was edited.") from error
     if canonical_json(value) != data:
         raise FormatError(
             f"{where}: expected canonical JSON, found another spelling of it",

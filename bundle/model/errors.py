@@ -7,7 +7,10 @@ docs/EXIT_CODES.md is generated from the classes in this file (and a test keeps 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from typing import ClassVar, Final
+
+MAX_MESSAGE: Final = 2000
+"""Characters: a message is a line for a person."""
 
 
 class IsowardError(Exception):
@@ -25,8 +28,10 @@ class IsowardError(Exception):
     def __init__(
         self, message: str, hint: str = "", context: Mapping[str, str | int] | None = None
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        # Much of it is quoted from outside, some by libraries that quote without end.
+        shown = message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}..."
+        super().__init__(shown)
+        self.message = shown
         self.hint = hint
         self.context = dict(context or {})
 

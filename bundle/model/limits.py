@@ -35,6 +35,9 @@ MAX_CHART_UNPACKED_BYTES: Final = 16 * MAX_CHART_BYTES
 MAX_CHART_MEMBERS: Final = 10_000
 """Files in a chart archive; each costs memory, and an empty one next to nothing compressed."""
 
+MAX_REASON: Final = 500
+"""Characters of a parser's message within one of ours, which is a line for a person."""
+
 MAX_TRUST_FILE_BYTES: Final = 512 * KIB
 """One TUF metadata file; ours are a few KiB."""
 

@@ -13,7 +13,7 @@ from bundle.model.errors import DefinitionError, FormatError
 from bundle.model.lock import Content, MediaType
 from bundle.model.names import ServedNames, chart_folder, file_path
 from bundle.model.platform import Platform
-from bundle.model.policy import SignatureRule, VerifiedBy
+from bundle.model.policy import SignatureRule, VerifiedBy, check_rules
 from bundle.model.reference import check_url, is_host, is_tag, parse_reference
 
 LayoutPath = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$(?!\n)")]
@@ -126,6 +126,7 @@ def check_manifest(manifest: Manifest) -> dict[str, int]:
                 "Build the bundle again.",
             )
     try:
+        check_rules(manifest.signatures)
         _check_names(manifest)
     except DefinitionError as error:
         raise FormatError(f"bundle.json: {error.message}", "Build the bundle again.") from error

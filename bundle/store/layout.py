@@ -75,9 +75,11 @@ class BundleDirectory:
             StorageError: It cannot be read.
         """
         descriptor = self._open_beneath(relative)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        try:
+            _require_regular(relative, os.fstat(descriptor))
+        except UnsafePathError:
             os.close(descriptor)
-            raise _unsafe(relative, "is not a regular file")
+            raise
         return os.fdopen(descriptor, "rb", buffering=0)
 
     def _open_beneath(self, relative: str) -> int:
@@ -89,11 +91,15 @@ class BundleDirectory:
         current = -1
         try:
             current = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            for i, part in enumerate(parts):
-                last = i == len(parts) - 1
-                opened = os.open(part, flags | (0 if last else os.O_DIRECTORY), dir_fd=current)
-                os.close(current)
-                current = opened
+            for part in parts[:-1]:
+                current = _step(current, part, flags | os.O_DIRECTORY)
+            # Looked at first: to open a device or a pipe can do something.
+            found = os.stat(parts[-1], dir_fd=current, follow_symlinks=False)
+            _require_regular(relative, found)
+            current = _step(current, parts[-1], flags)
+        except UnsafePathError:
+            _close(current)
+            raise
         except FileNotFoundError as error:
             _close(current)
             raise MissingBlobError(
@@ -118,15 +124,18 @@ class BundleDirectory:
             MissingBlobError, UnsafePathError, StorageError: As `open_file`.
         """
         with self.open_file(relative) as file, storage_errors(f"read {relative}"):
-            chunks = bytearray()
-            while chunk := file.read(limit + 1 - len(chunks)):
-                chunks += chunk
-                if len(chunks) > limit:
+            chunks: list[bytes] = []
+            size = 0
+            while chunk := file.read(limit + 1 - size):
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > limit:
                     raise SizeMismatchError(
                         f"{relative}: expected at most {limit} bytes, found more",
                         "The medium is damaged or not a bundle.",
                     )
-        return bytes(chunks)
+        # Mostly there is one: of a large file no second copy is made.
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def files(self) -> list[str]:
         """List every file of the bundle, relative and sorted.
@@ -162,6 +171,20 @@ class BundleDirectory:
                     yield relative
                 else:
                     raise _unsafe(relative, "is a link or a special file")
+
+
+def _step(directory: int, part: str, flags: int) -> int:
+    """Open `part` below an open directory, which is closed for it."""
+    opened = os.open(part, flags, dir_fd=directory)
+    os.close(directory)
+    return opened
+
+
+def _require_regular(relative: str, found: os.stat_result) -> None:
+    if stat.S_ISLNK(found.st_mode):
+        raise _unsafe(relative, "is a link")
+    if not stat.S_ISREG(found.st_mode):
+        raise _unsafe(relative, "is not a regular file")
 
 
 def _unsafe(relative: str, why: str) -> UnsafePathError:

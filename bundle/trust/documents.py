@@ -219,7 +219,8 @@ def read_manifest(bundle: BundleDirectory, targets: Targets) -> ManifestFile:
         targets: Authenticated by the caller.
     Raises:
         SignatureError: targets.json names anything but bundle.json.
-        DigestMismatchError: bundle.json is not the file that was approved.
+        SizeMismatchError: bundle.json is longer than the file that was approved; no more is read.
+        DigestMismatchError: It is another one.
         FormatError: It is, and is malformed.
     """
     target = targets.targets.get(TARGET_NAME)
@@ -229,7 +230,7 @@ def read_manifest(bundle: BundleDirectory, targets: Targets) -> ManifestFile:
             f"{PREFIX}{TARGETS}: expected exactly one target, {TARGET_NAME}, by SHA-256",
             "Build the bundle with `isoward build`.",
         )
-    data = bundle.read_small(TARGET_NAME, MAX_MANIFEST_BYTES)
+    data = bundle.read_small(TARGET_NAME, min(target.length, MAX_MANIFEST_BYTES))
     try:
         target.verify_length_and_hashes(data)
     except LengthOrHashMismatchError as error:

@@ -7,7 +7,8 @@ damaged one is an error and never the beginning of new trust.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -15,6 +16,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from bundle.model.canonical import canonical_digest, canonical_json, decode_canonical
+from bundle.model.digest import PREFIX as SHA256
 from bundle.model.digest import Digest, digest_of, hex_of
 from bundle.model.documents import API_VERSION, Document
 from bundle.model.errors import (
@@ -27,7 +29,7 @@ from bundle.model.errors import (
 from bundle.model.limits import MAX_TRUST_FILE_BYTES, MIB
 from bundle.store.atomic import make_directory, storage_errors, write_atomic
 from bundle.store.layout import BundleDirectory
-from bundle.trust.ledger import RECOVER, require_none_lost
+from bundle.trust.ledger import RECOVER, import_traces, require_none_lost
 from bundle.trust.restrictions import RevokedRelease
 from bundle.trust.root import PREFIX, check_chain, parse_root, read_roots, root_name
 from bundle.trust.terms import CLOCK_TOLERANCE, MAX_ROOTS
@@ -41,6 +43,7 @@ STATES: Final = "trust"
 """The folder of the states in a depot."""
 
 _FILE_NAME: Final = re.compile(r"([0-9a-f]{64})\.json")
+_OTHERS_WRITE: Final = 0o022
 _MAX_STATE_BYTES: Final = 64 * MIB
 """Every root version at its largest, twice over for JSON's escapes."""
 
@@ -143,11 +146,11 @@ def load_states(directory: Path) -> tuple[TrustState, ...]:
     """Read every state in a depot's trust folder; none if nothing was ever enrolled.
 
     Raises:
-        DamagedStateError: One is damaged.
+        DamagedStateError: One is damaged, or older than what was imported below its root.
         LostStateError: One is gone, although its root was enrolled.
     """
     found = tuple(_load(directory, name) for name in _names(directory))
-    require_none_lost(directory, {state.fingerprint for state in found})
+    _require_whole(directory, found)
     return found
 
 
@@ -167,7 +170,7 @@ def load_readable_states(
         except IsowardError as error:
             problems.append(error)
     try:
-        require_none_lost(directory, {state.fingerprint for state in found})
+        _require_whole(directory, found)
     except IsowardError as error:
         # A damaged one is there, and was named already.
         if not problems:
@@ -179,10 +182,34 @@ def load_state(directory: Path, fingerprint: str) -> TrustState | None:
     """Read one state; None if it is not there.
 
     Raises:
-        DamagedStateError: It is damaged.
+        DamagedStateError: It is damaged, or older than what was imported below its root.
     """
     name = state_path(directory, fingerprint).name
-    return _load(directory, name) if name in _names(directory) else None
+    if name not in _names(directory):
+        return None
+    state = _load(directory, name)
+    _require_newest(directory, [state])
+    return state
+
+
+def _require_whole(directory: Path, states: Sequence[TrustState]) -> None:
+    require_none_lost(directory, {state.fingerprint for state in states})
+    _require_newest(directory, states)
+
+
+def _require_newest(directory: Path, states: Sequence[TrustState]) -> None:
+    """Check that no state was put back from a backup: an import is recorded in it first.
+
+    Raises:
+        DamagedStateError: The depot holds a newer release than a state has seen.
+    """
+    traces = [trace for trace in import_traces(directory.parent).values() if trace is not None]
+    for state in states:
+        imported = [t.release for t in traces if SHA256 + t.root == state.fingerprint]
+        newest = max(imported, default=0)
+        if newest > _experience(state)[0]:
+            path = state_path(directory, state.fingerprint)
+            raise _damaged(path, f"it is older than the import of release {newest}")
 
 
 def _names(directory: Path) -> list[str]:
@@ -194,6 +221,10 @@ def _names(directory: Path) -> list[str]:
 
 
 def _load(directory: Path, name: str) -> TrustState:
+    with storage_errors(f"look at {directory / name}"):
+        mode = (directory / name).lstat().st_mode
+    if stat.S_ISREG(mode) and mode & _OTHERS_WRITE:
+        raise _damaged(directory / name, f"others may write it (mode {stat.S_IMODE(mode):04o})")
     try:
         data = BundleDirectory(directory).read_small(name, _MAX_STATE_BYTES)
         file = decode_canonical(data, _StateFile, name)

@@ -26,7 +26,7 @@ import msgspec
 from bundle.model.canonical import canonical_json, decode_canonical
 from bundle.model.digest import Digest, hex_of
 from bundle.model.documents import API_VERSION, Document, Metadata, Text
-from bundle.model.errors import FormatError, StorageError
+from bundle.model.errors import FormatError, StorageError, UnsafePathError
 from bundle.model.limits import MIB
 from bundle.store.atomic import make_directory, storage_errors, write_atomic
 from bundle.trust.upstream.site_policy import POLICY_NAME
@@ -169,6 +169,7 @@ def create_depot(path: Path) -> DepotDirectory:
 
     Raises:
         FormatError: The directory holds something else.
+        UnsafePathError: A folder of it is a link.
         StorageError: It cannot be made.
     """
     depot = DepotDirectory(path)
@@ -179,6 +180,12 @@ def create_depot(path: Path) -> DepotDirectory:
         _require_ours(path)
         marker = DepotFile(api_version=API_VERSION, kind="Depot")
         write_atomic(path / DEPOT_NAME, canonical_json(marker))
+    for directory in (depot.blobs.parent, depot.blobs, depot.bundles, depot.staging, depot.trust):
+        if directory.is_symlink():
+            raise UnsafePathError(
+                f"{directory}: a link, and what is imported would be written elsewhere",
+                "Give --depot the directory itself; mount a larger disk there if need be.",
+            )
     for directory in (depot.blobs, depot.bundles, depot.staging):
         make_directory(directory)
     return open_depot(path)

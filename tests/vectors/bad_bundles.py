@@ -46,7 +46,7 @@ def bad_bundles() -> list[BadBundle]:
         BadBundle("stray-file", lambda b: _write(b / "extra"), 24, "extra"),
         BadBundle("stray-blob", lambda b: _write(b / "blobs/sha256/x"), 24, "blobs"),
         BadBundle("edited-manifest", _edit_manifest, 21, "bundle.json"),
-        BadBundle("pretty-manifest", _pretty_manifest, 21, "bundle.json"),
+        BadBundle("pretty-manifest", _pretty_manifest, 22, "bundle.json"),
         BadBundle("no-approvals", lambda b: _sign(b, 0), 32, "targets.json"),
         BadBundle("one-approval", lambda b: _sign(b, 1), 32, "targets.json"),
         BadBundle("edited-targets", _edit_targets, 31, "targets.json"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,37 @@ def test_a_path_that_leaves_the_bundle(bundle: tuple[BundleDirectory, Plan], nam
 def test_a_large_small_file(bundle: tuple[BundleDirectory, Plan]) -> None:
     with pytest.raises(SizeMismatchError, match="at most 10"):
         bundle[0].read_small("bundle.json", 10)
+
+
+def test_a_pipe_is_not_even_opened(bundle: tuple[BundleDirectory, Plan]) -> None:
+    """To open a device can do something; whether a pipe was opened, its other end sees."""
+    directory, _ = bundle
+    path = directory.path / "README.txt"
+    path.unlink()
+    os.mkfifo(path)
+    other_end = threading.Thread(target=lambda: os.close(os.open(path, os.O_WRONLY)))
+    other_end.start()
+    try:
+        for _ in range(3):
+            with pytest.raises(UnsafePathError, match="not a regular file"):
+                directory.open_file("README.txt")
+        assert other_end.is_alive()
+    finally:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+        other_end.join()
+
+
+def test_folders_without_end_are_refused(bundle: tuple[BundleDirectory, Plan]) -> None:
+    directory, plan = bundle
+    (directory.path / "/".join("d" * 100)).mkdir(parents=True)
+    with pytest.raises(UnsafePathError, match="nested too deep"):
+        _check(directory, plan)
+
+
+def test_a_file_is_read_whole_up_to_its_limit(bundle: tuple[BundleDirectory, Plan]) -> None:
+    directory, _ = bundle
+    data = os.urandom(100_000)
+    (directory.path / "README.txt").write_bytes(data)
+    assert directory.read_small("README.txt", len(data)) == data
+    with pytest.raises(SizeMismatchError, match="at most 99999 bytes"):
+        directory.read_small("README.txt", len(data) - 1)
