@@ -221,6 +221,19 @@ def test_a_lost_state_blocks_another_vendor_too(
         import_now(bundle, depot)
 
 
+def test_an_import_betrays_that_one_of_two_states_is_lost(
+    tmp_path: Path, kit: ReleaseKit, bundle: Path
+) -> None:
+    depot = tmp_path / "depot"
+    enrolled(depot, kit)
+    enrolled(depot, make_release(tmp_path / "other"))
+    import_now(bundle, depot)
+    state_path(depot / "trust", kit.fingerprint).unlink()
+    (depot / "trust" / LEDGER_NAME).unlink()
+    with pytest.raises(LostStateError, match="was imported below it"):
+        enrolled(depot, kit)
+
+
 def test_an_unreadable_import_betrays_a_lost_state(tmp_path: Path, kit: ReleaseKit) -> None:
     depot = tmp_path / "depot"
     (depot / "bundles" / ("ab" * 32)).mkdir(parents=True)

@@ -214,6 +214,21 @@ def test_a_whole_record_is_not_recovered(
     assert load_states(fresh.trust)[0].floor == 0
 
 
+def test_a_record_that_turned_up_again_is_not_recovered(
+    site: SiteKit, kit: ReleaseKit, releases: tuple[Path, ...]
+) -> None:
+    """The statement was signed in good faith; the disk was only not mounted."""
+    import_now(releases[1], site.depot)
+    path = state_of(site, kit)
+    away = path.rename(path.with_suffix(".away"))
+    data = recovery_for(site, kit, floor=1)
+    away.rename(path)
+    before = path.read_bytes()
+    with pytest.raises(RecoveryError, match="nothing is wrong"):
+        apply(site, data)
+    assert path.read_bytes() == before
+
+
 def test_a_statement_is_used_once(
     site: SiteKit, kit: ReleaseKit, releases: tuple[Path, ...]
 ) -> None:

@@ -106,7 +106,7 @@ def test_every_later_report_shows_it(tmp_path: Path, expired: Path, site: SiteKi
         assert "CHG-7: The vendor cannot be reached" in line
 
 
-def test_a_bundle_that_was_imported_in_time_gets_its_waiver_recorded(
+def test_a_bundle_that_is_there_gets_a_newer_waiver_recorded(
     tmp_path: Path, site: SiteKit, vendor: ReleaseKit
 ) -> None:
     bundle = expired_bundle(tmp_path / "bundle", vendor)
@@ -118,6 +118,8 @@ def test_a_bundle_that_was_imported_in_time_gets_its_waiver_recorded(
     assert later.record == DepotDirectory(site.depot).records()[0]
     assert later.record.waiver is not None
     assert later.record.waiver.digest == digest_of(second.read_bytes())
+    kept = site.depot / "bundles" / hex_of(later.record.digest) / WAIVER_NAME
+    assert kept.read_bytes() == second.read_bytes()
 
 
 def test_the_waiver_ends(tmp_path: Path, expired: Path, site: SiteKit) -> None:
