@@ -154,8 +154,10 @@ def test_a_pipe_is_not_even_opened(bundle: tuple[BundleDirectory, Plan]) -> None
                 directory.open_file("README.txt")
         assert other_end.is_alive()
     finally:
-        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+        # Open until the thread is through, which may come to its own end of the pipe late.
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         other_end.join()
+        os.close(reader)
 
 
 def test_folders_without_end_are_refused(bundle: tuple[BundleDirectory, Plan]) -> None:
