@@ -175,7 +175,9 @@ def _check_names(lock: Lock) -> None:
         check_rules(lock.signatures)
         for artifact in (*lock.images, *(chart.artifact for chart in lock.charts)):
             parse_reference(artifact.reference)
-        for address in (*(c.repository for c in lock.charts), *(f.url for f in lock.files)):
+        archives = (chart.url for chart in lock.charts if chart.url is not None)
+        repositories = (chart.repository for chart in lock.charts)
+        for address in (*repositories, *archives, *(file.url for file in lock.files)):
             check_url(address, "address")
     except DefinitionError as error:
         raise FormatError(

@@ -138,7 +138,7 @@ class Authenticator:
             )
         try:
             given = msgspec.json.decode(answer.data, type=_TokenAnswer)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             # Without its cause, whose text may quote the token.
             given = _TokenAnswer()
         token = given.token or given.access_token

@@ -37,6 +37,7 @@ from bundle.registry.transport import ATTEMPTS, Transport
 
 A = TypeVar("A", Answer, Response)
 R = TypeVar("R")
+_MAX_DIGITS: Final = 19
 _OK: Final = 200
 _PARTIAL: Final = 206
 _UNAUTHORIZED: Final = 401
@@ -207,7 +208,8 @@ class RegistryClient:
             length = response.headers.get("Content-Length", "")
             encoding = response.headers.get("Content-Encoding", "identity")
             known = response.status == _OK and encoding == "identity" and length.isdecimal()
-            return int(length) if known else None
+            # Python itself refuses numbers of thousands of digits.
+            return int(length) if known and len(length) <= _MAX_DIGITS else None
 
     def _list_referrers(self, endpoint: Endpoint, digest: str) -> list[OciDescriptor] | None:
         first = endpoint.url("referrers", digest)

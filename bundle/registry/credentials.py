@@ -137,7 +137,7 @@ class DockerCredentials:
         try:
             answer = msgspec.json.decode(result.output, type=dict[str, str])
             user, secret = answer["Username"], answer["Secret"]
-        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError):
             # Without its cause, whose text may quote the secret.
             raise _helper_failed(program, host, "its answer is malformed") from None
         if user == _TOKEN_USER:

@@ -86,7 +86,12 @@ class Url:
         Raises:
             TransportRefusedError: It is not an http(s) address.
         """
-        return parse_url(urljoin(str(self), location))
+        try:
+            joined = urljoin(str(self), location)
+        except ValueError:
+            # Half of an IPv6 address; parse_url says it better.
+            joined = location
+        return parse_url(joined)
 
 
 def parse_url(text: str) -> Url:

@@ -19,7 +19,7 @@ _DRAIN_BYTES: Final = 64 * KIB
 """Rest of a body that is cheaper to read than a new connection is to make."""
 
 _READ_BYTES: Final = 64 * KIB
-_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
 
 
 @dataclass(frozen=True, slots=True)

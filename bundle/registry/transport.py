@@ -323,5 +323,5 @@ def _retry_after(headers: urllib3.HTTPHeaderDict) -> float | None:
         then = email.utils.parsedate_to_datetime(value)
         now = email.utils.parsedate_to_datetime(headers.get("Date", ""))
         return max(0.0, (then - now).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

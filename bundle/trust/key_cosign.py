@@ -9,7 +9,6 @@ Source: cosign, `pkg/cosign/keys.go`; go-securesystemslib, `encrypted`.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 from typing import Annotated, Final, Literal
@@ -84,7 +83,7 @@ def _parse(data: bytes, where: str) -> _Box:
     try:
         text = b"".join(found[2].split()) if found else b""
         return msgspec.json.decode(base64.b64decode(text, validate=True), type=_Box)
-    except (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise KeyFileError(
             f"{where}: expected a cosign private key (ENCRYPTED SIGSTORE PRIVATE KEY), "
             "found something else",

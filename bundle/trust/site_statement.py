@@ -10,7 +10,6 @@ Source: docs/FORMAT.md, "Statements of the site"; DSSE v1.0.
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -236,7 +235,7 @@ def _decode(data: bytes, kind: Kind[P], where: str) -> tuple[_Draft, bytes]:
     try:
         found = msgspec.json.decode(data, type=_Draft)
         payload = base64.b64decode(found.payload, validate=True)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, binascii.Error) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _not_one(kind, where, str(error)) from error
     if found.payload_type != PAYLOAD_TYPE or canonical_json(found) != data:
         raise _not_one(kind, where, "another type of payload, or another spelling")

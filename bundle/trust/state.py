@@ -22,6 +22,7 @@ from bundle.model.documents import API_VERSION, Document
 from bundle.model.errors import (
     ClockError,
     DamagedStateError,
+    FormatError,
     IsowardError,
     NotEnrolledError,
     StorageError,
@@ -227,17 +228,29 @@ def _load(directory: Path, name: str) -> TrustState:
         raise _damaged(directory / name, f"others may write it (mode {stat.S_IMODE(mode):04o})")
     try:
         data = BundleDirectory(directory).read_small(name, _MAX_STATE_BYTES)
-        file = decode_canonical(data, _StateFile, name)
     except StorageError:
         raise
     except IsowardError as error:
-        raise _damaged(directory / name, "it is malformed") from error
+        raise _damaged(directory / name, "it cannot be read") from error
+    return parse_state(data, directory / name)
+
+
+def parse_state(data: bytes, path: Path) -> TrustState:
+    """Parse the file of a state, and check that it is whole and of this name.
+
+    Raises:
+        DamagedStateError: It is not.
+    """
+    try:
+        file = decode_canonical(data, _StateFile, path.name)
+    except FormatError as error:
+        raise _damaged(path, "it is malformed") from error
     state = file.state
     if file.checksum != canonical_digest(state):
-        raise _damaged(directory / name, "its checksum is another")
+        raise _damaged(path, "its checksum is another")
     enrolled = digest_of(state.roots[0].encode())
-    if state.fingerprint != enrolled or name != f"{hex_of(enrolled)}.json":
-        raise _damaged(directory / name, "it belongs to another root")
+    if state.fingerprint != enrolled or path.name != f"{hex_of(enrolled)}.json":
+        raise _damaged(path, "it belongs to another root")
     return state
 
 

@@ -23,7 +23,7 @@ from bundle.model.errors import DefinitionError, FormatError
 from bundle.model.limits import MAX_CHART_BYTES, MAX_INDEX_YAML_BYTES
 from bundle.model.lock import Content, LockedArtifact, LockedChart, LockedManifest
 from bundle.model.oci import OCI_MANIFEST, OciManifest
-from bundle.model.reference import Reference, is_repository, parse_reference
+from bundle.model.reference import Reference, check_url, is_repository, parse_reference
 from bundler.sources.chart_index import IndexEntry, read_index
 from bundler.sources.download import check_digest, read_whole, small_blob
 from bundler.sources.manifests import ManifestSource, locked_manifest
@@ -87,7 +87,7 @@ class ChartResolver:
         entry = self._entry(chart)
         base = f"{chart.repository.rstrip('/')}/"
         first = next(iter(entry.urls), "")
-        url = _archive_url(chart, urljoin(base, first) if first else "")
+        url = _archive_url(chart, _joined(base, first) if first else "")
         archive = read_whole(lambda: self._source.client.open_url(url), MAX_CHART_BYTES, url)
         digest = digest_of(archive)
         if entry.digest:
@@ -153,11 +153,20 @@ def chart_reference(chart: ChartSource) -> Reference:
     return reference
 
 
+def _joined(base: str, address: str) -> str:
+    try:
+        return urljoin(base, address)
+    except ValueError:
+        # Half of an IPv6 address; as it stands it is refused.
+        return address
+
+
 def _archive_url(chart: ChartSource, url: str) -> str:
     """Refuse an address that a lock may not hold, such as one with a signature in its query."""
     try:
+        check_url(url, chart.name)
         return msgspec.convert(url, Url)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, DefinitionError):
         raise FormatError(
             f"{chart.repository}/index.yaml: {chart.name} {chart.version} has no address that can "
             f"be locked, found {url.partition('?')[0][:200]!r}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from dataclasses import dataclass
 
@@ -47,7 +46,7 @@ def parse_host_key(text: str, where: str) -> HostKey:
     kind, _, encoded = text.partition(" ")
     try:
         blob = base64.b64decode(encoded, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise _refuse(where, f"the key is not base64 ({error})") from error
     length = int.from_bytes(blob[:4], "big")
     inner = blob[4 : 4 + length].decode("ascii", errors="replace")

@@ -158,7 +158,16 @@ def test_an_archive_of_another_chart_is_refused(
 
 
 @pytest.mark.parametrize(
-    "url", ["oci://registry.example.org/web", "web.tgz?token=s3cr3t", "file:///etc/passwd", ""]
+    "url",
+    [
+        "oci://registry.example.org/web",
+        "web.tgz?token=s3cr3t",
+        "file:///etc/passwd",
+        "//[",
+        "https://[/web.tgz",
+        "https://charts.example.org/%2e%2e/web.tgz",
+        "",
+    ],
 )
 def test_an_address_that_cannot_be_locked_is_refused(repository: Repository, url: str) -> None:
     repository.index(url)

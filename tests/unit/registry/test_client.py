@@ -134,8 +134,16 @@ def test_an_offset_past_the_end_begins_again(registry: FaultyRegistry) -> None:
 
 
 def test_a_partial_answer_of_another_part_is_not_used(registry: FaultyRegistry) -> None:
-    wrong = {"Content-Range": f"bytes 5-99/{len(BIG.data)}"}
-    part = Reply(206, body=b"x" * 95, headers=wrong)
+    _answers_in_part(registry, f"bytes 5-99/{len(BIG.data)}")
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "-1", "x", ""])
+def test_a_partial_answer_of_no_number_is_not_used(registry: FaultyRegistry, number: str) -> None:
+    _answers_in_part(registry, f"bytes {number}-99/100")
+
+
+def _answers_in_part(registry: FaultyRegistry, content_range: str) -> None:
+    part = Reply(206, body=b"x" * 95, headers={"Content-Range": content_range})
     with scripted(in_turn(part, Reply(body=BIG.data))) as server:
         stream = client(server.host).open_url(f"{server.url}/x", 10)
         assert stream.start == 0

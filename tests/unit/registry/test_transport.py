@@ -52,6 +52,23 @@ def test_retry_after_is_obeyed() -> None:
     assert naps.seconds == [17.0]
 
 
+@pytest.mark.parametrize(
+    "value", ["1 Jan 99999999999999999999 0:0:0 GMT", "9" * 5000 + " Jan 2024", "-5", "soon"]
+)
+def test_a_retry_after_that_is_no_time_is_passed_over(value: str) -> None:
+    naps = Naps()
+    later = Reply(503, headers={"Retry-After": value})
+    with scripted(in_turn(later, OK)) as server:
+        transport(server.host, naps=naps).fetch("GET", parse_url(server.url), {}, limit=10)
+    assert naps.seconds == [0.5]
+
+
+def test_a_redirect_to_half_of_an_address_is_refused() -> None:
+    away = Reply(302, headers={"Location": "//["})
+    with scripted(in_turn(away)) as server, pytest.raises(TransportRefusedError):
+        transport(server.host).fetch("GET", parse_url(server.url), {}, limit=10)
+
+
 def test_retry_after_as_a_date_is_measured_by_the_servers_clock() -> None:
     naps = Naps()
 
