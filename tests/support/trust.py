@@ -145,12 +145,17 @@ def release_bundle(bundle: Path, kit: ReleaseKit, at: datetime | None = None) ->
 
 def build_run(kit: ReleaseKit, at: datetime) -> BuildRun:
     """Return what a build from a clean and signed commit knows of itself."""
+    return build_run_by(kit.builder.signer.public_key.keyid, at)
+
+
+def build_run_by(key_id: str, at: datetime) -> BuildRun:
+    """Return it for a build system's key."""
     source = Source(
         kind="git", commit=COMMIT, clean=True, lock_committed=True, signature="good", signer=BUILDER
     )
     return BuildRun(
         definition=digest_of(b"definition"),
-        builder=f"urn:isoward:builder:{kit.builder.signer.public_key.keyid}",
+        builder=f"urn:isoward:builder:{key_id}",
         version="0.1.0",
         invocation="00112233445566778899aabbccddeeff",
         source=source,
