@@ -2,15 +2,18 @@
 
 VENV   := .venv
 STAMP  := $(VENV)/.isoward-dev
+FUZZ   := $(VENV)/.isoward-fuzz
 RUN    := $(VENV)/bin
 # Any Python from 3.11 on will do; PYTHON=... chooses another.
 PYTHON ?= $(shell tools/find-python)
 # Two workers by default; tests that share a fixture's registry stay in one.
 JOBS   ?= 2
+# Executions of `make fuzz`, of all targets together.
+RUNS   ?= 1200000
 PYTEST := $(RUN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check e2e bench clean setup system generate lock-requirements
+.PHONY: help demo test check e2e fuzz bench clean setup system generate lock-requirements
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,6 +32,9 @@ check: $(STAMP)  ## Lint, check the format, check the types, keep the architectu
 
 e2e: setup  ## Run the end-to-end tests on a lab node (root, Debian)
 	$(PYTEST) tests/e2e
+
+fuzz: $(FUZZ)  ## Fuzz every parser of what comes from outside (RUNS=...)
+	$(RUN)/python -m fuzz --runs $(RUNS) --jobs $(JOBS)
 
 bench: setup  ## Measure, and write docs/BENCHMARKS.md
 	$(RUN)/python -m bench
@@ -56,4 +62,9 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Beside the rest and only here: it has wheels for some Pythons alone.
+$(FUZZ): requirements/fuzz.txt $(STAMP)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
 	@touch $@

@@ -26,8 +26,8 @@ _LOADER = re.compile(r"\byaml\.(unsafe_|full_)?load\(|\bpickle\.|\bmarshal\.")
 # These look at every event first, then choose a safe loader by name.
 _CHECKED_LOADERS = {"bundle/model/yaml_strict.py", "bundle/model/chart.py"}
 
-_FOLDERS = (".ci", "bench", "demo", "docs", "inventory", "manifests", "requirements", "tests",
-            "tools", *PACKAGES)  # fmt: skip
+_FOLDERS = (".ci", "bench", "demo", "docs", "fuzz", "inventory", "manifests", "requirements",
+            "tests", "tools", *PACKAGES)  # fmt: skip
 _TEXT = {".py", ".md", ".txt", ".toml", ".yaml", ".yml", ".json", ".j2", ".cfg", ".sh", ".svg", ""}
 # Put together here, so that this file does not hold what it forbids.
 _LOCAL = re.compile("|".join(("/" + "work/", "py" + r"pi\.org", "thon" + "hosted", "/opt/" + "wh")))

@@ -1,0 +1,136 @@
+"""Parsers of documents: bundle.json, YAML, OCI manifests, charts, references."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from bundle.model.canonical import canonical_json, decode_canonical
+from bundle.model.chart import chart_artifact
+from bundle.model.definition import Definition, check_definition
+from bundle.model.digest import is_digest, parse_digest
+from bundle.model.errors import DefinitionError, FormatError
+from bundle.model.limits import MAX_DEFINITION_BYTES
+from bundle.model.lock import Lock, check_lock
+from bundle.model.manifest import Manifest, check_manifest
+from bundle.model.names import chart_folder, file_path
+from bundle.model.oci import INDEX_TYPES, MANIFEST_TYPES, parse_oci
+from bundle.model.plan import plan_bundle
+from bundle.model.platform import matches
+from bundle.model.policy import SitePolicy, check_rules, rule_for
+from bundle.model.reference import check_url, parse_reference
+from bundle.model.site import Site, check_site
+from bundle.model.source_config import SourceConfig, check_source_config
+from bundle.model.yaml_strict import load_yaml
+from bundler.sources.chart_index import read_index
+from fuzz.target import Target
+from installer.depot.catalogue import Catalogue
+
+_TYPES = sorted(INDEX_TYPES | MANIFEST_TYPES)
+
+
+def manifest(data: bytes) -> None:
+    """Decode bundle.json, and let a depot serve what it says."""
+    found = decode_canonical(data, Manifest, "bundle.json")
+    sizes = check_manifest(found)
+    assert canonical_json(found) == data
+    catalogue = Catalogue.build([(found, sizes)])
+    for path in (*catalogue.files, *catalogue.charts):
+        assert ".." not in path.split("/"), path
+    for file in found.layout:
+        assert "/" not in file.path
+        assert not file.path.startswith(".")
+
+
+def _yaml(data: bytes, type_: type[Any], check: Callable[[Any], Any]) -> None:
+    check(load_yaml(data, type_, where="x.yaml", limit=MAX_DEFINITION_BYTES, error=DefinitionError))
+
+
+def lock(data: bytes) -> None:
+    """Read a lock, and plan what it leads to."""
+    found = load_yaml(data, Lock, where="x.yaml", limit=MAX_DEFINITION_BYTES, error=FormatError)
+    check_lock(found)
+    plan = plan_bundle(found)
+    assert decode_canonical(plan.manifest_bytes, Manifest, "bundle.json") == plan.manifest
+
+
+def policy(data: bytes) -> None:
+    """Read a site's policy, and look for the rule of an image."""
+
+    def check(found: SitePolicy) -> None:
+        check_rules(found.signatures)
+        rule_for(found.signatures, "registry.example.org/app/web")
+
+    _yaml(data, SitePolicy, check)
+
+
+def oci(data: bytes) -> None:
+    """Parse an OCI document; its first byte says as what."""
+    if data:
+        parse_oci(data[1:], _TYPES[data[0] % len(_TYPES)], "x")
+
+
+def chart(data: bytes) -> None:
+    """Parse an archive."""
+    chart_artifact(data, "x")
+
+
+def chart_yaml(data: bytes) -> None:
+    """Parse Chart.yaml, in an archive that is right."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        member = tarfile.TarInfo("x/Chart.yaml")
+        member.size = len(data)
+        tar.addfile(member, io.BytesIO(data))
+    made = chart_artifact(gzip.compress(buffer.getvalue(), 1, mtime=0), "x")
+    assert msgspec.json.decode(made.config)["name"] == made.name
+
+
+def names(data: bytes) -> None:
+    """Parse references, digests and addresses."""
+    text = data.decode("utf-8", "replace")
+    for parse in (_reference, _address, partial(parse_digest, where="x")):
+        try:
+            parse(text)
+        except (DefinitionError, FormatError):
+            continue
+    matches(text, "linux/arm64")
+
+
+def _reference(text: str) -> None:
+    found = parse_reference(text)
+    assert parse_reference(str(found)) == found
+    assert ".." not in found.repository.split("/")
+    assert not found.digest or is_digest(found.digest)
+
+
+def _address(text: str) -> None:
+    check_url(text, "x")
+    assert ".." not in file_path(text).split("/")
+    assert ".." not in chart_folder(text).split("/")
+
+
+def chart_index(data: bytes) -> None:
+    """Read a Helm repository's index."""
+    read_index(data, ["web", "db"], "https://charts.example.org")
+
+
+TARGETS = (
+    Target("manifest", manifest, "json", 16_384),
+    Target("definition", partial(_yaml, type_=Definition, check=check_definition)),
+    Target("lock", lock, max_length=16_384),
+    Target("site", partial(_yaml, type_=Site, check=check_site)),
+    Target("sources", partial(_yaml, type_=SourceConfig, check=check_source_config)),
+    Target("policy", policy),
+    Target("oci", oci, "json"),
+    Target("chart", chart),
+    Target("chart-yaml", chart_yaml),
+    Target("chart-index", chart_index),
+    Target("names", names, max_length=256),
+)

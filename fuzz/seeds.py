@@ -1,0 +1,292 @@
+"""Write the good inputs that fuzzing begins with: `python -m fuzz.seeds`.
+
+The keys are new each time, and only their public parts are kept: so nothing in the corpus can ever
+be signed again.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from msgspec import to_builtins
+
+from bundle.model.attestation import APPROVAL, make_statement
+from bundle.model.canonical import canonical_json
+from bundle.model.digest import digest_of
+from bundle.model.oci import DOCKER_LIST, INDEX_TYPES, MANIFEST_TYPES, OCI_INDEX, OCI_MANIFEST
+from bundle.model.plan import plan_bundle
+from bundle.model.predicates import Approval, Reviewed
+from bundle.model.yaml_strict import dump_yaml
+from bundle.trust.attest import sign_statement
+from bundle.trust.keys import generate_key
+from fuzz.registry import CORPUS
+from fuzz.trust import FIXED
+from tests.support.content import chart_archive, sample
+from tests.support.depot import import_now
+from tests.support.notation_world import authority, certificate, header, jws
+from tests.support.sigstore_world import SigstoreWorld, b64
+from tests.support.site import expired_bundle, make_site, old_release, recovery_for, waiver_for
+from tests.support.trust import now, trusted_bundle
+from tests.support.upstream_referrers import ImageSigner
+from tests.support.upstream_signing import envelope as dsse
+from tests.support.upstream_signing import simple_payload, statement
+from tests.vectors.bad_documents import GOOD_DEFINITION, GOOD_SITE
+from tests.vectors.charts import Chart, repository_index
+
+Seeds = Mapping[str, Mapping[str, bytes]]
+
+
+def main() -> None:
+    """Write fuzz/fixed, and the inputs of each target whose name begins with `seed-`."""
+    FIXED.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        made: dict[str, dict[str, bytes]] = {}
+        for part in (_documents(), _trust(Path(name)), _network()):
+            made |= part
+    for target, seeds in made.items():
+        folder = CORPUS / target
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob("seed-*"):
+            path.unlink()
+        for label, data in seeds.items():
+            (folder / f"seed-{label}").write_bytes(data)
+
+
+def _documents() -> dict[str, dict[str, bytes]]:
+    lock, blobs = sample()
+    plan = plan_bundle(lock)
+    types = sorted(INDEX_TYPES | MANIFEST_TYPES)
+    parts = {
+        digest[7:15]: data
+        for digest, data in blobs.items()
+        if data.startswith(b"{") and b"schemaVersion" in data
+    }
+    oci = {
+        label: bytes([types.index(OCI_INDEX if b'"manifests"' in data else OCI_MANIFEST)]) + data
+        for label, data in parts.items()
+    }
+    oci["docker"] = bytes([types.index(DOCKER_LIST)]) + b'{"manifests":[],"schemaVersion":2}'
+    chart = Chart("web", "1.2.3", "registry.example.org/app/web")
+    return {
+        "manifest": {"all": plan.manifest_bytes},
+        "definition": {"all": GOOD_DEFINITION.encode()},
+        "lock": {"all": dump_yaml(lock).encode()},
+        "site": {"all": GOOD_SITE.encode()},
+        "sources": {"all": _SOURCES},
+        "policy": {"all": _POLICY},
+        "oci": oci,
+        "chart": {"small": chart_archive("web", "1.2.3"), "real": chart.archive()},
+        "chart-yaml": {
+            "all": _CHART_YAML,
+            "escape": b'name: "\\uD800"\nversion: 1\napiVersion: v2\n',
+        },
+        "chart-index": {"all": repository_index({chart: digest_of(b"x")}, base="")},
+        "names": {
+            "short": b"nginx:1.27",
+            "full": b"registry.example.org:5000/app/web:2.1@sha256:" + b"0" * 64,
+            "ipv6": b"[::1]:5000/app:1",
+            "address": b"https://files.example.org:8443/a%20b/c%2e/d",
+            "repository": b"oci://registry.example.org/charts",
+            "platform": b"linux/arm64/v8",
+        },
+    }
+
+
+_SOURCES = b"""\
+apiVersion: isoward/v1
+kind: SourceConfig
+allowedHosts: ["*.example.org"]
+hosts:
+  registry.example.org:
+    ca: ca.pem
+    concurrency: 3
+    mirrors: [{host: "mirror.example.org:5000", prefix: hub, resolve: true}]
+"""
+_POLICY = b"""\
+apiVersion: isoward/v1
+kind: SitePolicy
+signatures:
+  - images: ["registry.example.org/**"]
+    cosign: {key: cosign.pub}
+  - images: ["*/app/*"]
+    keyless: {identityRegexp: ".*@x.org", issuer: "https://x.org", trustedRoot: root.json}
+  - images: ["**"]
+    unsigned: {reason: x, approvedBy: y, ticket: z, expires: "2099-12-31"}
+"""
+_CHART_YAML = b"""\
+apiVersion: v2
+name: web
+version: 1.2.3+x
+deprecated: false
+dependencies: [{name: db, version: 1.x, repository: "https://x", enabled: true}]
+maintainers: [{name: A, email: a@example.org}]
+"""
+
+
+def _trust(folder: Path) -> dict[str, dict[str, bytes]]:
+    kit = old_release(folder / "vendor")
+    site = make_site(folder / "site", kit)
+    expired = expired_bundle(folder / "expired", kit)
+    bundle = trusted_bundle(folder / "bundle", kit, "2.0.0")
+    waiver = waiver_for(expired, site, folder / "waiver").read_bytes()
+    import_now(bundle, site.depot)
+    (state,) = (path for path in site.trust.glob("*.json") if len(path.stem) == 64)
+    seen = state.read_bytes()
+    state.unlink()
+    recovery = recovery_for(site, kit, 2)
+    trust = {path.name: path.read_bytes() for path in (bundle / "trust").iterdir()}
+    return {
+        "tuf-root": {"all": trust["1.root.json"]},
+        "tuf-metadata": {
+            "targets": b"\0" + trust["targets.json"],
+            "snapshot": b"\1" + trust["snapshot.json"],
+            "timestamp": b"\2" + trust["timestamp.json"],
+        },
+        "envelope": {"all": _attestation()},
+        "statement": {"waiver": waiver, "recovery": recovery},
+        "state": {"all": canonical_json(json.loads(seen)["state"])},
+        "predicates": {
+            **_payloads(bundle),
+            "waiver": _payload(waiver),
+            "recovery": _payload(recovery),
+        },
+        "key": {
+            type_: canonical_json(_public(type_))
+            for type_ in ("ed25519", "ecdsa-p256", "ml-dsa-65")
+        },
+        "key-pem": {"all": str(_public("ecdsa-p256")["keyval"]["public"]).encode()},
+        **_upstream(),
+    }
+
+
+def _payload(envelope: bytes) -> bytes:
+    return base64.b64decode(json.loads(envelope)["payload"])
+
+
+def _payloads(bundle: Path) -> dict[str, bytes]:
+    folder = bundle / "attestations"
+    found = {path.name.split(".")[0]: path.read_bytes() for path in folder.glob("*.dsse.json")}
+    return {name.split("-")[0]: _payload(data) for name, data in found.items()}
+
+
+def _public(type_: str) -> dict[str, dict[str, str]]:
+    key = generate_key("Ada Example", type_).public_key  # type: ignore[arg-type]
+    return {"keyid": key.keyid, **key.to_dict()}
+
+
+def _attestation() -> bytes:
+    """Sign an approval, and keep only the public key and what was signed."""
+    signer = generate_key("Ada Example")
+    seen = digest_of(b"seen")
+    approval = Approval(
+        approver="Ada Example",
+        ticket="CHG-1",
+        time=now(),
+        release=1,
+        reviewed=Reviewed(provenance=seen, changes=seen),
+    )
+    about = "sha256:" + "0" * 64
+    payload = make_statement("bundle.json", about, APPROVAL, to_builtins(approval))
+    fields = {"keyid": signer.public_key.keyid, **signer.public_key.to_dict()}
+    (FIXED / "approver.json").write_bytes(canonical_json(fields))
+    (FIXED / "signed.txt").write_text(digest_of(payload) + "\n", encoding="ascii")
+    return sign_statement(payload, signer)
+
+
+def _upstream() -> dict[str, dict[str, bytes]]:
+    """Sign another image than the one that the targets ask about."""
+    signer = ImageSigner()
+    (FIXED / "upstream.pem").write_bytes(signer.public_pem)
+    other = "sha256:" + "1" * 64
+    payload = simple_payload(other)
+    signed = dsse(signer.sign, statement(other))
+    body = {"mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json", "dsseEnvelope": signed}
+    message = {
+        "messageDigest": {"algorithm": "SHA2_256", "digest": b64(bytes(32))},
+        "signature": b64(signer.sign(b"x")),
+    }
+    always: dict[str, Any] = {
+        "first": datetime(2020, 1, 1, tzinfo=UTC),
+        "last": datetime(2100, 1, 1, tzinfo=UTC),
+    }
+    top = authority(**always)
+    holder = certificate("signer", top, **always)
+    target = {"mediaType": OCI_MANIFEST, "digest": other, "size": 2}
+    notation = jws(holder, {"targetArtifact": target}, header(__signingTime="2025-06-01T00:00:00Z"))
+    (FIXED / "notation.pem").write_text(top.pem, encoding="ascii")
+    return {
+        "material": {"key": signer.public_pem, "certificate": top.pem.encode()},
+        "cosign": {
+            "envelope": b"\0" + json.dumps(signed).encode(),
+            "simple": b"\xff" + b64(signer.sign(payload)).encode() + b"\n" + payload,
+        },
+        "sigstore-bundle": {
+            "envelope": json.dumps(body).encode(),
+            "message": json.dumps(
+                {"mediaType": body["mediaType"], "messageSignature": message}
+            ).encode(),
+        },
+        "notation": {"all": json.dumps(notation).encode()},
+        **_keyless(other, payload),
+    }
+
+
+def _keyless(other: str, payload: bytes) -> dict[str, dict[str, bytes]]:
+    world = SigstoreWorld(datetime(2025, 6, 1, tzinfo=UTC))
+    who = world.identity("dev@example.org", "https://issuer.example.org")
+    (FIXED / "trusted_root.json").write_text(world.trusted_root(), encoding="ascii")
+    return {
+        "keyless-bundle": {
+            "statement": json.dumps(world.statement_bundle(who, statement(other))).encode(),
+            "message": json.dumps(world.message_bundle(who, b"x")).encode(),
+        },
+        "keyless-annotations": {"all": json.dumps(world.annotations(who, payload)).encode()},
+    }
+
+
+def _network() -> dict[str, dict[str, bytes]]:
+    web = b"v2/registry.example.org/app/web"
+    return {
+        "challenge": {
+            "bearer": b'Bearer realm="https://auth.example.org/token",service="x",scope="a:b:pull"',
+            "two": b'Basic realm="x y", Digest a=b, Bearer realm="\\"q\\""',
+        },
+        "link": {"next": b'</v2/x?n=1>; rel="next"', "two": b"<x>; rel=prev, <y>;a=b; rel=next"},
+        "redirect": {
+            "absolute": b"https://cdn.example.org/x?y=z",
+            "relative": b"../blobs/x",
+            "host": b"//other.example.org/x",
+            "broken": b"//[",
+        },
+        "retry-after": {
+            "seconds": b"120",
+            "date": b"Fri, 31 Dec 1999 23:59:59 GMT\nFri, 31 Dec 1999 23:59:00 GMT",
+        },
+        "token": {"all": b'{"token":"abc","access_token":"def","expires_in":300}'},
+        "ranges": {
+            "range": b"a=b&c=d\nbytes=0-99\n\n",
+            "last": b"\nbytes=-5\n",
+            "match": b'\n\n\nW/"sha256:' + b"0" * 64 + b'", *',
+        },
+        "lookup": {
+            "tags": web + b"/tags/list?n=2&last=a&ns=x",
+            "manifest": web + b"/manifests/2.1",
+            "blob": web + b"/blobs/sha256:" + b"0" * 64,
+            "referrers": web + b"/referrers/sha256:" + b"0" * 64 + b"?artifactType=x",
+            "catalog": b"v2/_catalog?n=1",
+            "file": b"files/example.org/tool-1.4.tar.gz\nbytes=1-2",
+            "chart": b"charts/charts.example.org/stable/web-1.2.3.tgz",
+            "index": b"charts/index.yaml",
+            "upwards": b"files/../../etc/passwd",
+        },
+    }
+
+
+if __name__ == "__main__":
+    main()
