@@ -13,8 +13,9 @@ import msgspec
 
 from bundle.model.canonical import canonical_json, decode_canonical
 from bundle.model.chart import chart_artifact
-from bundle.model.definition import Definition, check_definition
+from bundle.model.definition import ChartRepository, Definition, check_definition
 from bundle.model.digest import is_digest, parse_digest
+from bundle.model.documents import Url
 from bundle.model.errors import DefinitionError, FormatError
 from bundle.model.limits import MAX_DEFINITION_BYTES
 from bundle.model.lock import Lock, check_lock
@@ -111,6 +112,15 @@ def _reference(text: str) -> None:
 
 
 def _address(text: str) -> None:
+    for form in (Url, ChartRepository):
+        try:
+            msgspec.convert(text, form)
+        except msgspec.ValidationError:
+            continue
+        _checked_address(text)
+
+
+def _checked_address(text: str) -> None:
     check_url(text, "x")
     assert ".." not in file_path(text).split("/")
     assert ".." not in chart_folder(text).split("/")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Final
 from urllib.parse import unquote
 
@@ -63,7 +64,17 @@ class Reference:
 def is_host(text: str) -> bool:
     """Say whether `text` is a host name or address with an optional port."""
     found = _HOST.fullmatch(text)
-    return found is not None and int(found[1] or 0) <= _MAX_PORT
+    if found is None or int(found[1] or 0) > _MAX_PORT:
+        return False
+    return not text.startswith("[") or _is_ipv6(text[1 : text.index("]")])
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_repository(text: str) -> bool:

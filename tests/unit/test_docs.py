@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 from bundle.cli.main import COMMANDS, cli
 from tests.support.readme import command_blocks
+from tests.vectors.hostile.families import large_cases, small_cases
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md"))
@@ -42,8 +44,25 @@ def test_every_defence_names_a_test() -> None:
     rows = [row for row in re.findall(r"^\| .* \|$", text, re.MULTILINE) if row.count("|") == 4]
     attacks = text.count("| attack | what stops it | shown by |")
     defences = [row for row in rows if "tests/" in row]
-    assert attacks == 4
+    assert attacks == 5
     assert len(defences) >= 30
+
+
+def test_hostile_cases_that_are_named_exist() -> None:
+    text = (ROOT / "docs" / "THREAT_MODEL.md").read_text(encoding="utf-8")
+    cases = {
+        "test_hostile.py": [str(bad) for bad in small_cases()],
+        "test_hostile_sizes.py": [str(bad) for bad in large_cases()],
+    }
+    named = re.findall(r"(test_hostile(?:_sizes)?\.py): ((?:`[a-z0-9*-]+`(?:, )?)+)", text)
+    assert len(named) >= 15
+    missing = [
+        pattern
+        for file, patterns in named
+        for pattern in re.findall(r"`([^`]+)`", patterns)
+        if not fnmatch.filter(cases[file], pattern)
+    ]
+    assert not missing
 
 
 def test_decisions_are_numbered_once_and_say_what_a_decision_must() -> None:

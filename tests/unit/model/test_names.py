@@ -33,6 +33,8 @@ def manifest() -> Manifest:
         "https://h.example/%e2%80%aegnp.exe",
         "https://h_.example/x",
         "https://[::1/x",
+        "https://[:]/x",
+        "https://[::12345]/x",
     ],
 )
 def test_an_address_with_a_hostile_path_is_refused(url: str) -> None:

@@ -98,6 +98,7 @@ _URLS = {
     "right-to-left": "https://h.example/%e2%80%aegnp.exe",
     "of-a-broken-host": "https://[::1/x",
     "of-no-host": "https:///x",
+    "of-an-ipv6-address-that-is-none": "https://[:]/x",
     "of-a-host-that-is-a-path": "https://../x",
     "of-a-host-with-a-port-of-six-digits": "https://h.example:123456/x",
     "full-width": "https://h.example\uff0fx",
