@@ -144,9 +144,14 @@ def _place(source: BinaryIO, staged: Path) -> Way:
 
 
 def _is_ours(source: BinaryIO) -> bool:
-    """Say whether nobody but this user could change the file once it was checked."""
+    """Say whether nobody but this user could change the file once it was checked.
+
+    Under a second name, somewhere else, it could be written still, and would lose that right by
+    being brought in.
+    """
     found = os.fstat(source.fileno())
-    return found.st_uid == os.geteuid() and not found.st_mode & 0o022
+    shared = found.st_nlink > 1 and found.st_mode & 0o222
+    return found.st_uid == os.geteuid() and not found.st_mode & 0o022 and not shared
 
 
 def _link_open_file(source: BinaryIO, target: Path) -> None:

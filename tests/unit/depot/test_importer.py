@@ -115,6 +115,16 @@ def test_a_file_that_others_may_write_is_copied(case: Case) -> None:
     assert outcome.ways.get(Way.CLONE) or ours.stat().st_ino != case.blob().stat().st_ino
 
 
+def test_a_file_with_another_name_elsewhere_is_copied(case: Case, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.hardlink_to(case.blob())
+    mode = elsewhere.stat().st_mode
+    outcome = import_now(case.bundle, case.depot)
+    ours = DepotDirectory(case.depot).blobs / case.blob().name
+    assert outcome.ways.get(Way.CLONE) or ours.stat().st_ino != elsewhere.stat().st_ino
+    assert elsewhere.stat().st_mode == mode
+
+
 def test_another_file_system_is_copied(case: Case, copying: None) -> None:
     outcome = import_now(case.bundle, case.depot)
     assert outcome.ways == {Way.COPY: len(case.blobs)}
