@@ -7,7 +7,6 @@ stays in .build/fuzz/corpus, and with --keep the smallest of it goes into fuzz/c
 from __future__ import annotations
 
 import argparse
-import hashlib
 import re
 import shutil
 import subprocess
@@ -77,22 +76,16 @@ def fuzz(name: str, runs: int) -> Outcome:
 
 
 def keep(name: str) -> int:
-    """Copy the smallest inputs that reach something new into the corpus that is kept."""
-    merged = BUILD / "merged" / name
-    shutil.rmtree(merged, ignore_errors=True)
-    merged.mkdir(parents=True)
-    command = [sys.executable, "-m", "fuzz.run", name, "-merge=1", str(merged),
-               str(CORPUS / name), str(BUILD / "corpus" / name)]  # fmt: skip
-    subprocess.run(command, capture_output=True, check=True)
-    present = {hashlib.sha1(p.read_bytes()).hexdigest() for p in (CORPUS / name).iterdir()}
-    used = sum(path.stat().st_size for path in (CORPUS / name).iterdir())
+    """Copy the smallest inputs that reached something new into the corpus that is kept."""
+    kept = list((CORPUS / name).iterdir())
+    present = {path.read_bytes() for path in kept}
+    used = sum(path.stat().st_size for path in kept)
     count = 0
-    for path in sorted(merged.iterdir(), key=lambda p: (p.stat().st_size, p.name)):
-        size = path.stat().st_size
-        if path.name in present or used + size > KEPT_BYTES:
-            continue
-        shutil.copy(path, CORPUS / name / path.name)
-        used, count = used + size, count + 1
+    found = ((path.stat().st_size, path) for path in (BUILD / "corpus" / name).iterdir())
+    for size, path in sorted(found):
+        if path.read_bytes() not in present and used + size <= KEPT_BYTES:
+            shutil.copy(path, CORPUS / name / path.name)
+            used, count = used + size, count + 1
     return count
 
 
