@@ -14,6 +14,7 @@ import pytest
 
 from bundle.cli.main import run
 from tests.support.refusal import CODES, arguments, check_left, check_refusal, tree
+from tests.vectors.hostile import upstream
 from tests.vectors.hostile.base import BOTH, Hostile, Seed, Stage, make_seed
 from tests.vectors.hostile.families import large_cases, small_cases
 
@@ -73,6 +74,13 @@ def test_the_good_one_is_accepted(command: str, stage: Stage, capsys: Said) -> N
 def test_signing_anew_alone_spoils_nothing(stage: Stage, capsys: Said) -> None:
     """The cases change bundle.json and get it signed: that alone must leave it good."""
     stage.manifest(lambda body: None)
+    assert run(["verify", str(stage.bundle), "--depot", str(stage.depot), "--json"]) == 0
+    capsys.readouterr()
+
+
+def test_a_signed_image_is_accepted(stage: Stage, capsys: Said) -> None:
+    """Else the images of the family `upstream` could be refused whoever signed them."""
+    upstream.build(stage)
     assert run(["verify", str(stage.bundle), "--depot", str(stage.depot), "--json"]) == 0
     capsys.readouterr()
 

@@ -15,6 +15,7 @@ from tests.vectors.hostile import (
     sizes,
     states,
     tuf_attacks,
+    upstream,
 )
 from tests.vectors.hostile.base import Hostile
 
@@ -22,6 +23,7 @@ _SMALL = (
     signatures,
     roots,
     tuf_attacks,
+    upstream,
     metadata,
     attestations,
     encoding,
