@@ -26,7 +26,6 @@ from bundle.model.limits import MIB
 from bundle.model.lock import Content, Lock, LockedChart
 from bundle.model.plan import Plan, plan_bundle
 from bundle.model.progress import Progress
-from bundle.registry.client import RegistryClient
 from bundle.store.atomic import directory_lock, fsync_directory, storage_errors, write_atomic
 from bundle.store.graph import check_graph
 from bundle.store.hashing import StoppedError, run_parallel
@@ -42,8 +41,10 @@ from bundle.trust.upstream.bundle_check import check_upstream
 from bundle.trust.upstream.verify import check_covered
 from bundler.cache import READ_ONLY, BlobCache
 from bundler.fetch import BlobFetcher
-from bundler.origins import Opener, origins
+from bundler.origins import origins
 from bundler.place import BlobPlace
+from bundler.sources.context import SourceContext
+from bundler.sources.opener import Opener
 
 FETCH_THREADS: Final = 8
 """Blobs at a time; the transport holds each host to fewer."""
@@ -80,11 +81,10 @@ class BuildResult:
 def build(
     lock: Lock,
     output: Path,
-    client: RegistryClient,
+    context: SourceContext,
     cache: BlobCache,
     *,
     write_trust: WriteTrust,
-    progress: Progress,
     now: Callable[[], dt.datetime],
     sleep: Callable[[float], None] = time.sleep,
 ) -> BuildResult:
@@ -93,10 +93,9 @@ def build(
     Args:
         lock: Checked.
         output: Must not exist, or be the bundle of this very lock.
-        client: Fetches; it decides about hosts, credentials and certificates.
-        cache: Shared with other builds.
+        context: What sources work with; its progress is told of bytes.
+        cache: The context's store, shared with other builds.
         write_trust: Given last, when everything else is written.
-        progress: Told of bytes.
         now: The clock, UTC; waivers and certificates end.
         sleep: Waits between tries.
     Returns:
@@ -116,7 +115,7 @@ def build(
         with storage_errors(f"create {building}"):
             (building / BLOB_DIRECTORY).mkdir(parents=True, exist_ok=True)
         place = BlobPlace(cache, building)
-        fetched = _fetch_all(plan, place, origins(lock, client), progress, sleep)
+        fetched = _fetch_all(plan, place, origins(lock, context), context.progress, sleep)
         _make_charts(lock, building)
         _remove_strays(building, plan)
         check_graph(BundleDirectory(building), plan.manifest)

@@ -16,7 +16,7 @@ from bundle.model.lock import Content
 from bundle.store.atomic import fsync_directory, storage_errors
 from bundle.store.hashing import Advance, check_content, write_all
 from bundler.cache import READ_ONLY
-from bundler.origins import BlobStream, Opener
+from bundler.sources.opener import BlobStream, Opener
 
 ATTEMPTS: Final = 5
 """Tries in a row without a single new byte before a blob is given up."""

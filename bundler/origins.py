@@ -3,58 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
 
 from bundle.model.lock import Content, Lock, LockedArtifact
 from bundle.model.reference import Reference, parse_reference
 from bundle.registry.client import RegistryClient, by_digest
+from bundler.sources.context import SourceContext
+from bundler.sources.opener import BlobStream, Opener, WholeBytes
 
 
-class BlobStream(Protocol):
-    """Untrusted bytes on their way in."""
-
-    @property
-    def start(self) -> int:
-        """Where in the blob the bytes begin; 0 when the server did not go on where it was asked."""
-
-    def readinto(self, buffer: memoryview) -> int:
-        """Fill `buffer` from the front and return how many bytes came; 0 at the end."""
-
-    def close(self) -> None:
-        """Give the connection back."""
-
-
-class Opener(Protocol):
-    """Opens one blob."""
-
-    def __call__(self, offset: int, *, mirrors: bool) -> BlobStream:
-        """Open it at `offset` bytes, at its origin alone unless `mirrors` may answer."""
-
-
-class _Bytes:
-    """A manifest, which the client reads whole and checks, as a stream."""
-
-    start = 0
-
-    def __init__(self, data: bytes) -> None:
-        self._rest = memoryview(data)
-
-    def readinto(self, buffer: memoryview) -> int:
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-    def close(self) -> None:
-        self._rest = memoryview(b"")
-
-
-def origins(lock: Lock, client: RegistryClient) -> dict[str, Opener]:
+def origins(lock: Lock, context: SourceContext) -> dict[str, Opener]:
     """Return how to open each blob that is fetched, by digest.
 
     The two small blobs that make an archive from an HTTP repository an OCI artefact are not
     fetched but made, so they are absent.
     """
+    client = context.client
     found: dict[str, Opener] = {}
     for image in lock.images:
         _add_artifact(found, image, client)
@@ -100,7 +63,7 @@ def _blob(client: RegistryClient, reference: Reference, digest: str) -> Opener:
 
 def _manifest(client: RegistryClient, reference: Reference, digest: str) -> Opener:
     def opener(offset: int, *, mirrors: bool) -> BlobStream:  # noqa: ARG001 - it is always whole
-        return _Bytes(client.get_manifest(by_digest(reference, digest)).data)
+        return WholeBytes(client.get_manifest(by_digest(reference, digest)).data)
 
     return opener
 

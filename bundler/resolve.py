@@ -5,10 +5,11 @@ References are resolved in parallel, yet the lock is sorted and the same whateve
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from bundle.model.canonical import canonical_digest
 from bundle.model.definition import Definition
@@ -17,14 +18,15 @@ from bundle.model.errors import DefinitionError
 from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedFile, check_lock
 from bundle.model.progress import Progress
 from bundle.model.reference import parse_reference
-from bundle.registry.client import RegistryClient
 from bundle.store.hashing import StoppedError, run_parallel
 from bundle.trust.upstream.verify import check_covered
 from bundler.sources.charts import ChartResolver
-from bundler.sources.files import FileStore, resolve_file
+from bundler.sources.context import SourceContext, Want
+from bundler.sources.files import resolve_file
 from bundler.sources.images import resolve_image
-from bundler.sources.manifests import ContentStore, ManifestSource
+from bundler.sources.manifests import ManifestSource
 from bundler.sources.signatures import verified_image
+from bundler.sources.sought import Sought, images_to_resolve
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -32,26 +34,15 @@ RESOLVE_THREADS: Final = 8
 """References at a time; the transport holds each host to fewer."""
 
 
-class Store(ContentStore, FileStore, Protocol):
-    """What resolving needs of the blob cache."""
-
-
-def resolve(
-    definition: Definition,
-    client: RegistryClient,
-    cache: Store,
-    progress: Progress,
-    *,
-    now: dt.datetime,
-) -> Lock:
+def resolve(definition: Definition, context: SourceContext) -> Lock:
     """Resolve a definition, and verify the signatures of its images.
+
+    Images come last: what is resolved before may want some of its own.
 
     Args:
         definition: Checked.
-        client: Fetches; it decides about hosts, credentials and certificates.
-        cache: Keeps the manifests that are fetched, so that the build does not fetch them again.
-        progress: Told of references.
-        now: UTC; waivers and certificates end.
+        context: What sources work with; its store keeps what is fetched, so that the build does
+            not fetch it again.
     Returns:
         A checked lock.
     Raises:
@@ -63,31 +54,39 @@ def resolve(
         TransportError: And its subclasses, when something cannot be had.
     """
     names = [str(parse_reference(image.reference)) for image in definition.images]
-    check_covered(names, definition.signatures, now, "the definition")
-    source = ManifestSource(client, cache)
+    check_covered(names, definition.signatures, context.now, "the definition")
+    source = ManifestSource(context.client, context.store)
     charts = ChartResolver(definition.charts, source)
-    images: list[LockedArtifact] = []
+    wants: list[Want] = []
     locked_charts: list[LockedChart] = []
     files: list[LockedFile] = []
     work: list[Callable[[], None]] = [
-        *_tasks(
-            images,
-            lambda image: verified_image(
-                resolve_image(image, definition.platforms, source, progress),
-                definition.signatures,
-                source,
-                now,
-            ),
-            definition.images,
-        ),
         *_tasks(locked_charts, charts.resolve, definition.charts),
-        *_tasks(files, lambda file: resolve_file(file, client, cache), definition.files),
+        *_tasks(files, lambda f: resolve_file(f, context.client, context.store), definition.files),
     ]
-    _run(work, progress)
+    _run(work, context.progress)
+    images = _images(definition, wants, source, context)
     lock = _lock(definition, images, locked_charts, files)
     _check_references(lock)
     check_lock(lock)
     return lock
+
+
+def _images(
+    definition: Definition, wants: Iterable[Want], source: ManifestSource, context: SourceContext
+) -> list[LockedArtifact]:
+    """Resolve the images that the definition names and those that its other content wants."""
+    sought = images_to_resolve(definition.images, wants)
+    check_covered([image.name for image in sought], definition.signatures, context.now, "the lock")
+
+    def lock_one(image: Sought) -> LockedArtifact:
+        found = resolve_image(image.source, definition.platforms, source, context.progress)
+        verified = verified_image(found, definition.signatures, source, context.now)
+        return replace(verified, wanted_by=image.wanted_by)
+
+    images: list[LockedArtifact] = []
+    _run(_tasks(images, lock_one, sought), context.progress)
+    return images
 
 
 def _lock(
@@ -131,7 +130,10 @@ def _tasks(
     yield from map(task, items)
 
 
-def _run(work: list[Callable[[], None]], progress: Progress) -> None:
+def _run(tasks: Iterable[Callable[[], None]], progress: Progress) -> None:
+    work = list(tasks)
+    if not work:
+        return
     stopped = False
 
     def run(task: Callable[[], None]) -> None:

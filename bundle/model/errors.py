@@ -78,6 +78,27 @@ class BusyError(StorageError):
     id = "busy"
 
 
+class ProgramError(IsowardError):
+    """A program of this machine that does a part of the work failed."""
+
+    exit_code = 15
+    id = "program"
+
+
+class MissingProgramError(ProgramError):
+    """A program that does a part of the work is not installed on this machine."""
+
+    exit_code = 16
+    id = "missing-program"
+
+
+class ClosureError(IsowardError):
+    """Something in the bundle wants an image that the bundle would not have."""
+
+    exit_code = 17
+    id = "closure"
+
+
 class IntegrityError(IsowardError):
     """Bytes are not the bytes that were promised."""
 

@@ -70,6 +70,8 @@ class LockedArtifact(Document, frozen=True, kw_only=True):
     referrers: tuple[LockedReferrer, ...] = ()
     verified: tuple[VerifiedBy, ...] = ()
     """By what an image passed its rule; empty for a chart."""
+    wanted_by: tuple[Text, ...] = ()
+    """What else in the bundle wants the image, sorted; empty when a person alone asked for it."""
 
 
 class LockedChart(Document, frozen=True, kw_only=True):

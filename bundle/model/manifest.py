@@ -50,6 +50,8 @@ class Artifact(Document, frozen=True, kw_only=True):
     referrers: tuple[ReferrerEntry, ...] = ()
     verified: tuple[VerifiedBy, ...] = ()
     """By what an image passed its rule; empty for a chart."""
+    wanted_by: tuple[Text, ...] = ()
+    """What else in the bundle wants the image, sorted; empty when a person alone asked for it."""
 
 
 class ChartEntry(Document, frozen=True, kw_only=True):

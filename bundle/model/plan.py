@@ -105,6 +105,7 @@ def artifact_entry(locked: LockedArtifact) -> Artifact:
         manifests=(*indexes, *manifests),
         referrers=tuple(referrers),
         verified=locked.verified,
+        wanted_by=locked.wanted_by,
     )
 
 

@@ -17,7 +17,7 @@ from bundle.model.digest import digest_of
 from bundle.model.lock import Lock
 from bundle.model.plan import plan_bundle
 from bundle.model.provenance import BuildRun, Source
-from bundler.cli.connection import connection_options, open_cache, open_client
+from bundler.cli.connection import connection_options, open_cache, open_context
 from bundler.documents import load_lock
 
 _FILE = click.Path(path_type=Path)
@@ -76,13 +76,13 @@ def command(
         write_build_record(folder, release, number, run, builder)
         return number
 
+    hosts, store = plan_bundle(locked).manifest.sources, open_cache(cache)
     result = build(
         locked,
         bundle,
-        open_client(sources, plan_bundle(locked).manifest.sources, progress.note),
-        open_cache(cache),
+        open_context(sources, store, hosts, lock, progress),
+        store,
         write_trust=sign,
-        progress=progress,
         now=lambda: datetime.now(UTC),
     )
     manifest = result.plan.manifest

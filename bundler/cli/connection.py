@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from bundle.model.progress import Progress
 from bundler.cache import BlobCache, default_cache
 from bundler.documents import load_sources
 
 if TYPE_CHECKING:
     from bundle.registry.client import RegistryClient
+    from bundler.sources.context import SourceContext
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,3 +53,34 @@ def open_client(
 def open_cache(path: Path | None) -> BlobCache:
     """Open the blob cache that the user named, or the user's own."""
     return BlobCache(path or default_cache())
+
+
+def open_context(
+    sources: Path | None,
+    cache: BlobCache,
+    hosts: Iterable[str],
+    document: Path,
+    progress: Progress,
+) -> SourceContext:
+    """Put together what sources work with.
+
+    Args:
+        sources: The source configuration that the user named, if any.
+        cache: From `open_cache`.
+        hosts: Which the document names.
+        document: The definition or lock, from whose folder relative paths are.
+        progress: Told of what a person may want to know.
+    Raises:
+        DefinitionError: The source configuration or docker's config.json is wrong.
+    """
+    from bundle.store.programs import run_program
+    from bundler.sources.context import SourceContext
+
+    return SourceContext(
+        client=open_client(sources, hosts, progress.note),
+        store=cache,
+        folder=document.resolve().parent,
+        progress=progress,
+        now=datetime.now(UTC),
+        run=run_program,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from bundle.model.lock import Lock, lock_contents
 from bundle.model.progress import Progress
 from bundle.model.yaml_strict import dump_yaml
 from bundle.store.atomic import storage_errors, write_atomic
-from bundler.cli.connection import connection_options, open_cache, open_client
+from bundler.cli.connection import connection_options, open_cache, open_context
 from bundler.diff import Change, changes
 from bundler.documents import load_definition, load_lock, parse_lock
 
@@ -52,7 +51,7 @@ def command(
     old = load_lock(target) if target.exists() else None
     if check and old is None:
         raise DefinitionError(f"{target}: no such lock", "Make it with `isoward lock`.")
-    new = _resolve(asked, sources, cache, says.progress)
+    new = _resolve(asked, definition, sources, cache, says.progress)
     found = changes(old, new) if old is not None else []
     if check:
         _require_current(target, found)
@@ -84,12 +83,12 @@ def _readable_back(text: str, target: Path) -> bytes:
 
 
 def _resolve(
-    definition: Definition, sources: Path | None, cache: Path | None, progress: Progress
+    asked: Definition, path: Path, sources: Path | None, cache: Path | None, progress: Progress
 ) -> Lock:
     from bundler.resolve import definition_hosts, resolve
 
-    client = open_client(sources, definition_hosts(definition), progress.note)
-    return resolve(definition, client, open_cache(cache), progress, now=datetime.now(UTC))
+    hosts = definition_hosts(asked)
+    return resolve(asked, open_context(sources, open_cache(cache), hosts, path, progress))
 
 
 def _require_current(target: Path, found: list[Change]) -> None:

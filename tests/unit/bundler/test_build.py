@@ -24,7 +24,6 @@ from bundle.model.errors import (
 )
 from bundle.model.lock import Lock
 from bundle.model.plan import plan_bundle
-from bundle.model.progress import NO_PROGRESS
 from bundle.model.reference import Reference
 from bundle.registry.client import FetchedManifest
 from bundle.store.atomic import directory_lock, write_atomic
@@ -35,6 +34,7 @@ from bundler.build import BuildResult, build
 from bundler.cache import BlobCache
 from tests.support.content import Maker, sample
 from tests.support.signature_rules import WAIVED
+from tests.support.sources import context
 
 
 class Stream:
@@ -97,10 +97,9 @@ class Bench:
         return build(
             lock or self.lock,
             output or self.output,
-            self.client,  # type: ignore[arg-type]  # the part of a client that a build uses
+            context(self.client, self.cache),  # type: ignore[arg-type]  # all that a build uses
             self.cache,
             write_trust=write_trust,
-            progress=NO_PROGRESS,
             now=lambda: now or datetime.now(UTC),
             sleep=lambda _: None,
         )

@@ -5,7 +5,6 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from tests.support.connecting import client
 from tests.support.content import chart_archive
 from tests.support.faulty_registry import Fault, FaultyRegistry, faulty_registry
 from tests.support.signature_rules import WAIVE_ALL_YAML
+from tests.support.sources import context
 from tests.support.static_site import StaticSite, static_site
 from tests.support.upstream_content import RegistryContent
 from tests.support.upstream_oci import CONFIG, LAYER, Artifact, Blob, manifest, to_json
@@ -204,7 +204,7 @@ def test_the_order_of_arrival_does_not_matter(vendor: Vendor) -> None:
         vendor.registry.fault(f"/{slow}/manifests/1", Fault(times=1, chunk=50, pause=0.02))
         made = client(*definition_hosts(definition))
         cache = BlobCache(vendor.folder / str(i))
-        lock = resolve(definition, made, cache, Counting(), now=datetime.now(UTC))
+        lock = resolve(definition, context(made, cache, progress=Counting()))
         assert [image.reference for image in lock.images] == sorted(
             f"{vendor.registry.host}/{name}:1" for name in names
         )
@@ -220,7 +220,7 @@ class Counting:
         self.total = self.done = 0
 
     def start(self, title: str, total: int, unit: str = "B") -> None:
-        self.total = total
+        self.total, self.done = total, 0
 
     def advance(self, amount: int) -> None:
         with self.lock:

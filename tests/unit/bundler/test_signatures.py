@@ -17,12 +17,12 @@ from bundle.model.errors import (
 )
 from bundle.model.lock import Lock
 from bundle.model.policy import SignatureRule, UnsignedRule
-from bundle.model.progress import NO_PROGRESS
 from bundler.cache import BlobCache
 from bundler.diff import changes
 from bundler.resolve import resolve
 from tests.support.connecting import client
 from tests.support.faulty_registry import Fault, FaultyRegistry, faulty_registry
+from tests.support.sources import context
 from tests.support.upstream_content import RegistryContent
 from tests.support.upstream_oci import CONFIG, LAYER, Artifact, Blob, index, manifest, to_json
 from tests.support.upstream_referrers import ImageSigner, cosign_signature, cosign_tag
@@ -70,7 +70,7 @@ class Vendor:
             signatures=rules,
         )
         cache = BlobCache(self.folder / "cache")
-        return resolve(definition, client(self.registry.host), cache, NO_PROGRESS, now=now)
+        return resolve(definition, context(client(self.registry.host), cache, now=now))
 
 
 @pytest.fixture

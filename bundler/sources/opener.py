@@ -1,0 +1,73 @@
+"""How a blob is opened, wherever it lives: what a build needs of each kind of source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+
+class BlobStream(Protocol):
+    """Untrusted bytes on their way in."""
+
+    @property
+    def start(self) -> int:
+        """Where in the blob the bytes begin; 0 when the server did not go on where it was asked."""
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill `buffer` from the front and return how many bytes came; 0 at the end."""
+
+    def close(self) -> None:
+        """Give the connection back."""
+
+
+class Opener(Protocol):
+    """Opens one blob."""
+
+    def __call__(self, offset: int, *, mirrors: bool) -> BlobStream:
+        """Open it at `offset` bytes, at its origin alone unless `mirrors` may answer."""
+
+
+class WholeBytes:
+    """Bytes that are in memory already, as a stream."""
+
+    start = 0
+
+    def __init__(self, data: bytes) -> None:
+        self._rest = memoryview(data)
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill `buffer` from the front."""
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def close(self) -> None:
+        """Let go of the bytes."""
+        self._rest = memoryview(b"")
+
+
+class FileStream:
+    """A part of a file on this machine, as a stream."""
+
+    def __init__(self, path: Path, size: int, begin: int = 0, offset: int = 0) -> None:
+        """Open `size` bytes that begin at `begin` in the file, from `offset` within them.
+
+        Raises:
+            OSError: The file cannot be read; callers say whose it is.
+        """
+        self.start = offset
+        self._rest = size - offset
+        self._file: BinaryIO = path.open("rb")
+        self._file.seek(begin + offset)
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill `buffer` from the front."""
+        part = buffer[: min(len(buffer), self._rest)]
+        count = self._file.readinto(part) if len(part) else 0  # type: ignore[attr-defined]
+        self._rest -= count
+        return int(count)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

@@ -1,0 +1,43 @@
+"""Which images are resolved: those that the definition names, and those that its content wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bundle.model.definition import ImageSource
+from bundle.model.reference import parse_reference
+from bundler.sources.context import Want
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """An image to resolve.
+
+    Attributes:
+        name: The full reference.
+        source: As a definition has it.
+        wanted_by: What else in the bundle wants it, sorted; empty when a person alone does.
+    """
+
+    name: str
+    source: ImageSource
+    wanted_by: tuple[str, ...]
+
+
+def images_to_resolve(declared: Iterable[ImageSource], wants: Iterable[Want]) -> list[Sought]:
+    """Put together what is declared and what is wanted, each reference once, sorted.
+
+    Args:
+        declared: Of the definition; its platforms count where content wants the same image.
+        wants: Of its content.
+    Raises:
+        DefinitionError: A wanted reference is malformed, or has neither a tag nor a digest.
+    """
+    sources = {str(parse_reference(image.reference)): image for image in declared}
+    wanted: dict[str, set[str]] = {name: set() for name in sources}
+    for want in wants:
+        name = str(parse_reference(want.reference, want.by))
+        sources.setdefault(name, ImageSource(reference=name))
+        wanted.setdefault(name, set()).add(want.by)
+    return [Sought(name, sources[name], tuple(sorted(wanted[name]))) for name in sorted(sources)]
