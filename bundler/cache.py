@@ -2,6 +2,7 @@
 
 A file under blobs/sha256 was read whole and matched its digest before it got its name. A file under
 partial is the beginning of a blob whose download was cut; it is hashed again before it goes on.
+Beside them sources have folders of their own, such as git.
 """
 
 from __future__ import annotations
@@ -46,6 +47,17 @@ class BlobCache:
     def partial_path(self, digest: str) -> Path:
         """Return where the blob's download lives until it is whole."""
         return self.partials / hex_of(digest)
+
+    def workspace(self, name: str) -> Path:
+        """Return a folder beside the blobs, for what a kind of source keeps or has in work.
+
+        Raises:
+            StorageError: It cannot be made.
+        """
+        folder = self.path / name
+        with storage_errors(f"create {folder}"):
+            folder.mkdir(exist_ok=True)
+        return folder
 
     def has(self, digest: str, size: int) -> bool:
         """Say whether the whole blob is here; one of another size was tampered with and is not."""

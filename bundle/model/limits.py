@@ -35,6 +35,15 @@ MAX_CHART_UNPACKED_BYTES: Final = 16 * MAX_CHART_BYTES
 MAX_CHART_MEMBERS: Final = 10_000
 """Files in a chart archive; each costs memory, and an empty one next to nothing compressed."""
 
+MAX_GIT_FILES: Final = 200_000
+"""Files of a Git tree; the largest trees that anybody deploys from have some tens of thousands."""
+
+MAX_GIT_LISTING_BYTES: Final = 64 * MIB
+"""The list of a Git tree's files, which is read whole into memory."""
+
+MAX_GIT_TREE_BYTES: Final = 4 * 1024 * MIB
+"""All files of a Git tree together; what is larger does not belong into Git."""
+
 MAX_REASON: Final = 500
 """Characters of a parser's message within one of ours, which is a line for a person."""
 

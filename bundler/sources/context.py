@@ -24,6 +24,9 @@ class Store(Protocol):
     def partial_path(self, digest: str) -> Path:
         """Return where the blob lies while it comes in."""
 
+    def workspace(self, name: str) -> Path:
+        """Return a folder for the use of one kind of source, made if it is not there."""
+
     def put_bytes(self, digest: str, data: bytes) -> None:
         """Keep a small blob."""
 
