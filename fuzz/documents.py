@@ -13,7 +13,8 @@ import msgspec
 
 from bundle.model.canonical import canonical_json, decode_canonical
 from bundle.model.chart import chart_artifact
-from bundle.model.definition import ChartRepository, Definition, check_definition
+from bundle.model.chart_source import ChartRepository
+from bundle.model.definition import Definition, check_definition
 from bundle.model.digest import is_digest, parse_digest
 from bundle.model.documents import Url
 from bundle.model.errors import DefinitionError, FormatError

@@ -6,29 +6,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from bundle.model.chart_source import ChartSource, check_chart_source
 from bundle.model.digest import Digest
 from bundle.model.documents import Document, Metadata, Text, Url
 from bundle.model.errors import DefinitionError
 from bundle.model.platform import Platform
 from bundle.model.policy import SignatureRule, check_rules
-from bundle.model.reference import (
-    Reference,
-    check_url,
-    is_host,
-    is_repository,
-    is_tag,
-    parse_reference,
-)
-
-ChartName = Annotated[
-    str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$(?!\n)", max_length=63)
-]
-ChartRepository = Annotated[
-    str, msgspec.Meta(pattern=r"^(https?|oci)://[^\s#?@\\\x00-\x1f\x7f]+$(?!\n)", max_length=2048)
-]
-ChartVersion = Annotated[
-    str, msgspec.Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,127}$(?!\n)", max_length=128)
-]
+from bundle.model.reference import check_url, parse_reference
 
 
 class ImageSource(Document, frozen=True, kw_only=True):
@@ -44,25 +28,6 @@ class FileSource(Document, frozen=True, kw_only=True):
 
     url: Url
     digest: Digest
-
-
-class ChartSource(Document, frozen=True, kw_only=True):
-    """One Helm chart at one version."""
-
-    name: ChartName
-    repository: ChartRepository
-    version: ChartVersion
-
-    @property
-    def is_oci(self) -> bool:
-        """Whether the chart lives in an OCI registry."""
-        return self.repository.startswith("oci://")
-
-    @property
-    def oci_reference(self) -> Reference:
-        """The chart's reference; Helm writes `+` in a version as `_` in a tag."""
-        name = f"{self.repository.removeprefix('oci://').rstrip('/')}/{self.name}"
-        return parse_reference(f"{name}:{self.version.replace('+', '_')}", f"chart {self.name}")
 
 
 class Definition(Document, frozen=True, kw_only=True):
@@ -100,29 +65,11 @@ def check_definition(definition: Definition) -> None:
     _unique(list(definition.platforms), "platforms")
     check_rules(definition.signatures)
     for i, chart in enumerate(definition.charts):
-        _check_chart(chart, f"charts[{i}]")
+        check_chart_source(chart, f"charts[{i}]")
     if not (definition.images or definition.files or definition.charts):
         raise DefinitionError(
             "the definition has no content: expected at least one image, file or chart",
             "Add an entry under images:, files: or charts:.",
-        )
-
-
-def _check_chart(chart: ChartSource, where: str) -> None:
-    rest = chart.repository.split("://", 1)[1].rstrip("/")
-    host, _, path = rest.partition("/")
-    if not is_host(host):
-        raise DefinitionError(
-            f"{where}.repository: {host!r} is not a host", "Write it as https://host/path."
-        )
-    if chart.is_oci and not (is_repository(f"{path}/{chart.name}" if path else chart.name)):
-        raise DefinitionError(
-            f"{where}.repository: {path!r} is not a repository name",
-            "Write it as oci://registry.example.org/charts, without the chart's name.",
-        )
-    if not is_tag(chart.version.replace("+", "_")):
-        raise DefinitionError(
-            f"{where}.version: {chart.version!r} is not a version", "Write it as 1.2.3."
         )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from bundle.model.definition import ChartName, ChartRepository, ChartVersion
+from bundle.model.chart_source import ChartName, ChartRepository, ChartVersion
 from bundle.model.digest import Digest
 from bundle.model.documents import Document, Metadata, Text, Url
 from bundle.model.errors import DefinitionError, FormatError

@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from bundle.model.chart import LAYER_TYPE, ChartArtifact, chart_artifact
-from bundle.model.definition import ChartSource
+from bundle.model.chart_source import ChartSource
 from bundle.model.digest import digest_of
 from bundle.model.documents import Url
 from bundle.model.errors import DefinitionError, FormatError

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bundle.model.chart import LAYER_TYPE, chart_artifact
-from bundle.model.definition import ChartSource
+from bundle.model.chart_source import ChartSource
 from bundle.model.digest import digest_of
 from bundle.model.errors import (
     DefinitionError,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bundle.model.definition import ChartSource
+from bundle.model.chart_source import ChartSource
 from bundle.model.errors import DefinitionError
 from tests.support.documents import DEFINITION, digest, read_definition
 
