@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from bundle.model.digest import short
+from bundle.model.files import file_label
 from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedReferrer
 from bundle.model.policy import describe_verified
 
@@ -52,7 +53,7 @@ def changes(old: Lock, new: Lock) -> list[Change]:
         *_changed("platforms", ", ".join(old.platforms), ", ".join(new.platforms)),
         *_artifacts(_images(old), _images(new)),
         *_charts(_chart_map(old), _chart_map(new)),
-        *_pairs("file", {f.url: f.digest for f in old.files}, {f.url: f.digest for f in new.files}),
+        *_pairs("file", _file_digests(old), _file_digests(new)),
     ]
     if not found:
         # Something that has no line of its own, such as a digest added to a tag.
@@ -62,6 +63,10 @@ def changes(old: Lock, new: Lock) -> list[Change]:
 
 def _images(lock: Lock) -> dict[str, LockedArtifact]:
     return {f"image {image.reference}": image for image in lock.images}
+
+
+def _file_digests(lock: Lock) -> dict[str, str]:
+    return {file_label(file): file.digest for file in lock.files}
 
 
 def _chart_map(lock: Lock) -> dict[str, LockedChart]:

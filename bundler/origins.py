@@ -8,6 +8,7 @@ from bundle.model.lock import Content, Lock, LockedArtifact
 from bundle.model.reference import Reference, parse_reference
 from bundle.registry.client import RegistryClient, by_digest
 from bundler.sources.context import SourceContext
+from bundler.sources.local_files import local_opener
 from bundler.sources.opener import BlobStream, Opener, WholeBytes
 
 
@@ -27,7 +28,8 @@ def origins(lock: Lock, context: SourceContext) -> dict[str, Opener]:
         else:
             found.setdefault(chart.archive.digest, _from_url(client, chart.url))
     for file in lock.files:
-        found.setdefault(file.digest, _from_url(client, file.url))
+        made = _from_url(client, file.url) if file.url else local_opener(file, context)
+        found.setdefault(file.digest, made)
     return found
 
 

@@ -15,6 +15,7 @@ from bundle.model.canonical import canonical_digest
 from bundle.model.definition import Definition
 from bundle.model.documents import API_VERSION
 from bundle.model.errors import DefinitionError
+from bundle.model.files import file_host, file_label
 from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedFile, check_lock
 from bundle.model.progress import Progress
 from bundle.model.reference import parse_reference
@@ -62,7 +63,7 @@ def resolve(definition: Definition, context: SourceContext) -> Lock:
     files: list[LockedFile] = []
     work: list[Callable[[], None]] = [
         *_tasks(locked_charts, charts.resolve, definition.charts),
-        *_tasks(files, lambda f: resolve_file(f, context.client, context.store), definition.files),
+        *_tasks(files, lambda f: resolve_file(f, context), definition.files),
     ]
     _run(work, context.progress)
     images = _images(definition, wants, source, context)
@@ -104,7 +105,7 @@ def _lock(
         platforms=definition.platforms,
         images=tuple(sorted(images, key=lambda image: image.reference)),
         charts=tuple(sorted(charts, key=lambda c: (c.repository, c.name, c.version))),
-        files=tuple(sorted(files, key=lambda file: file.url)),
+        files=tuple(sorted(files, key=file_label)),
         signatures=definition.signatures,
     )
 
@@ -115,8 +116,7 @@ def definition_hosts(definition: Definition) -> Iterator[str]:
         yield parse_reference(image.reference).registry
     for chart in definition.charts:
         yield chart.oci_reference.registry if chart.is_oci else urlsplit(chart.repository).netloc
-    for file in definition.files:
-        yield urlsplit(file.url).netloc
+    yield from filter(None, map(file_host, definition.files))
 
 
 def _tasks(

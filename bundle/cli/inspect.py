@@ -12,8 +12,9 @@ from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.progress import readable_size
 from bundle.model.canonical import decode_canonical
 from bundle.model.digest import digest_of, short
+from bundle.model.files import file_label
 from bundle.model.limits import MAX_MANIFEST_BYTES
-from bundle.model.manifest import Artifact, Manifest, check_manifest
+from bundle.model.manifest import Artifact, FileEntry, Manifest, check_manifest
 from bundle.model.policy import describe_verified
 from bundle.store.layout import MANIFEST_NAME, BundleDirectory
 
@@ -51,9 +52,24 @@ def _as_json(manifest: Manifest, digest: str) -> dict[str, Any]:
             {"name": c.name, "version": c.version, "repository": c.repository, "digest": c.archive}
             for c in manifest.charts
         ],
-        "files": [{"url": file.url, "digest": file.digest} for file in manifest.files],
+        "files": [_file_json(file) for file in manifest.files],
         "sources": list(manifest.sources),
     }
+
+
+def _file_json(file: FileEntry) -> dict[str, Any]:
+    if file.url is not None:
+        return {"url": file.url, "digest": file.digest}
+    said: dict[str, Any] = {"name": file.name, "path": file.path, "digest": file.digest}
+    if file.git is not None:
+        said["git"] = msgspec.to_builtins(file.git)
+    return said
+
+
+def _file_origin(file: FileEntry) -> str:
+    if file.git is not None:
+        return f" from {file.path} in {file.git.repository} at {file.git.commit[:12]}"
+    return f" from {file.path}" if file.path else ""
 
 
 def _image_json(image: Artifact) -> dict[str, Any]:
@@ -89,7 +105,10 @@ def _as_text(manifest: Manifest, digest: str) -> str:
         ]
     if manifest.files:
         lines.append(f"files ({len(manifest.files)})")
-        lines += [f"  {short(file.digest)}  {file.url}" for file in manifest.files]
+        lines += [
+            f"  {short(file.digest)}  {file_label(file)}{_file_origin(file)}"
+            for file in manifest.files
+        ]
     lines.append("Nothing here was verified: run `isoward verify`.")
     return "\n".join(lines)
 

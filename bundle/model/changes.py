@@ -11,6 +11,7 @@ from typing import Final
 
 from bundle.model.digest import Digest, digest_of
 from bundle.model.documents import Document, Text
+from bundle.model.files import file_label
 from bundle.model.manifest import Manifest
 from bundle.model.platform import Platform
 from bundle.model.policy import Pattern
@@ -164,7 +165,7 @@ def _charts(manifest: Manifest | None) -> dict[str, str]:
 
 
 def _files(manifest: Manifest | None) -> dict[str, str]:
-    return {file.url: file.digest for file in (manifest.files if manifest else ())}
+    return {file_label(file): file.digest for file in (manifest.files if manifest else ())}
 
 
 def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> Differences:

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 import msgspec
 
 from bundle.model.chart_source import ChartSource, check_chart_source
-from bundle.model.digest import Digest
-from bundle.model.documents import Document, Metadata, Text, Url
+from bundle.model.documents import Document, Metadata, Text
 from bundle.model.errors import DefinitionError
+from bundle.model.files import FileSource, check_file_source
 from bundle.model.platform import Platform
 from bundle.model.policy import SignatureRule, check_rules
-from bundle.model.reference import check_url, parse_reference
+from bundle.model.reference import parse_reference
 
 
 class ImageSource(Document, frozen=True, kw_only=True):
@@ -21,13 +21,6 @@ class ImageSource(Document, frozen=True, kw_only=True):
     reference: Text
     platforms: tuple[Platform, ...] = ()
     """Overrides the definition's platforms."""
-
-
-class FileSource(Document, frozen=True, kw_only=True):
-    """One file, which must have this digest."""
-
-    url: Url
-    digest: Digest
 
 
 class Definition(Document, frozen=True, kw_only=True):
@@ -58,9 +51,9 @@ def check_definition(definition: Definition) -> None:
         for i, image in enumerate(definition.images)
     ]
     _unique(images, "images")
-    _unique([file.url for file in definition.files], "files")
     for i, file in enumerate(definition.files):
-        check_url(file.url, f"files[{i}].url")
+        check_file_source(file, f"files[{i}]")
+    _unique([file.url or f"local/{file.served_name}" for file in definition.files], "files")
     _unique([f"{c.repository} {c.name} {c.version}" for c in definition.charts], "charts")
     _unique(list(definition.platforms), "platforms")
     check_rules(definition.signatures)

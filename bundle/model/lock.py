@@ -14,6 +14,9 @@ from bundle.model.chart_source import ChartName, ChartRepository, ChartVersion
 from bundle.model.digest import Digest, Size
 from bundle.model.documents import Document, Metadata, Text, Url
 from bundle.model.errors import DefinitionError, FormatError
+from bundle.model.files import FileName, check_file_origin
+from bundle.model.git import GitSource
+from bundle.model.paths import InnerPath
 from bundle.model.platform import Platform
 from bundle.model.policy import SignatureRule, VerifiedBy, check_rules
 from bundle.model.reference import check_url, parse_reference
@@ -90,9 +93,13 @@ class LockedChart(Document, frozen=True, kw_only=True):
 
 
 class LockedFile(Content, frozen=True, kw_only=True):
-    """A file by URL."""
+    """A file: by URL, by a path beside the lock, or by a path in a Git commit."""
 
-    url: Url
+    url: Url | None = None
+    name: FileName | None = None
+    """Under which a file without a URL is served."""
+    path: InnerPath | None = None
+    git: GitSource | None = None
 
 
 class Lock(Document, frozen=True, kw_only=True):
@@ -179,8 +186,10 @@ def _check_names(lock: Lock) -> None:
             parse_reference(artifact.reference)
         archives = (chart.url for chart in lock.charts if chart.url is not None)
         repositories = (chart.repository for chart in lock.charts)
-        for address in (*repositories, *archives, *(file.url for file in lock.files)):
+        for address in (*repositories, *archives):
             check_url(address, "address")
+        for i, file in enumerate(lock.files):
+            check_file_origin(file, f"files[{i}]")
     except DefinitionError as error:
         raise FormatError(
             f"lock: {error.message}", "The lock was edited; run `isoward lock` again."

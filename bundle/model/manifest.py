@@ -10,8 +10,11 @@ from bundle.model.chart_source import ChartName, ChartRepository, ChartVersion
 from bundle.model.digest import Digest
 from bundle.model.documents import Document, Metadata, Text, Url
 from bundle.model.errors import DefinitionError, FormatError
+from bundle.model.files import FileName, check_file_origin, file_label, served_path
+from bundle.model.git import GitSource
 from bundle.model.lock import Content, MediaType
-from bundle.model.names import ServedNames, chart_folder, file_path
+from bundle.model.names import ServedNames, chart_folder
+from bundle.model.paths import InnerPath
 from bundle.model.platform import Platform
 from bundle.model.policy import SignatureRule, VerifiedBy, check_rules
 from bundle.model.reference import check_url, is_host, is_tag, parse_reference
@@ -65,9 +68,12 @@ class ChartEntry(Document, frozen=True, kw_only=True):
 
 
 class FileEntry(Document, frozen=True, kw_only=True):
-    """A file; it is served below its host and path."""
+    """A file; it is served below its host and path, or as `local/<name>`."""
 
-    url: Url
+    url: Url | None = None
+    name: FileName | None = None
+    path: InnerPath | None = None
+    git: GitSource | None = None
     digest: Digest
 
 
@@ -144,9 +150,9 @@ def _check_names(manifest: Manifest) -> None:
         served.add(
             f"{chart_folder(chart.repository)}/{chart.name}-{chart.version}.tgz", chart.archive
         )
-    for file in manifest.files:
-        check_url(file.url, "url")
-        served.add(f"files {file_path(file.url)}", file.digest)
+    for i, file in enumerate(manifest.files):
+        check_file_origin(file, f"files[{i}]")
+        served.add(f"files {served_path(file)}", file.digest)
     for host in manifest.sources:
         if not is_host(host):
             raise DefinitionError(f"sources: {host[:100]!r} is not a host", "")
@@ -166,7 +172,7 @@ def _check_artifact(artifact: Artifact, served: ServedNames) -> None:
 def _named(manifest: Manifest) -> list[tuple[str, str]]:
     artifacts = [*manifest.images, *(chart.artifact for chart in manifest.charts)]
     named = [(f"chart {chart.name}", chart.archive) for chart in manifest.charts]
-    named += [(f"file {file.url}", file.digest) for file in manifest.files]
+    named += [(f"file {file_label(file)}", file.digest) for file in manifest.files]
     for artifact in artifacts:
         named.append((artifact.reference, artifact.digest))
         named += [(artifact.reference, entry.digest) for entry in artifact.manifests]

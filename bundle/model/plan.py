@@ -15,7 +15,15 @@ from urllib.parse import urlsplit
 from bundle.model.canonical import canonical_digest, canonical_json
 from bundle.model.digest import digest_of
 from bundle.model.documents import API_VERSION
-from bundle.model.lock import Content, Lock, LockedArtifact, LockedChart, lock_contents
+from bundle.model.files import file_host
+from bundle.model.lock import (
+    Content,
+    Lock,
+    LockedArtifact,
+    LockedChart,
+    LockedFile,
+    lock_contents,
+)
 from bundle.model.manifest import (
     Artifact,
     ChartEntry,
@@ -74,7 +82,7 @@ def plan_bundle(lock: Lock) -> Plan:
         ),
         images=tuple(artifact_entry(image) for image in lock.images),
         charts=tuple(_chart(chart) for chart in lock.charts),
-        files=tuple(FileEntry(url=file.url, digest=file.digest) for file in lock.files),
+        files=tuple(_file(file) for file in lock.files),
         signatures=lock.signatures,
         sources=tuple(sorted(set(_hosts(lock)))),
     )
@@ -119,6 +127,16 @@ def _chart(locked: LockedChart) -> ChartEntry:
     )
 
 
+def _file(locked: LockedFile) -> FileEntry:
+    return FileEntry(
+        url=locked.url,
+        name=locked.name,
+        path=locked.path,
+        git=locked.git,
+        digest=locked.digest,
+    )
+
+
 def _layout_index(lock: Lock) -> dict[str, Any]:
     """Build index.json: every reference by its full name, every referrer that it would miss."""
     entries: dict[tuple[str, str], dict[str, Any]] = {}
@@ -157,5 +175,4 @@ def _hosts(lock: Lock) -> Iterator[str]:
         if chart.url is not None:
             # An index may name archives on another host.
             yield urlsplit(chart.url).netloc
-    for file in lock.files:
-        yield urlsplit(file.url).netloc
+    yield from filter(None, map(file_host, lock.files))

@@ -15,6 +15,7 @@ import msgspec
 
 from bundle.model.digest import Digest, hex_of
 from bundle.model.documents import Document, Metadata, Text
+from bundle.model.files import file_label, file_uri
 from bundle.model.manifest import Manifest
 from bundle.model.predicates import Moment
 
@@ -203,7 +204,8 @@ def _dependencies(manifest: Manifest) -> Iterator[Resource]:
         name = f"chart {chart.name} {chart.version}"
         yield _resource(chart.archive, name=name, uri=chart.repository)
     for file in manifest.files:
-        yield _resource(file.digest, name="file", uri=file.url)
+        name = "file" if file.url else f"file {file_label(file)}"
+        yield _resource(file.digest, name=name, uri=file_uri(file))
 
 
 def _resource(digest: str, name: str = "", uri: str = "") -> Resource:

@@ -1,4 +1,7 @@
-"""Files by URL: the definition has their digest, the lock needs their size as well."""
+"""Files by URL: the definition has their digest, the lock needs their size as well.
+
+Those without a URL are local_files' to resolve.
+"""
 
 from __future__ import annotations
 
@@ -6,50 +9,45 @@ import fcntl
 import hashlib
 import os
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
-from bundle.model.definition import FileSource
 from bundle.model.digest import PREFIX
 from bundle.model.errors import TransportError
+from bundle.model.files import FileSource
 from bundle.model.limits import CHUNK_BYTES
 from bundle.model.lock import LockedFile
 from bundle.registry.client import RegistryClient
 from bundle.store.atomic import fsync_directory, storage_errors
 from bundle.store.hashing import write_all
+from bundler.sources.context import SourceContext
 from bundler.sources.download import ATTEMPTS, check_digest
+from bundler.sources.local_files import resolve_local_file
 
 _READ_ONLY: Final = 0o444
 
 
-class FileStore(Protocol):
-    """Where a file is kept when its size could only be learned by fetching it."""
-
-    def blob_path(self, digest: str) -> Path:
-        """Return where the blob is, or would be."""
-
-    def partial_path(self, digest: str) -> Path:
-        """Return where the blob lies while it comes in."""
-
-
-def resolve_file(file: FileSource, client: RegistryClient, store: FileStore) -> LockedFile:
+def resolve_file(file: FileSource, context: SourceContext) -> LockedFile:
     """Learn a file's size: from the server's word, or else by fetching it.
 
     The word is enough, for the build refuses a file of another size or digest.
 
     Raises:
+        DefinitionError: A local file is not there.
         DigestMismatchError: It was fetched, and is not of the definition's digest.
         TransportError: And its subclasses, when it cannot be had.
         StorageError: The disk refused.
     """
-    size = client.url_size(file.url)
+    if file.url is None or file.digest is None:
+        return resolve_local_file(file, context)
+    size = context.client.url_size(file.url)
     if size is None:
-        size = _fetch(file, client, store)
+        size = _fetch(file.url, file.digest, context)
     return LockedFile(url=file.url, digest=file.digest, size=size)
 
 
-def _fetch(file: FileSource, client: RegistryClient, store: FileStore) -> int:
+def _fetch(url: str, digest: str, context: SourceContext) -> int:
     """Fetch a file of unknown size into the store and return its size."""
-    partial, final = store.partial_path(file.digest), store.blob_path(file.digest)
+    partial, final = context.store.partial_path(digest), context.store.blob_path(digest)
     with storage_errors(f"write {partial}"):
         if final.exists():
             return final.lstat().st_size
@@ -59,7 +57,7 @@ def _fetch(file: FileSource, client: RegistryClient, store: FileStore) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if final.exists():
                 return final.lstat().st_size
-            size = _receive_all(descriptor, partial, file, client)
+            size = _receive_all(descriptor, partial, (url, digest), context.client)
             os.fchmod(descriptor, _READ_ONLY)
             os.fsync(descriptor)
             partial.replace(final)
@@ -69,11 +67,14 @@ def _fetch(file: FileSource, client: RegistryClient, store: FileStore) -> int:
             os.close(descriptor)
 
 
-def _receive_all(descriptor: int, partial: Path, file: FileSource, client: RegistryClient) -> int:
-    """Write a whole download and check its digest."""
+def _receive_all(
+    descriptor: int, partial: Path, file: tuple[str, str], client: RegistryClient
+) -> int:
+    """Write a whole download, of this URL and digest, and check it."""
+    url, digest = file
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            size, found = _receive(descriptor, file.url, client)
+            size, found = _receive(descriptor, url, client)
             break
         except TransportError as error:
             if type(error) is not TransportError or attempt == ATTEMPTS:
@@ -81,7 +82,7 @@ def _receive_all(descriptor: int, partial: Path, file: FileSource, client: Regis
     else:
         raise AssertionError  # the last attempt returned or raised
     try:
-        check_digest(found, file.digest, file.url)
+        check_digest(found, digest, url)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bundle.model.digest import PREFIX
+from bundle.model.limits import CHUNK_BYTES
 from bundle.model.lock import Content
 from bundle.store.atomic import fsync_directory, storage_errors
 from bundle.store.hashing import write_all
@@ -67,6 +68,29 @@ def keeping(store: Store) -> Iterator[Keeper]:
         finally:
             os.close(descriptor)
             partial.unlink(missing_ok=True)
+
+
+def adopt(store: Store, path: Path) -> Content:
+    """Make a file of the store's own, from `new_file`, a blob; it is read once, to be hashed.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    state = hashlib.sha256()
+    buffer = memoryview(bytearray(CHUNK_BYTES))
+    size = 0
+    with storage_errors(f"keep {path}"):
+        with path.open("rb", buffering=0) as file:
+            while count := file.readinto(buffer):
+                state.update(buffer[:count])
+                size += count
+            os.fchmod(file.fileno(), _READ_ONLY)
+            os.fsync(file.fileno())
+        content = Content(digest=PREFIX + state.hexdigest(), size=size)
+        final = store.blob_path(content.digest)
+        path.replace(final)
+        fsync_directory(final.parent)
+    return content
 
 
 def new_file(store: Store) -> Path:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import BinaryIO, Protocol
+
+from bundle.model.digest import PREFIX
+from bundle.model.errors import DigestMismatchError, SizeMismatchError
+from bundle.model.lock import Content
 
 
 class BlobStream(Protocol):
@@ -45,6 +50,58 @@ class WholeBytes:
     def close(self) -> None:
         """Let go of the bytes."""
         self._rest = memoryview(b"")
+
+
+class CheckedStream:
+    """A stream from this machine that is compared with the lock, so that an error can name it."""
+
+    start = 0
+
+    def __init__(self, stream: BlobStream, content: Content, name: str, hint: str) -> None:
+        """Check `stream`, from its beginning.
+
+        Args:
+            stream: Untrusted; closed with this one.
+            content: What the lock says it is.
+            name: What it is, for messages.
+            hint: What to do when it is something else.
+        """
+        self._stream = stream
+        self._content = content
+        self._name = name
+        self._hint = hint
+        self._state = hashlib.sha256()
+        self._size = 0
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill `buffer` from the front.
+
+        Raises:
+            SizeMismatchError: It has another length.
+            DigestMismatchError: Right length, other bytes.
+        """
+        count = self._stream.readinto(buffer)
+        self._state.update(buffer[:count])
+        self._size += count
+        if count == 0 or self._size > self._content.size:
+            self._check()
+        return count
+
+    def _check(self) -> None:
+        found = PREFIX + self._state.hexdigest()
+        expected = self._content
+        if self._size != expected.size:
+            raise SizeMismatchError(
+                f"{self._name}: expected {expected.size} bytes, found another size", self._hint
+            )
+        if found != expected.digest:
+            raise DigestMismatchError(
+                f"{self._name}: expected {expected.digest}, found {found}", self._hint
+            )
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
 
 
 class FileStream:

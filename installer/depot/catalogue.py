@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from bundle.model.files import served_path
 from bundle.model.manifest import Artifact, ChartEntry, Manifest, ReferrerEntry
-from bundle.model.names import chart_folder, file_path
+from bundle.model.names import chart_folder
 from bundle.model.reference import DOCKER_HUB, parse_reference, path_host
 
 _HUB_ALIASES: Final = frozenset({"index.docker.io", "registry-1.docker.io"})
@@ -109,7 +110,7 @@ class Catalogue:
                 made._add_artifact(chart.artifact)
                 made._add_chart(chart)
             for file in manifest.files:
-                made.files[file_path(file.url)] = file.digest
+                made.files[served_path(file)] = file.digest
         for repository in made.repositories.values():
             made._by_name.setdefault(repository.name, []).append(repository)
         return made

@@ -166,12 +166,17 @@ def approve(machine: Machine, bundle: Path, keys: Path, name: str) -> dict[str, 
 
 def travel(home: Path, upstream: Upstream) -> Journey:
     """Take everything that is upstream to a depot: lock, build, approve twice, import."""
+    return carry(home, definition_yaml(upstream))
+
+
+def carry(home: Path, asked: str) -> Journey:
+    """Take what a definition asks for to a depot; what it names by a path lies in `home`."""
     machine = Machine(home)
     keys, release, bundle, depot = (home / n for n in ("keys", "release", "bundle", "depot"))
     make_keys(machine, keys)
     fingerprint = make_root(machine, keys, release)
     definition, lock = home / "definition.yaml", home / "definition.lock.yaml"
-    definition.write_text(definition_yaml(upstream), encoding="utf-8")
+    definition.write_text(asked, encoding="utf-8")
     machine.run("lock", definition, "-o", lock)
     build(machine, lock, bundle, release, keys)
     for name in APPROVERS[:2]:

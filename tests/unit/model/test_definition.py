@@ -49,7 +49,7 @@ def test_a_plus_in_a_charts_version_is_an_underscore_in_its_tag() -> None:
         ("images: [{reference: 'web:1', platforms: [linux]}]", r"images\[0\]\.platforms\[0\]"),
         ("images: [{reference: 'web:1', extra: 1}]", "unknown field `extra`"),
         ("images: web:1", "Expected `array`"),
-        ("files: [{url: 'https://example.org/t'}]", "missing required field `digest`"),
+        ("files: [{url: 'https://example.org/t'}]", r"files\[0\]: it has no digest"),
         (f"files: [{{url: 'ftp://example.org/t', digest: '{digest(1)}'}}]", r"files\[0\]\.url"),
         (f"files: [{{url: 'https://e.org/t?key=1', digest: '{digest(1)}'}}]", r"files\[0\]\.url"),
         (f"files: [{{url: 'https://e.org/t#x', digest: '{digest(1)}'}}]", r"files\[0\]\.url"),
