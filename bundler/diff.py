@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from bundle.model.digest import short
 from bundle.model.files import file_label
 from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedReferrer
+from bundle.model.os_packages import LockedOs, os_packages_by_name, sized_files
 from bundle.model.policy import describe_verified
 
 V = TypeVar("V")
@@ -54,6 +55,7 @@ def changes(old: Lock, new: Lock) -> list[Change]:
         *_artifacts(_images(old), _images(new)),
         *_charts(_chart_map(old), _chart_map(new)),
         *_pairs("file", _file_digests(old), _file_digests(new)),
+        *_os_packages(old.os_packages, new.os_packages),
     ]
     if not found:
         # Something that has no line of its own, such as a digest added to a tag.
@@ -122,6 +124,24 @@ def _referrers(name: str, artifact: LockedArtifact) -> dict[str, str]:
 
 def _kind(referrer: LockedReferrer) -> str:
     return referrer.artifact_type or referrer.media_type
+
+
+def _os_packages(old: Iterable[LockedOs], new: Iterable[LockedOs]) -> Iterator[Change]:
+    yield from _pairs("OS package", os_packages_by_name(old), os_packages_by_name(new))
+    yield from _pairs("OS file", _os_files(old), _os_files(new))
+
+
+def _os_files(all_packages: Iterable[LockedOs]) -> dict[str, str]:
+    """Return the keyrings and indexes; packages are named by themselves."""
+    found: dict[str, str] = {}
+    for packages in all_packages:
+        known = {package.digest for package in packages.packages}
+        found |= {
+            f"{packages.name}/{file.path}": file.digest
+            for file in sized_files([packages])
+            if file.digest not in known
+        }
+    return found
 
 
 def _pairs(what: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:

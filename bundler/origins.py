@@ -10,6 +10,7 @@ from bundle.registry.client import RegistryClient, by_digest
 from bundler.sources.context import SourceContext
 from bundler.sources.local_files import local_opener
 from bundler.sources.opener import BlobStream, Opener, WholeBytes
+from bundler.sources.os_files import os_openers
 
 
 def origins(lock: Lock, context: SourceContext) -> dict[str, Opener]:
@@ -30,6 +31,9 @@ def origins(lock: Lock, context: SourceContext) -> dict[str, Opener]:
     for file in lock.files:
         made = _from_url(client, file.url) if file.url else local_opener(file, context)
         found.setdefault(file.digest, made)
+    for packages in lock.os_packages:
+        for digest, opener in os_openers(packages, context):
+            found.setdefault(digest, opener)
     return found
 
 

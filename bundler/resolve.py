@@ -17,6 +17,7 @@ from bundle.model.documents import API_VERSION
 from bundle.model.errors import DefinitionError
 from bundle.model.files import file_host, file_label
 from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedFile, check_lock
+from bundle.model.os_packages import LockedOs
 from bundle.model.progress import Progress
 from bundle.model.reference import parse_reference
 from bundle.store.hashing import StoppedError, run_parallel
@@ -26,6 +27,7 @@ from bundler.sources.context import SourceContext, Want
 from bundler.sources.files import resolve_file
 from bundler.sources.images import resolve_image
 from bundler.sources.manifests import ManifestSource
+from bundler.sources.os_packages import resolve_os_packages
 from bundler.sources.signatures import verified_image
 from bundler.sources.sought import Sought, images_to_resolve
 
@@ -61,13 +63,19 @@ def resolve(definition: Definition, context: SourceContext) -> Lock:
     wants: list[Want] = []
     locked_charts: list[LockedChart] = []
     files: list[LockedFile] = []
+    systems: list[LockedOs] = []
     work: list[Callable[[], None]] = [
         *_tasks(locked_charts, charts.resolve, definition.charts),
         *_tasks(files, lambda f: resolve_file(f, context), definition.files),
+        *_tasks(
+            systems,
+            lambda s: resolve_os_packages(s, definition.platforms, context),
+            definition.os_packages,
+        ),
     ]
     _run(work, context.progress)
     images = _images(definition, wants, source, context)
-    lock = _lock(definition, images, locked_charts, files)
+    lock = _lock(definition, images, locked_charts, files, systems)
     _check_references(lock)
     check_lock(lock)
     return lock
@@ -95,6 +103,7 @@ def _lock(
     images: list[LockedArtifact],
     charts: list[LockedChart],
     files: list[LockedFile],
+    systems: list[LockedOs],
 ) -> Lock:
     """Put the lock together, sorted."""
     return Lock(
@@ -106,6 +115,7 @@ def _lock(
         images=tuple(sorted(images, key=lambda image: image.reference)),
         charts=tuple(sorted(charts, key=lambda c: (c.repository, c.name, c.version))),
         files=tuple(sorted(files, key=file_label)),
+        os_packages=tuple(sorted(systems, key=lambda packages: packages.name)),
         signatures=definition.signatures,
     )
 
@@ -117,6 +127,9 @@ def definition_hosts(definition: Definition) -> Iterator[str]:
     for chart in definition.charts:
         yield chart.oci_reference.registry if chart.is_oci else urlsplit(chart.repository).netloc
     yield from filter(None, map(file_host, definition.files))
+    for packages in definition.os_packages:
+        for repository in packages.repositories:
+            yield urlsplit(repository.url).netloc
 
 
 def _tasks(

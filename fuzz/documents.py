@@ -43,7 +43,7 @@ def manifest(data: bytes) -> None:
     sizes = check_manifest(found)
     assert canonical_json(found) == data
     catalogue = Catalogue.build([(found, sizes)])
-    for path in (*catalogue.files, *catalogue.charts):
+    for path in (*catalogue.files, *catalogue.charts, *catalogue.os_files):
         assert ".." not in path.split("/"), path
     for file in found.layout:
         assert "/" not in file.path

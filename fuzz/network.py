@@ -128,7 +128,7 @@ def lookup(data: bytes) -> None:
     if len(path) + len(query) > MAX_TARGET_CHARS:
         return
     request = Request("GET", f"/{path}", query, headers)
-    for answer in (registry.answer, downloads.files, downloads.charts):
+    for answer in (registry.answer, downloads.files, downloads.charts, downloads.os_packages):
         try:
             made: Reply = answer(request)
         except ValueError:

@@ -15,6 +15,7 @@ from bundle.model.digest import digest_of, short
 from bundle.model.files import file_label
 from bundle.model.limits import MAX_MANIFEST_BYTES
 from bundle.model.manifest import Artifact, FileEntry, Manifest, check_manifest
+from bundle.model.os_packages import OsEntry
 from bundle.model.policy import describe_verified
 from bundle.store.layout import MANIFEST_NAME, BundleDirectory
 
@@ -53,6 +54,7 @@ def _as_json(manifest: Manifest, digest: str) -> dict[str, Any]:
             for c in manifest.charts
         ],
         "files": [_file_json(file) for file in manifest.files],
+        "osPackages": [_os_json(entry) for entry in manifest.os_packages],
         "sources": list(manifest.sources),
     }
 
@@ -70,6 +72,18 @@ def _file_origin(file: FileEntry) -> str:
     if file.git is not None:
         return f" from {file.path} in {file.git.repository} at {file.git.commit[:12]}"
     return f" from {file.path}" if file.path else ""
+
+
+def _os_json(entry: OsEntry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "release": entry.release,
+        "kind": entry.kind,
+        "repositories": [msgspec.to_builtins(place) for place in entry.repositories],
+        "keyring": entry.keyring.digest,
+        "files": len(entry.files),
+        "packages": [msgspec.to_builtins(package) for package in entry.packages],
+    }
 
 
 def _image_json(image: Artifact) -> dict[str, Any]:
@@ -109,6 +123,9 @@ def _as_text(manifest: Manifest, digest: str) -> str:
             f"  {short(file.digest)}  {file_label(file)}{_file_origin(file)}"
             for file in manifest.files
         ]
+    for entry in manifest.os_packages:
+        lines.append(f"OS packages {entry.name} for {entry.release} ({len(entry.packages)})")
+        lines += [f"  {short(package.digest)}  {package.full_name}" for package in entry.packages]
     lines.append("Nothing here was verified: run `isoward verify`.")
     return "\n".join(lines)
 

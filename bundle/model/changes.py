@@ -13,6 +13,7 @@ from bundle.model.digest import Digest, digest_of
 from bundle.model.documents import Document, Text
 from bundle.model.files import file_label
 from bundle.model.manifest import Manifest
+from bundle.model.os_packages import os_packages_by_name
 from bundle.model.platform import Platform
 from bundle.model.policy import Pattern
 from bundle.model.predicates import ReleaseNumber
@@ -49,6 +50,9 @@ class Differences(Document, frozen=True, kw_only=True):
     def count(self) -> int:
         """How many there are."""
         return len(self.added) + len(self.removed) + len(self.moved) + self.left_out
+
+
+NO_DIFFERENCES: Final = Differences(added=(), removed=(), moved=())
 
 
 class PlatformChanges(Document, frozen=True, kw_only=True):
@@ -104,6 +108,7 @@ class Changes(Document, frozen=True, kw_only=True):
     images: Differences
     charts: Differences
     files: Differences
+    os_packages: Differences = NO_DIFFERENCES
     waivers: WaiverChanges
     unsigned: tuple[Text, ...]
     """All images of this release, old and new, that no signature vouches for."""
@@ -140,6 +145,7 @@ def compare_releases(release: int, new: Manifest, earlier: Earlier | None) -> Ch
         images=_differences(_images(old), _images(new)),
         charts=_differences(_charts(old), _charts(new)),
         files=_differences(_files(old), _files(new)),
+        os_packages=_differences(_os_packages(old), _os_packages(new)),
         waivers=_waiver_changes(_waivers(old), _waivers(new)),
         unsigned=unsigned[:MAX_CHANGES],
         unsigned_left_out=max(0, len(unsigned) - MAX_CHANGES),
@@ -166,6 +172,10 @@ def _charts(manifest: Manifest | None) -> dict[str, str]:
 
 def _files(manifest: Manifest | None) -> dict[str, str]:
     return {file_label(file): file.digest for file in (manifest.files if manifest else ())}
+
+
+def _os_packages(manifest: Manifest | None) -> dict[str, str]:
+    return os_packages_by_name(manifest.os_packages if manifest else ())
 
 
 def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> Differences:

@@ -10,6 +10,7 @@ from bundle.model.chart_source import ChartSource, check_chart_source
 from bundle.model.documents import Document, Metadata, Text
 from bundle.model.errors import DefinitionError
 from bundle.model.files import FileSource, check_file_source
+from bundle.model.os_packages import OsSource, check_os_source
 from bundle.model.platform import Platform
 from bundle.model.policy import SignatureRule, check_rules
 from bundle.model.reference import parse_reference
@@ -36,6 +37,7 @@ class Definition(Document, frozen=True, kw_only=True):
     images: tuple[ImageSource, ...] = ()
     files: tuple[FileSource, ...] = ()
     charts: tuple[ChartSource, ...] = ()
+    os_packages: tuple[OsSource, ...] = ()
     signatures: tuple[SignatureRule, ...] = ()
     """By whom images must be signed; the first rule that matches counts, and one must."""
 
@@ -59,10 +61,13 @@ def check_definition(definition: Definition) -> None:
     check_rules(definition.signatures)
     for i, chart in enumerate(definition.charts):
         check_chart_source(chart, f"charts[{i}]")
-    if not (definition.images or definition.files or definition.charts):
+    _unique([source.name for source in definition.os_packages], "osPackages")
+    for i, source in enumerate(definition.os_packages):
+        check_os_source(source, f"osPackages[{i}]")
+    if not (definition.images or definition.files or definition.charts or definition.os_packages):
         raise DefinitionError(
-            "the definition has no content: expected at least one image, file or chart",
-            "Add an entry under images:, files: or charts:.",
+            "the definition has no content: expected at least one image, file, chart or OS package",
+            "Add an entry under images:, files:, charts: or osPackages:.",
         )
 
 

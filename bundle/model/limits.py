@@ -85,3 +85,9 @@ MAX_REFERRERS: Final = 1000
 
 CHUNK_BYTES: Final = MIB
 """Read, hash and write unit: past the knee of hashlib's rate, small against 200 MB."""
+
+MAX_OS_INDEX_BYTES: Final = 256 * MIB
+"""An index of a package repository as it is sent; the largest public ones are near 60 MiB."""
+
+MAX_KEYRING_BYTES: Final = MIB
+"""A distribution's public keys; Debian's, the largest, are near 60 KiB."""

@@ -16,6 +16,7 @@ from bundle.model.documents import Document, Metadata, Text, Url
 from bundle.model.errors import DefinitionError, FormatError
 from bundle.model.files import FileName, check_file_origin
 from bundle.model.git import GitSource
+from bundle.model.os_packages import LockedOs, check_os_lock, sized_files
 from bundle.model.paths import InnerPath
 from bundle.model.platform import Platform
 from bundle.model.policy import SignatureRule, VerifiedBy, check_rules
@@ -117,6 +118,7 @@ class Lock(Document, frozen=True, kw_only=True):
     images: tuple[LockedArtifact, ...] = ()
     charts: tuple[LockedChart, ...] = ()
     files: tuple[LockedFile, ...] = ()
+    os_packages: tuple[LockedOs, ...] = ()
     signatures: tuple[SignatureRule, ...] = ()
     """The definition's rules, with the text of the files that they name."""
 
@@ -155,6 +157,8 @@ def _all_contents(lock: Lock) -> Iterator[Content]:
         yield chart.archive
         yield from artifact_contents(chart.artifact)
     yield from lock.files
+    for file in sized_files(lock.os_packages):
+        yield Content(digest=file.digest, size=file.size)
 
 
 def check_lock(lock: Lock) -> None:
@@ -190,6 +194,8 @@ def _check_names(lock: Lock) -> None:
             check_url(address, "address")
         for i, file in enumerate(lock.files):
             check_file_origin(file, f"files[{i}]")
+        for packages in lock.os_packages:
+            check_os_lock(packages)
     except DefinitionError as error:
         raise FormatError(
             f"lock: {error.message}", "The lock was edited; run `isoward lock` again."

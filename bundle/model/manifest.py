@@ -14,6 +14,7 @@ from bundle.model.files import FileName, check_file_origin, file_label, served_p
 from bundle.model.git import GitSource
 from bundle.model.lock import Content, MediaType
 from bundle.model.names import ServedNames, chart_folder
+from bundle.model.os_packages import OsEntry, check_os_entry
 from bundle.model.paths import InnerPath
 from bundle.model.platform import Platform
 from bundle.model.policy import SignatureRule, VerifiedBy, check_rules
@@ -100,6 +101,7 @@ class Manifest(Document, frozen=True, kw_only=True):
     images: tuple[Artifact, ...] = ()
     charts: tuple[ChartEntry, ...] = ()
     files: tuple[FileEntry, ...] = ()
+    os_packages: tuple[OsEntry, ...] = ()
     signatures: tuple[SignatureRule, ...] = ()
     """By whom images must be signed; checked again wherever the bundle is verified."""
     sources: tuple[Text, ...] = ()
@@ -153,6 +155,10 @@ def _check_names(manifest: Manifest) -> None:
     for i, file in enumerate(manifest.files):
         check_file_origin(file, f"files[{i}]")
         served.add(f"files {served_path(file)}", file.digest)
+    for packages in manifest.os_packages:
+        check_os_entry(packages)
+        for path, digest in packages.served():
+            served.add(f"os {path}", digest)
     for host in manifest.sources:
         if not is_host(host):
             raise DefinitionError(f"sources: {host[:100]!r} is not a host", "")
@@ -173,6 +179,8 @@ def _named(manifest: Manifest) -> list[tuple[str, str]]:
     artifacts = [*manifest.images, *(chart.artifact for chart in manifest.charts)]
     named = [(f"chart {chart.name}", chart.archive) for chart in manifest.charts]
     named += [(f"file {file_label(file)}", file.digest) for file in manifest.files]
+    for packages in manifest.os_packages:
+        named += [(f"OS file {path}", digest) for path, digest in packages.served()]
     for artifact in artifacts:
         named.append((artifact.reference, artifact.digest))
         named += [(artifact.reference, entry.digest) for entry in artifact.manifests]

@@ -35,6 +35,7 @@ from bundle.model.manifest import (
     check_manifest,
 )
 from bundle.model.oci import OCI_INDEX
+from bundle.model.os_packages import os_entry
 from bundle.model.reference import parse_reference
 from bundle.model.texts import readme_text, verify_text
 
@@ -83,6 +84,7 @@ def plan_bundle(lock: Lock) -> Plan:
         images=tuple(artifact_entry(image) for image in lock.images),
         charts=tuple(_chart(chart) for chart in lock.charts),
         files=tuple(_file(file) for file in lock.files),
+        os_packages=tuple(map(os_entry, lock.os_packages)),
         signatures=lock.signatures,
         sources=tuple(sorted(set(_hosts(lock)))),
     )
@@ -176,3 +178,6 @@ def _hosts(lock: Lock) -> Iterator[str]:
             # An index may name archives on another host.
             yield urlsplit(chart.url).netloc
     yield from filter(None, map(file_host, lock.files))
+    for packages in lock.os_packages:
+        for part in packages.files:
+            yield urlsplit(part.url).netloc

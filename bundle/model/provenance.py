@@ -17,6 +17,7 @@ from bundle.model.digest import Digest, hex_of
 from bundle.model.documents import Document, Metadata, Text
 from bundle.model.files import file_label, file_uri
 from bundle.model.manifest import Manifest
+from bundle.model.os_packages import os_packages_by_name
 from bundle.model.predicates import Moment
 
 MAX_DEPENDENCIES: Final = 4000
@@ -162,7 +163,7 @@ def make_provenance(manifest: Manifest, run: BuildRun) -> Provenance:
         manifest: Of the bundle.
         run: The build.
     """
-    total = len(manifest.images) + len(manifest.charts) + len(manifest.files)
+    total = sum(1 for _ in _dependencies(manifest))
     return Provenance(
         build_definition=BuildDefinition(
             build_type="urn:isoward:build:v1",
@@ -206,6 +207,8 @@ def _dependencies(manifest: Manifest) -> Iterator[Resource]:
     for file in manifest.files:
         name = "file" if file.url else f"file {file_label(file)}"
         yield _resource(file.digest, name=name, uri=file_uri(file))
+    for full_name, digest in os_packages_by_name(manifest.os_packages).items():
+        yield _resource(digest, name=f"OS package {full_name}")
 
 
 def _resource(digest: str, name: str = "", uri: str = "") -> Resource:

@@ -62,11 +62,16 @@ def _lines(changes: Changes) -> Iterator[str]:
         yield f"+ platform {name}"
     for name in changes.platforms.removed:
         yield f"- platform {name}"
-    kinds = (("image", changes.images), ("chart", changes.charts), ("file", changes.files))
+    kinds = (
+        ("image", changes.images),
+        ("chart", changes.charts),
+        ("file", changes.files),
+        ("OS package", changes.os_packages),
+    )
     for kind, differences in kinds:
         yield from _first(_differences(kind, differences), differences.count)
     if previous is not None and not any(found.count for _, found in kinds):
-        yield "no image, chart or file is added, removed or moved"
+        yield "no content is added, removed or moved"
     yield from _waivers("+ new waiver", changes.waivers.new)
     yield from _waivers("- waiver dropped", changes.waivers.dropped)
     yield from _unsigned(changes)

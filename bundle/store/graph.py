@@ -41,6 +41,8 @@ def check_graph(bundle: BundleDirectory, manifest: Manifest) -> None:
     for artifact in _artifacts(manifest):
         graph.check(artifact)
     named = graph.reached | {file.digest for file in manifest.files}
+    for packages in manifest.os_packages:
+        named |= {digest for _, digest in packages.served()}
     for chart in manifest.charts:
         if chart.archive not in graph.layers_of(chart.artifact):
             raise FormatError(

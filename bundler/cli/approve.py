@@ -137,8 +137,10 @@ def _data(seen: Review) -> dict[str, Any]:
 
 def _page(seen: Review) -> str:
     manifest = seen.manifest
+    packages = sum(len(entry.packages) for entry in manifest.os_packages)
     counts = (
-        f"{len(manifest.images)} images, {len(manifest.charts)} charts, {len(manifest.files)} files"
+        f"{len(manifest.images)} images, {len(manifest.charts)} charts, "
+        f"{len(manifest.files)} files, {packages} OS packages"
     )
     size = readable_size(manifest.content_bytes)
     fingerprint = fingerprint_groups(seen.root_fingerprint).replace("\n", "\n                ")

@@ -113,6 +113,7 @@ def _data(target: Path, new: Lock, old: Lock | None, found: list[Change]) -> dic
         "images": len(new.images),
         "charts": len(new.charts),
         "files": len(new.files),
+        "osPackages": sum(len(found.packages) for found in new.os_packages),
         "blobs": len(sizes),
         "bytes": sum(sizes.values()),
     }
@@ -123,7 +124,8 @@ def _text(target: Path, new: Lock, old: Lock | None, found: list[Change]) -> str
     referrers = sum(len(image.referrers) for image in new.images)
     counts = (
         f"{len(new.images)} images ({referrers} referrers), {len(new.charts)} charts, "
-        f"{len(new.files)} files: {len(sizes)} blobs, {sum(sizes.values())} bytes"
+        f"{len(new.files)} files, {sum(len(p.packages) for p in new.os_packages)} OS packages: "
+        f"{len(sizes)} blobs, {sum(sizes.values())} bytes"
     )
     if old is None:
         return f"{counts}\nwrote {target}"

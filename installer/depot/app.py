@@ -22,6 +22,7 @@ This is an Isoward depot: verified content for machines without a network.
                      registry.example.org/app/web:2.1 is registry.example.org/app/web here
 /charts/index.yaml   charts, as a Helm repository; /charts/<host>/<path>/ for one repository alone
 /files/              files, below the host and path that they came from
+/os/                 packages of operating systems, for apt and dnf
 /healthz             whether all is well
 
 bundles {bundles}, repositories {repositories}, charts {charts}, files {files}, blobs {blobs}
@@ -46,12 +47,15 @@ async def answer(live: LiveDepot, request: Request) -> Reply:
 
 def _route(snapshot: Snapshot, request: Request) -> Reply:
     top = request.path.split("/", 2)[1] if request.path.startswith("/") else ""
-    if top == "v2":
-        return snapshot.registry.answer(request)
-    if top == "files":
-        return snapshot.downloads.files(request)
-    if top == "charts":
-        return snapshot.downloads.charts(request)
+    downloads = snapshot.downloads
+    answers: dict[str, Callable[[Request], Reply]] = {
+        "v2": snapshot.registry.answer,
+        "files": downloads.files,
+        "charts": downloads.charts,
+        "os": downloads.os_packages,
+    }
+    if top in answers:
+        return answers[top](request)
     if request.path == "/healthz":
         return _health(snapshot)
     if request.path == "/":

@@ -13,6 +13,7 @@ from typing import Final
 from bundle.model.files import served_path
 from bundle.model.manifest import Artifact, ChartEntry, Manifest, ReferrerEntry
 from bundle.model.names import chart_folder
+from bundle.model.os_packages import OsEntry
 from bundle.model.reference import DOCKER_HUB, parse_reference, path_host
 
 _HUB_ALIASES: Final = frozenset({"index.docker.io", "registry-1.docker.io"})
@@ -87,12 +88,16 @@ class Catalogue:
         repositories: By registry (as a path component) and repository.
         files: Digest by host (as a path component) and path.
         charts: Charts by the path of their repository, then by file name.
+        os_files: Digest by the path below /os/.
+        os_entries: Sets of OS packages by name.
     """
 
     sizes: dict[str, int] = field(default_factory=dict)
     repositories: dict[tuple[str, str], Repository] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     charts: dict[str, dict[str, Chart]] = field(default_factory=dict)
+    os_files: dict[str, str] = field(default_factory=dict)
+    os_entries: dict[str, OsEntry] = field(default_factory=dict)
     _by_name: dict[str, list[Repository]] = field(default_factory=dict)
 
     @classmethod
@@ -111,6 +116,9 @@ class Catalogue:
                 made._add_chart(chart)
             for file in manifest.files:
                 made.files[served_path(file)] = file.digest
+            for entry in manifest.os_packages:
+                made.os_files.update(entry.served())
+                made.os_entries[entry.name] = entry
         for repository in made.repositories.values():
             made._by_name.setdefault(repository.name, []).append(repository)
         return made

@@ -1,4 +1,4 @@
-"""Plain downloads: files by where they came from, and Helm repositories.
+"""Plain downloads: files by where they came from, Helm repositories, and those of OS packages.
 
 Source: Helm, "The Chart Repository Guide": index.yaml, whose YAML is JSON here.
 """
@@ -23,7 +23,7 @@ _CREATED: Final = "1970-01-01T00:00:00Z"
 
 
 class Downloads:
-    """Answers below /files/ and /charts/ from one catalogue."""
+    """Answers below /files/, /charts/ and /os/ from one catalogue."""
 
     def __init__(self, catalogue: Catalogue, blobs: BlobReader) -> None:
         """Answer from `catalogue`, with content from `blobs`."""
@@ -44,6 +44,37 @@ class Downloads:
         return [
             {"path": f"/files/{quote(path)}", "digest": digest, "size": self._size(digest)}
             for path, digest in sorted(self._catalogue.files.items())
+        ]
+
+    def os_packages(self, request: Request) -> Reply:
+        """Answer a GET or HEAD below /os/; the folder itself is a list of the repositories."""
+        path = request.path.removeprefix("/os").removeprefix("/")
+        if not path:
+            return json_reply(200, {"osPackages": self._os_list()}, {"cache-control": REVALIDATE})
+        digest = self._catalogue.os_files.get(path)
+        if digest is None:
+            return _missing("no imported bundle has this file; /os/ lists the repositories")
+        return self._send(request, digest, "application/octet-stream")
+
+    def _os_list(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": name,
+                "release": entry.release,
+                "kind": entry.kind,
+                "keyring": f"/os/{name}/{entry.keyring.path}",
+                "recommends": entry.recommends,
+                "repositories": [
+                    {
+                        "path": f"/os/{name}/{place.folder}/",
+                        "suite": place.suite or "",
+                        "components": list(place.components),
+                    }
+                    for place in entry.repositories
+                ],
+                "packages": len(entry.packages),
+            }
+            for name, entry in sorted(self._catalogue.os_entries.items())
         ]
 
     def charts(self, request: Request) -> Reply:

@@ -23,6 +23,13 @@ from bundle.model.lock import (
     LockedReferrer,
 )
 from bundle.model.oci import OCI_INDEX, OCI_MANIFEST
+from bundle.model.os_packages import (
+    LockedKeyring,
+    LockedOs,
+    LockedOsFile,
+    OsPackage,
+    OsPlace,
+)
 from tests.support.signature_rules import WAIVE_ALL, WAIVED
 
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -142,6 +149,30 @@ class Maker:
                 reference=f"{host}/{name}:{version.replace('+', '_')}",
                 digest=manifest.digest,
                 manifests=(locked,),
+            ),
+        )
+
+    def os_packages(self, name: str, *versions: str) -> LockedOs:
+        """Make OS packages that look right to everything but apt."""
+
+        def file(path: str) -> LockedOsFile:
+            made = self.put(f"{name} {path}".encode())
+            url = f"https://mirror.example.org/debian/{path}"
+            return LockedOsFile(path=f"debian/{path}", digest=made.digest, size=made.size, url=url)
+
+        keyring = self.put(b"\x99 public keys")
+        debs = [file(f"pool/main/s/socat/socat_{version}_amd64.deb") for version in versions]
+        return LockedOs(
+            name=name,
+            release="debian-12",
+            repositories=(OsPlace(folder="debian", suite="bookworm", components=("main",)),),
+            keyring=LockedKeyring(
+                path="keyring.gpg", digest=keyring.digest, size=keyring.size, source="debian.gpg"
+            ),
+            files=(file("dists/bookworm/InRelease"), *debs),
+            packages=tuple(
+                OsPackage(name="socat", version=version, architecture="amd64", digest=deb.digest)
+                for version, deb in zip(versions, debs, strict=True)
             ),
         )
 

@@ -82,7 +82,9 @@ def rich_sample() -> tuple[Lock, dict[str, bytes]]:
             url="https://example.org/large.bin", digest=large.digest, size=large.size
         ),
     )
-    return waive_all(change_lock(lock, images=tuple(images), charts=charts, files=files)), blobs
+    systems = (make.os_packages("debian-12", "1.7.4.4-2"),)
+    lock = change_lock(lock, images=tuple(images), charts=charts, files=files, os_packages=systems)
+    return waive_all(lock), blobs
 
 
 def real_images(tree: Path, *references: str) -> tuple[Lock, dict[str, bytes]]:

@@ -40,6 +40,19 @@ def test_images_that_came_and_went() -> None:
     ]
 
 
+def test_os_packages_and_their_indexes() -> None:
+    old, new = (replace(lock(), os_packages=(Maker().os_packages("d", v),)) for v in ("1.0", "1.1"))
+    assert lines(lock(), old)[0].startswith("+ OS package d socat 1.0 amd64: added, sha256:")
+    assert [line.partition(":")[0] for line in lines(old, new)] == [
+        "- OS package d socat 1.0 amd64",
+        "+ OS package d socat 1.1 amd64",
+    ]
+    file = replace(old.os_packages[0].files[0], digest=digest_of(b"later"))
+    moved = replace(old.os_packages[0], files=(file, *old.os_packages[0].files[1:]))
+    (change,) = changes(old, replace(old, os_packages=(moved,)))
+    assert (change.kind, change.thing) == ("moved", "OS file d/debian/dists/bookworm/InRelease")
+
+
 def test_a_tag_that_moved() -> None:
     made = Maker()
     old = made.image(WEB)

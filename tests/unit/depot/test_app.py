@@ -341,6 +341,33 @@ def test_files_are_listed_and_found(site: Site) -> None:
     assert made.header("content-type") == "application/octet-stream"
 
 
+def test_os_packages_are_listed_and_found(site: Site) -> None:
+    (listed,) = json.loads(site.ask("/os/").body)["osPackages"]
+    assert listed == {
+        "name": "debian-12",
+        "release": "debian-12",
+        "kind": "apt",
+        "keyring": "/os/debian-12/keyring.gpg",
+        "recommends": False,
+        "repositories": [
+            {"path": "/os/debian-12/debian/", "suite": "bookworm", "components": ["main"]}
+        ],
+        "packages": 1,
+    }
+    folder = listed["repositories"][0]["path"]
+    for path in (
+        listed["keyring"],
+        f"{folder}dists/bookworm/InRelease",
+        f"{folder}pool/main/s/socat/socat_1.7.4.4-2_amd64.deb",
+    ):
+        made = site.ask(path)
+        assert made.status == 200
+        assert made.header("content-type") == "application/octet-stream"
+    # apt asks for what it can do without; it must be told plainly that it is not there.
+    assert site.ask(f"{folder}dists/bookworm/main/i18n/Translation-en.xz").status == 404
+    assert site.ask(f"{folder}dists/bookworm/../../../depot.json").status == 404
+
+
 def test_chart_indexes_name_what_can_be_fetched(site: Site) -> None:
     for folder in ("", "charts.example.org/stable/", "registry.example.org/charts/"):
         index = json.loads(site.ask(f"/charts/{folder}index.yaml").body)

@@ -16,8 +16,10 @@ from bundle.model.changes import (
 )
 from bundle.model.documents import Metadata
 from bundle.model.manifest import Artifact, ChartEntry, FileEntry, Manifest
+from bundle.model.os_packages import os_entry
 from bundle.model.policy import CosignRule, SignatureRule, UnsignedRule, VerifiedBy
 from bundle.model.summary import MAX_LINES, changes_lines
+from tests.support.content import Maker
 from tests.support.documents import digest
 
 SIGNED = (VerifiedBy(rule=0, method="cosign", signer="sha256:key"),)
@@ -83,10 +85,20 @@ def test_images_charts_and_files_are_compared_by_name() -> None:
     assert any(line.startswith("- file https://x.example.org/f") for line in lines)
 
 
+def test_os_packages_are_compared_by_version() -> None:
+    packages = [os_entry(Maker().os_packages("debian-12", version)) for version in ("1.0", "1.1")]
+    old, new = (manifest(os_packages=(entry,)) for entry in packages)
+    found = compare(old, new).os_packages
+    assert [i.name for i in found.added] == ["debian-12 socat 1.1 amd64"]
+    assert [i.name for i in found.removed] == ["debian-12 socat 1.0 amd64"]
+    lines = changes_lines(compare(old, new))
+    assert any(line.startswith("+ OS package debian-12 socat 1.1 amd64: added") for line in lines)
+
+
 def test_nothing_changed_is_said() -> None:
     found = compare(manifest(images=(image("a:1", "a"),)), manifest(images=(image("a:1", "a"),)))
     assert found.images.count == found.charts.count == found.files.count == 0
-    assert "no image, chart or file is added, removed or moved" in changes_lines(found)
+    assert "no content is added, removed or moved" in changes_lines(found)
     assert "no image is without a signature of its upstream" in changes_lines(found)
 
 

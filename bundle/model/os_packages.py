@@ -1,0 +1,300 @@
+"""Packages of an operating system: what a definition asks for, and how a bundle carries it.
+
+A repository travels as its distribution made it: the signed index (apt: InRelease, rpm:
+repomd.xml), the indexes that it names and the packages that the closure needs, each at its own
+path. It is served below /os/<name>/<repository>/, so apt and dnf check the distribution's own
+signatures with the distribution's keyring, and no key of ours comes between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from bundle.model.digest import Digest, Size
+from bundle.model.documents import Document, Name, Url
+from bundle.model.errors import DefinitionError
+from bundle.model.paths import InnerPath, check_inner_path
+from bundle.model.reference import check_url
+
+Release = Literal["debian-12", "debian-13", "rocky-9", "rocky-10", "ubuntu-24.04"]
+OsKind = Literal["apt", "rpm"]
+KEYRING_NAMES: Final = ("keyring.asc", "keyring.gpg")
+"""In ASCII armour, or binary: apt tells them apart by the name."""
+
+_SEGMENT: Final = r"[A-Za-z0-9+_~^:=@,%-][A-Za-z0-9.+_~^:=@,%-]*"
+OsPath = Annotated[str, msgspec.Meta(pattern=rf"^{_SEGMENT}(/{_SEGMENT})*$(?!\n)", max_length=1024)]
+"""A path in a repository; no part of it begins with a dot, so none is `.` or `..`."""
+
+_WORD: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+SuitePath = Annotated[str, msgspec.Meta(pattern=rf"^{_WORD}(/{_WORD})*$(?!\n)", max_length=128)]
+"""A suite or a component of an apt repository."""
+
+PackageName = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9+._-]{0,126}[A-Za-z0-9+])?$(?!\n)"),
+]
+"""Never with a dash at an end: to apt that would be an option, or a wish to remove."""
+
+PackageVersion = Annotated[
+    str, msgspec.Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+~:^_-]*$(?!\n)", max_length=256)
+]
+PackageArchitecture = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_]{1,32}$(?!\n)")]
+
+
+class OsRepositorySource(Document, frozen=True, kw_only=True):
+    """A repository of packages, as a person names it."""
+
+    url: Url
+    name: Name | None = None
+    """The folder that it is served under; left out, the last part of the URL's path."""
+    suite: SuitePath | None = None
+    components: tuple[SuitePath, ...] = ()
+
+    @property
+    def folder(self) -> str:
+        """The folder that it is served under; empty when nothing says one."""
+        return self.name or self.url.split("://", 1)[1].rstrip("/").partition("/")[2].split("/")[-1]
+
+
+class OsSource(Document, frozen=True, kw_only=True):
+    """Packages of one release, with all that they depend on."""
+
+    name: Name
+    release: Release
+    repositories: Annotated[tuple[OsRepositorySource, ...], msgspec.Meta(min_length=1)]
+    keyring: InnerPath
+    """File with the distribution's public keys, below the definition's folder."""
+    packages: Annotated[tuple[PackageName, ...], msgspec.Meta(min_length=1)]
+    recommends: bool = False
+    """Whether what they recommend is carried as well; the site's machines must be told the same."""
+
+    @property
+    def kind(self) -> OsKind:
+        """What kind of repositories the release has."""
+        return os_kind(self.release)
+
+
+class OsPlace(Document, frozen=True, kw_only=True):
+    """Where a repository is served, and what of it there is."""
+
+    folder: Name
+    suite: SuitePath | None = None
+    components: tuple[SuitePath, ...] = ()
+
+
+class OsPackage(Document, frozen=True, kw_only=True):
+    """A package of the closure."""
+
+    name: PackageName
+    version: PackageVersion
+    architecture: PackageArchitecture
+    digest: Digest
+
+    @property
+    def full_name(self) -> str:
+        """The package by name, version and architecture."""
+        return f"{self.name} {self.version} {self.architecture}"
+
+
+class OsFile(Document, frozen=True, kw_only=True):
+    """A file, by its path below /os/<name>/."""
+
+    path: OsPath
+    digest: Digest
+
+
+class SizedOsFile(OsFile, frozen=True, kw_only=True):
+    """A file and its size."""
+
+    size: Size
+
+
+class LockedOsFile(SizedOsFile, frozen=True, kw_only=True):
+    """A file of a repository, and where a build fetches it."""
+
+    url: Url
+
+
+class LockedKeyring(SizedOsFile, frozen=True, kw_only=True):
+    """The distribution's public keys; `source` is below the lock's folder."""
+
+    source: InnerPath
+
+
+class LockedOs(Document, frozen=True, kw_only=True):
+    """Packages of one release, resolved."""
+
+    name: Name
+    release: Release
+    repositories: tuple[OsPlace, ...]
+    recommends: bool = False
+    keyring: LockedKeyring
+    files: tuple[LockedOsFile, ...]
+    packages: tuple[OsPackage, ...]
+
+
+class OsEntry(Document, frozen=True, kw_only=True):
+    """Packages of one release in bundle.json."""
+
+    name: Name
+    release: Release
+    repositories: tuple[OsPlace, ...]
+    recommends: bool = False
+    keyring: OsFile
+    files: tuple[OsFile, ...]
+    packages: tuple[OsPackage, ...]
+
+    @property
+    def kind(self) -> OsKind:
+        """What kind of repositories it has."""
+        return os_kind(self.release)
+
+    def served(self) -> Iterator[tuple[str, str]]:
+        """Yield the path below /os/ and the digest of every file."""
+        for file in (self.keyring, *self.files):
+            yield f"{self.name}/{file.path}", file.digest
+
+
+def os_kind(release: str) -> OsKind:
+    """Return the kind of repositories that a release has."""
+    return "rpm" if release.startswith("rocky-") else "apt"
+
+
+def os_entry(locked: LockedOs) -> OsEntry:
+    """Return packages of a lock as they stand in bundle.json."""
+    return OsEntry(
+        name=locked.name,
+        release=locked.release,
+        repositories=locked.repositories,
+        recommends=locked.recommends,
+        keyring=OsFile(path=locked.keyring.path, digest=locked.keyring.digest),
+        files=tuple(OsFile(path=file.path, digest=file.digest) for file in locked.files),
+        packages=locked.packages,
+    )
+
+
+def os_packages_by_name(entries: Iterable[OsEntry | LockedOs]) -> dict[str, str]:
+    """Return the digest of every package by a name that says which one it is."""
+    return {f"{e.name} {p.full_name}": p.digest for e in entries for p in e.packages}
+
+
+def check_os_source(source: OsSource, where: str) -> None:
+    """Check what the structure alone cannot say.
+
+    Raises:
+        DefinitionError: A repository is not of the release's kind, its folder is none or means two
+            repositories, the keyring lies elsewhere, or a package stands twice.
+    """
+    folders: dict[str, str] = {}
+    for i, repository in enumerate(source.repositories):
+        at = f"{where}.repositories[{i}]"
+        check_url(repository.url, f"{at}.url")
+        try:
+            place = place_of(repository)
+        except msgspec.ValidationError:
+            raise DefinitionError(
+                f"{at}: {repository.folder[:100]!r} cannot be the name of its folder",
+                "Give it a `name` of lower-case letters, digits and dashes.",
+            ) from None
+        _check_place(place, source.kind, at)
+        url = repository.url.rstrip("/")
+        if folders.setdefault(place.folder, url) != url:
+            raise DefinitionError(
+                f"{at}: {place.folder!r} would be the folder of two repositories",
+                "Give each a `name` of its own.",
+            )
+    _unique((_key(place_of(r)) for r in source.repositories), f"{where}.repositories")
+    _unique(source.packages, f"{where}.packages")
+    check_inner_path(source.keyring, f"{where}.keyring")
+
+
+def place_of(repository: OsRepositorySource) -> OsPlace:
+    """Return where a repository is served.
+
+    Raises:
+        msgspec.ValidationError: Its folder is not a name.
+    """
+    return OsPlace(
+        folder=msgspec.convert(repository.folder, Name),
+        suite=repository.suite,
+        components=repository.components,
+    )
+
+
+def check_os_lock(locked: LockedOs) -> None:
+    """Check locked packages, and the addresses that a build asks.
+
+    Raises:
+        DefinitionError: They contradict themselves.
+    """
+    check_os_entry(os_entry(locked))
+    check_inner_path(locked.keyring.source, f"osPackages {locked.name}: keyring")
+    for file in locked.files:
+        check_url(file.url, f"osPackages {locked.name}: {file.path}")
+
+
+def check_os_entry(entry: OsEntry) -> None:
+    """Check that files lie in the repositories' folders, and packages are among them.
+
+    Raises:
+        DefinitionError: They are not, or a path or package stands twice.
+    """
+    where = f"osPackages {entry.name}"
+    for place in entry.repositories:
+        _check_place(place, entry.kind, where)
+    _unique(map(_key, entry.repositories), f"{where}: repositories")
+    folders = {place.folder for place in entry.repositories}
+    for file in entry.files:
+        folder, _, rest = file.path.partition("/")
+        if folder not in folders or not rest:
+            raise DefinitionError(f"{where}: {file.path!r} is in none of its repositories", "")
+    _unique((file.path for file in entry.files), f"{where}: files")
+    _unique((package.full_name for package in entry.packages), f"{where}: packages")
+    digests = {file.digest for file in entry.files}
+    for package in entry.packages:
+        if package.digest not in digests:
+            raise DefinitionError(f"{where}: no file is the package {package.name}", "")
+    if entry.keyring.path not in KEYRING_NAMES:
+        raise DefinitionError(f"{where}: {entry.keyring.path!r} is not a keyring's name", "")
+
+
+def sized_files(all_packages: Iterable[LockedOs]) -> Iterator[SizedOsFile]:
+    """Yield every file that a build puts into a bundle, with repeats."""
+    for packages in all_packages:
+        yield packages.keyring
+        yield from packages.files
+
+
+def _check_place(place: OsPlace, kind: OsKind, where: str) -> None:
+    if kind == "apt" and not (place.suite and place.components):
+        raise DefinitionError(
+            f"{where}: an apt repository needs a suite and components",
+            "Write it as {url: ..., suite: bookworm, components: [main]}.",
+        )
+    if kind == "rpm" and (place.suite or place.components):
+        raise DefinitionError(
+            f"{where}: an rpm repository has no suite and no components",
+            "Write it as {name: baseos, url: ...}.",
+        )
+    if place.folder.startswith("keyring."):
+        raise DefinitionError(
+            f"{where}: {place.folder!r} is not a name for a repository", "Choose another `name`."
+        )
+    _unique(place.components, f"{where}: components")
+
+
+def _key(place: OsPlace) -> str:
+    return f"{place.folder} {place.suite or ''}".strip()
+
+
+def _unique(values: Iterable[str], where: str) -> None:
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            raise DefinitionError(
+                f"{where}: {value!r} stands twice", "Remove one of the two entries."
+            )
+        seen.add(value)
