@@ -226,10 +226,10 @@ def _check_space(place: BlobPlace, missing: list[Content]) -> None:
 
 
 def _make_charts(lock: Lock, building: Path) -> None:
-    """Write the OCI form of charts from HTTP repositories; it follows from the archive."""
+    """Write the OCI form of charts that come as archives; it follows from the archive."""
     bundle = BundleDirectory(building)
     for chart in lock.charts:
-        if chart.url is None:
+        if not chart.is_made:
             continue
         where = f"chart {chart.name} {chart.version}"
         archive = bundle.read_small(bundle.blob_name(chart.archive.digest), chart.archive.size)

@@ -93,7 +93,23 @@ def _charts(old: Mapping[str, LockedChart], new: Mapping[str, LockedChart]) -> I
     for name in sorted(old.keys() & new.keys()):
         before, after = old[name], new[name]
         yield from _changed(f"{name}: address", before.url or "", after.url or "")
+        yield from _changed(f"{name}: folder", _folder(before), _folder(after))
+        yield from _digests(_dependencies(name, before), _dependencies(name, after))
         yield from _inside(name, before.artifact, after.artifact)
+
+
+def _folder(chart: LockedChart) -> str:
+    """Say what a chart is packed from."""
+    folder = chart.folder
+    if folder is None:
+        return "none"
+    where = f"{folder.git.repository} {folder.git.commit} " if folder.git else ""
+    return f"{where}{folder.path or '.'}"
+
+
+def _dependencies(name: str, chart: LockedChart) -> dict[str, str]:
+    found = chart.folder.dependencies if chart.folder is not None else ()
+    return {f"{name}: dependency {d.repository} {d.name} {d.version}": d.digest for d in found}
 
 
 def _inside(name: str, old: LockedArtifact, new: LockedArtifact) -> Iterator[Change]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from bundle.model.lock import Content, Lock, LockedArtifact
 from bundle.model.reference import Reference, parse_reference
 from bundle.registry.client import RegistryClient, by_digest
+from bundler.sources.chart_local import folder_opener
 from bundler.sources.context import SourceContext
 from bundler.sources.local_files import local_opener
 from bundler.sources.opener import BlobStream, Opener, WholeBytes
@@ -16,15 +17,17 @@ from bundler.sources.os_files import os_openers
 def origins(lock: Lock, context: SourceContext) -> dict[str, Opener]:
     """Return how to open each blob that is fetched, by digest.
 
-    The two small blobs that make an archive from an HTTP repository an OCI artefact are not
-    fetched but made, so they are absent.
+    The two small blobs that make an archive from an HTTP repository or a folder an OCI artefact
+    are not fetched but made, so they are absent.
     """
     client = context.client
     found: dict[str, Opener] = {}
     for image in lock.images:
         _add_artifact(found, image, client)
     for chart in lock.charts:
-        if chart.url is None:
+        if chart.folder is not None:
+            found.setdefault(chart.archive.digest, folder_opener(chart, chart.folder, context))
+        elif chart.url is None:
             _add_artifact(found, chart.artifact, client)
         else:
             found.setdefault(chart.archive.digest, _from_url(client, chart.url))

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from bundle.model.canonical import canonical_digest
+from bundle.model.chart_source import chart_host
 from bundle.model.definition import Definition
 from bundle.model.documents import API_VERSION
 from bundle.model.errors import DefinitionError
@@ -22,6 +23,7 @@ from bundle.model.progress import Progress
 from bundle.model.reference import parse_reference
 from bundle.store.hashing import StoppedError, run_parallel
 from bundle.trust.upstream.verify import check_covered
+from bundler.sources.chart_local import resolve_folder
 from bundler.sources.charts import ChartResolver
 from bundler.sources.context import SourceContext, Want
 from bundler.sources.files import resolve_file
@@ -65,7 +67,12 @@ def resolve(definition: Definition, context: SourceContext) -> Lock:
     files: list[LockedFile] = []
     systems: list[LockedOs] = []
     work: list[Callable[[], None]] = [
-        *_tasks(locked_charts, charts.resolve, definition.charts),
+        *_tasks(locked_charts, charts.resolve, (c for c in definition.charts if c.repository)),
+        *_tasks(
+            locked_charts,
+            lambda chart: resolve_folder(chart, context),
+            (c for c in definition.charts if not c.repository),
+        ),
         *_tasks(files, lambda f: resolve_file(f, context), definition.files),
         *_tasks(
             systems,
@@ -124,8 +131,7 @@ def definition_hosts(definition: Definition) -> Iterator[str]:
     """Yield the hosts that a definition names, with repeats."""
     for image in definition.images:
         yield parse_reference(image.reference).registry
-    for chart in definition.charts:
-        yield chart.oci_reference.registry if chart.is_oci else urlsplit(chart.repository).netloc
+    yield from filter(None, map(chart_host, definition.charts))
     yield from filter(None, map(file_host, definition.files))
     for packages in definition.os_packages:
         for repository in packages.repositories:

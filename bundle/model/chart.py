@@ -87,7 +87,7 @@ def _chart_yaml(archive: bytes, where: str) -> bytes:
     """Find the one `<folder>/Chart.yaml`; nothing is unpacked to disk."""
     try:
         with (
-            _BoundedGzip(archive, where) as unpacked,
+            BoundedGzip(archive, where) as unpacked,
             tarfile.open(fileobj=unpacked, mode="r:") as tar,
         ):
             for count, member in enumerate(tar):
@@ -101,7 +101,7 @@ def _chart_yaml(archive: bytes, where: str) -> bytes:
     raise _refuse(where, "it has no Chart.yaml")
 
 
-class _BoundedGzip(gzip.GzipFile):
+class BoundedGzip(gzip.GzipFile):
     """Refuses to give much at once or much in all: tarfile reads extended headers whole."""
 
     def __init__(self, archive: bytes, where: str) -> None:
@@ -109,12 +109,14 @@ class _BoundedGzip(gzip.GzipFile):
         self._where = where
 
     def read(self, size: int | None = -1) -> bytes:
+        """Read at most `size` bytes, which must be few."""
         if size is None or not 0 <= size <= _MAX_READ:
             raise _refuse(self._where, "it has a header that is far too large")
         self._check(self.tell() + size)
         return super().read(size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place that is not too far."""
         self._check(offset)
         return super().seek(offset, whence)
 
@@ -130,16 +132,30 @@ def _read_member(tar: tarfile.TarFile, member: tarfile.TarInfo, where: str) -> b
     return stream.read()
 
 
-def _metadata(data: bytes, where: str) -> dict[str, Any]:
-    """Read Chart.yaml as Helm does: every scalar is text, but for two fields that are booleans."""
+def chart_mapping(data: bytes, name: str, where: str) -> dict[str, Any]:
+    """Read one of a chart's documents as Helm does, with every scalar as text.
+
+    Args:
+        data: Untrusted, of bounded size.
+        name: Of the document, such as `Chart.yaml`.
+        where: The chart, for messages.
+    Raises:
+        FormatError: It is not YAML, or not a mapping.
+    """
     try:
         text = data.decode("utf-8")
-        check_yaml_events(text, f"{where}: Chart.yaml", FormatError)
+        check_yaml_events(text, f"{where}: {name}", FormatError)
         tree = yaml.load(text, Loader=_LOADER)  # noqa: S506 - the base loader makes only text
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _refuse(where, f"its Chart.yaml is not YAML ({error})") from error
+        raise _refuse(where, f"its {name} is not YAML ({error})") from error
     if not isinstance(tree, dict):
-        raise _refuse(where, "its Chart.yaml is not a mapping")
+        raise _refuse(where, f"its {name} is not a mapping")
+    return tree
+
+
+def _metadata(data: bytes, where: str) -> dict[str, Any]:
+    """Read Chart.yaml, of which two fields are booleans."""
+    tree = chart_mapping(data, "Chart.yaml", where)
     metadata = {key: value for key, value in tree.items() if value != ""}
     for field in ("apiVersion", "name", "version"):
         if not isinstance(metadata.get(field), str):

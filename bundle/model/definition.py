@@ -56,7 +56,7 @@ def check_definition(definition: Definition) -> None:
     for i, file in enumerate(definition.files):
         check_file_source(file, f"files[{i}]")
     _unique([file.url or f"local/{file.served_name}" for file in definition.files], "files")
-    _unique([f"{c.repository} {c.name} {c.version}" for c in definition.charts], "charts")
+    _unique([f"{c.home} {c.name} {c.version}" for c in definition.charts], "charts")
     _unique(list(definition.platforms), "platforms")
     check_rules(definition.signatures)
     for i, chart in enumerate(definition.charts):

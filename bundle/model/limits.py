@@ -44,6 +44,9 @@ MAX_GIT_LISTING_BYTES: Final = 64 * MIB
 MAX_GIT_TREE_BYTES: Final = 4 * 1024 * MIB
 """All files of a Git tree together; what is larger does not belong into Git."""
 
+MAX_CHART_DEPTH: Final = 32
+"""Folders within folders of a chart, and charts within charts; real ones have three or four."""
+
 MAX_REASON: Final = 500
 """Characters of a parser's message within one of ours, which is a line for a person."""
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from bundle.model.chart_lock import LockedFolder, check_folder
 from bundle.model.chart_source import ChartName, ChartRepository, ChartVersion
 from bundle.model.digest import Digest, Size
 from bundle.model.documents import Document, Metadata, Text, Url
@@ -81,8 +82,9 @@ class LockedArtifact(Document, frozen=True, kw_only=True):
 class LockedChart(Document, frozen=True, kw_only=True):
     """A chart: the archive's digest, and the OCI artefact that holds it.
 
-    For a chart from an HTTP repository the artefact is made by the build from the archive, always
-    the same, and `url` says where the archive is; for an OCI chart `url` is empty.
+    For a chart from an HTTP repository `url` says where the archive is, for one from a folder
+    `folder` what it is packed from. In both cases the artefact is made by the build from the
+    archive, always the same; an OCI chart has neither.
     """
 
     name: ChartName
@@ -90,7 +92,13 @@ class LockedChart(Document, frozen=True, kw_only=True):
     repository: ChartRepository
     archive: Content
     url: Url | None = None
+    folder: LockedFolder | None = None
     artifact: LockedArtifact
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the artefact is made from the archive."""
+        return self.url is not None or self.folder is not None
 
 
 class LockedFile(Content, frozen=True, kw_only=True):
@@ -190,6 +198,8 @@ def _check_names(lock: Lock) -> None:
             parse_reference(artifact.reference)
         archives = (chart.url for chart in lock.charts if chart.url is not None)
         repositories = (chart.repository for chart in lock.charts)
+        for chart in lock.charts:
+            check_folder(chart.folder, chart.repository, chart.url, f"chart {chart.name}")
         for address in (*repositories, *archives):
             check_url(address, "address")
         for i, file in enumerate(lock.files):

@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from bundle.model.canonical import canonical_digest, canonical_json
+from bundle.model.chart_lock import folder_hosts
 from bundle.model.digest import digest_of
 from bundle.model.documents import API_VERSION
 from bundle.model.files import file_host
@@ -173,6 +174,9 @@ def _hosts(lock: Lock) -> Iterator[str]:
     for image in lock.images:
         yield parse_reference(image.reference).registry
     for chart in lock.charts:
+        if chart.folder is not None:
+            yield from folder_hosts(chart.folder)
+            continue
         yield urlsplit(chart.repository).netloc
         if chart.url is not None:
             # An index may name archives on another host.

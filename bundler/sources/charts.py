@@ -1,4 +1,4 @@
-"""Helm charts, from HTTP repositories and from OCI registries.
+"""Helm charts, from HTTP repositories and from OCI registries; see chart_local for folders.
 
 An HTTP chart gets a reference under which a registry can serve it: the repository's host and path,
 then the chart's name; where the path cannot be part of a repository's name, `charts` takes its
@@ -24,7 +24,9 @@ from bundle.model.limits import MAX_CHART_BYTES, MAX_INDEX_YAML_BYTES
 from bundle.model.lock import Content, LockedArtifact, LockedChart, LockedManifest
 from bundle.model.oci import OCI_MANIFEST, OciManifest
 from bundle.model.reference import Reference, check_url, is_repository, parse_reference
+from bundler.sources.chart_dependencies import check_complete
 from bundler.sources.chart_index import IndexEntry, read_index
+from bundler.sources.chart_parts import read_archive
 from bundler.sources.download import check_digest, read_whole, small_blob
 from bundler.sources.manifests import ManifestSource, locked_manifest
 from bundler.sources.referrers import ReferrerSearch
@@ -42,7 +44,7 @@ class ChartResolver:
         self._source = source
         self._names: defaultdict[str, set[str]] = defaultdict(set)
         for chart in charts:
-            self._names[chart.repository].add(chart.name)
+            self._names[chart.home].add(chart.name)
         self._indexes: dict[str, dict[str, tuple[IndexEntry, ...]]] = {}
         self._busy = {repository: threading.Lock() for repository in self._names}
 
@@ -71,7 +73,8 @@ class ChartResolver:
                 "Is it a Helm chart? An image belongs under images:.",
             )
         archive = small_blob(self._source, reference, layers[0], MAX_CHART_BYTES)
-        _check_identity(chart, chart_artifact(archive, str(reference)), str(reference))
+        check_identity(chart, chart_artifact(archive, str(reference)), str(reference))
+        check_complete(read_archive(archive, str(reference)), str(reference))
         found = ReferrerSearch(self._source, reference).search([parsed.digest], [])
         manifest = locked_manifest(parsed, parsed.body, None)
         artifact = LockedArtifact(
@@ -85,7 +88,7 @@ class ChartResolver:
 
     def _from_http(self, chart: ChartSource) -> LockedChart:
         entry = self._entry(chart)
-        base = f"{chart.repository.rstrip('/')}/"
+        base = f"{chart.home.rstrip('/')}/"
         first = next(iter(entry.urls), "")
         url = _archive_url(chart, _joined(base, first) if first else "")
         archive = read_whole(lambda: self._source.client.open_url(url), MAX_CHART_BYTES, url)
@@ -93,18 +96,19 @@ class ChartResolver:
         if entry.digest:
             check_digest(digest, entry.digest, url)
         made = chart_artifact(archive, url)
-        _check_identity(chart, made, url)
+        check_identity(chart, made, url)
+        check_complete(read_archive(archive, url), url)
         for data in (archive, made.config, made.manifest):
             self._source.store.put_bytes(digest_of(data), data)
         content = Content(digest=digest, size=len(archive))
-        return _locked(chart, content, url, _made_artifact(chart, content, made))
+        return _locked(chart, content, url, made_artifact(chart_reference(chart), content, made))
 
     def _entry(self, chart: ChartSource) -> IndexEntry:
         """Return the index's entry for a chart at its version."""
-        versions = self._index(chart.repository).get(chart.name)
+        versions = self._index(chart.home).get(chart.name)
         if versions is None:
             raise DefinitionError(
-                f"{chart.repository} has no chart {chart.name!r}",
+                f"{chart.home} has no chart {chart.name!r}",
                 "Check the name and the repository's address.",
             )
         for entry in versions:
@@ -113,7 +117,7 @@ class ChartResolver:
         known = ", ".join(entry.version[:40] for entry in versions[:_SHOWN]) or "none"
         more = f" and {len(versions) - _SHOWN} more" if len(versions) > _SHOWN else ""
         raise DefinitionError(
-            f"{chart.repository}: expected {chart.name} {chart.version}, found {known}{more}",
+            f"{chart.home}: expected {chart.name} {chart.version}, found {known}{more}",
             "Choose one of the versions in the repository's index.yaml.",
         )
 
@@ -135,7 +139,7 @@ def chart_reference(chart: ChartSource) -> Reference:
     Raises:
         DefinitionError: Its host cannot be the host of a reference.
     """
-    address = urlsplit(chart.repository)
+    address = urlsplit(chart.home)
     host = address.netloc.lower()
     name = "/".join(part for part in (address.path.strip("/"), chart.name) if part)
     if not is_repository(name):
@@ -168,13 +172,13 @@ def _archive_url(chart: ChartSource, url: str) -> str:
         return msgspec.convert(url, Url)
     except (msgspec.ValidationError, DefinitionError):
         raise FormatError(
-            f"{chart.repository}/index.yaml: {chart.name} {chart.version} has no address that can "
+            f"{chart.home}/index.yaml: {chart.name} {chart.version} has no address that can "
             f"be locked, found {url.partition('?')[0][:200]!r}",
             "Only http(s) addresses without a query can be locked.",
         ) from None
 
 
-def _check_identity(chart: ChartSource, made: ChartArtifact, where: str) -> None:
+def check_identity(chart: ChartSource, made: ChartArtifact, where: str) -> None:
     """Refuse an archive that says it is another chart, or another version of it."""
     if (made.name, made.version) != (chart.name, chart.version):
         raise FormatError(
@@ -184,7 +188,8 @@ def _check_identity(chart: ChartSource, made: ChartArtifact, where: str) -> None
         )
 
 
-def _made_artifact(chart: ChartSource, archive: Content, made: ChartArtifact) -> LockedArtifact:
+def made_artifact(reference: Reference, archive: Content, made: ChartArtifact) -> LockedArtifact:
+    """Return the artefact that a build makes of an archive, for the lock."""
     digest = digest_of(made.manifest)
     manifest = LockedManifest(
         digest=digest,
@@ -193,9 +198,7 @@ def _made_artifact(chart: ChartSource, archive: Content, made: ChartArtifact) ->
         config=Content(digest=digest_of(made.config), size=len(made.config)),
         layers=(archive,),
     )
-    return LockedArtifact(
-        reference=str(chart_reference(chart)), digest=digest, manifests=(manifest,)
-    )
+    return LockedArtifact(reference=str(reference), digest=digest, manifests=(manifest,))
 
 
 def _locked(
@@ -204,7 +207,7 @@ def _locked(
     return LockedChart(
         name=chart.name,
         version=chart.version,
-        repository=chart.repository,
+        repository=chart.home,
         archive=archive,
         url=url,
         artifact=artifact,

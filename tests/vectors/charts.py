@@ -7,7 +7,7 @@ import io
 import tarfile
 from dataclasses import dataclass
 
-_DEPLOYMENT = """\
+DEPLOYMENT = """\
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -76,7 +76,7 @@ class Chart:
         members = {
             "Chart.yaml": "\n".join(lines) + "\n",
             "values.yaml": _values(self.image),
-            "templates/deployment.yaml": _DEPLOYMENT,
+            "templates/deployment.yaml": DEPLOYMENT,
         }
         if self.service:
             members["templates/service.yaml"] = _SERVICE

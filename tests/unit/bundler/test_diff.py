@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from bundle.model.chart_lock import LockedDependency, LockedFolder
 from bundle.model.digest import digest_of
 from bundle.model.documents import Metadata
+from bundle.model.git import GitSource
 from bundle.model.lock import Content, Lock, LockedArtifact, LockedChart, LockedFile
 from bundler.diff import changes
 from tests.support.content import Maker
@@ -111,6 +113,35 @@ def test_files_charts_and_metadata() -> None:
         ("moved", "file https://example.org/f"),
     ]
     assert found[0].line == "~ version: changed from 1.0.0 to 1.1.0"
+
+
+def test_the_folder_of_a_chart_and_what_it_depends_on() -> None:
+    made = Maker()
+    redis = LockedDependency(
+        name="redis",
+        version="17.2.0",
+        repository="https://charts.example.org",
+        digest=digest_of(b"1"),
+        size=1,
+    )
+    git = GitSource(repository="https://git.example.org/x", commit="a" * 40)
+    before = LockedFolder(path="web", git=git, dependencies=(redis,))
+    after = replace(
+        before,
+        git=replace(git, commit="b" * 40),
+        dependencies=(replace(redis, digest=digest_of(b"2")),),
+    )
+    locks = [
+        replace(lock(), charts=(replace(chart(made, "one"), url=None, folder=folder),))
+        for folder in (before, after)
+    ]
+    name = "chart https://charts.example.org web 1.2.3"
+    old, new = (f"https://git.example.org/x {letter * 40} web" for letter in "ab")
+    moved = f"from {digest_of(b'1')} to {digest_of(b'2')}"
+    assert [change.line for change in changes(*locks)] == [
+        f"~ {name}: folder: changed from {old} to {new}",
+        f"~ {name}: dependency https://charts.example.org redis 17.2.0: moved {moved}",
+    ]
 
 
 def chart(made: Maker, seed: str) -> LockedChart:

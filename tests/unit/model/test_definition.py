@@ -70,6 +70,19 @@ def test_a_plus_in_a_charts_version_is_an_underscore_in_its_tag() -> None:
             "charts: [{name: ../web, version: '1', repository: 'https://e.org'}]",
             r"charts\[0\]\.name",
         ),
+        ("charts: [{name: web, version: '1'}]", "either a repository, or a path"),
+        (
+            "charts: [{name: web, version: '1', repository: 'https://e.org', path: web}]",
+            "either a repository, or a path",
+        ),
+        ("charts: [{name: web, version: '1', path: ../web}]", "not a path below"),
+        ("charts: [{name: web, version: '1', path: /srv/web}]", "not a path below"),
+        ("charts: [{name: a..b, version: '1', path: web}]", "not a name under which"),
+        ("charts: [{name: web, version: '1', repository: 'oci://local.invalid'}]", "not a host"),
+        (
+            "charts: [{name: web, version: '1', git: {repository: r, commit: main}}]",
+            r"charts\[0\]\.git\.commit",
+        ),
         ("charts: [{name: web, version: 1.2, repository: 'https://e.org'}]", "Expected `str`"),
         ("charts: [{name: web, version: '1 2', repository: 'https://e.org'}]", "version"),
         (

@@ -7,7 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from bundle.model.chart_lock import LockedDependency, LockedFolder
+from bundle.model.chart_source import LOCAL_CHARTS
 from bundle.model.errors import FormatError
+from bundle.model.git import GitSource
 from bundle.model.limits import MAX_LOCK_BYTES
 from bundle.model.lock import Lock, check_lock, lock_contents
 from bundle.model.yaml_strict import dump_yaml, load_yaml
@@ -50,6 +53,31 @@ def _chart(**changes: Any) -> Lock:
     return msgspec.structs.replace(lock(), charts=(chart,))
 
 
+def _local(folder: LockedFolder, url: str | None = None) -> Lock:
+    return _chart(repository=LOCAL_CHARTS, url=url, folder=folder)
+
+
+def _dependency(**changes: Any) -> LockedDependency:
+    made = LockedDependency(
+        name="redis",
+        version="17.2.0",
+        repository="https://charts.example.org",
+        digest=digest("redis"),
+        size=7,
+        url="https://charts.example.org/redis.tgz",
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def test_a_chart_of_a_folder_is_a_chart() -> None:
+    folder = LockedFolder(path="charts/web", dependencies=(_dependency(),))
+    local = _local(folder)
+    check_lock(local)
+    assert _load(dump_yaml(local)) == local
+    # What the archive was made of is no blob of the bundle.
+    assert lock_contents(local) == lock_contents(lock())
+
+
 def _file(url: str) -> Lock:
     file = msgspec.structs.replace(lock().files[0], url=url)
     return msgspec.structs.replace(lock(), files=(file,))
@@ -66,6 +94,13 @@ def _file(url: str) -> Lock:
         (_chart(archive=content("other archive")), "which it does not list"),
         (_chart(repository="https://[::1"), "not a host"),
         (_chart(repository="charts"), "not a host"),
+        (_chart(repository=LOCAL_CHARTS), "contradict each other"),
+        (_chart(folder=LockedFolder(path="web")), "contradict each other"),
+        (_local(LockedFolder(path="web"), url="https://e.org/web.tgz"), "contradict each other"),
+        (_local(LockedFolder(path="../web")), "not a path below"),
+        (_local(LockedFolder(git=GitSource(repository="/srv", commit="a" * 40))), "relative"),
+        (_local(LockedFolder(dependencies=(_dependency(url="https://[e/t"),))), "not a host"),
+        (_local(LockedFolder(dependencies=(_dependency(repository="oci://:1/c"),))), "not a host"),
         (_file("https://[e/t"), "not a host"),
         (_file("https://e.org/a/../../b"), "in its path"),
     ],

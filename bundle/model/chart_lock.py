@@ -1,0 +1,79 @@
+"""What a lock says of a chart beyond its archive: its folder, what that depends on, who signed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bundle.model.chart_source import (
+    LOCAL_CHARTS,
+    ChartName,
+    ChartRepository,
+    ChartVersion,
+    repository_host,
+)
+from bundle.model.digest import Digest, Size
+from bundle.model.documents import Document, Url
+from bundle.model.errors import DefinitionError
+from bundle.model.git import GitSource, check_git_source, git_host
+from bundle.model.paths import InnerPath, check_inner_path
+from bundle.model.reference import check_url
+
+
+class LockedDependency(Document, frozen=True, kw_only=True):
+    """A chart that was fetched into charts/ of a chart's folder, so that it is packed again."""
+
+    name: ChartName
+    version: ChartVersion
+    repository: ChartRepository
+    digest: Digest
+    size: Size
+    url: Url | None = None
+    """Of the archive, for a chart of an HTTP repository."""
+
+
+class LockedFolder(Document, frozen=True, kw_only=True):
+    """The folder that a chart's archive is packed from."""
+
+    path: InnerPath | None = None
+    git: GitSource | None = None
+    dependencies: tuple[LockedDependency, ...] = ()
+    """Sorted by repository, name and version."""
+
+
+def folder_hosts(folder: LockedFolder) -> Iterator[str]:
+    """Yield the hosts that a chart's folder and its dependencies come from, with repeats."""
+    host = git_host(folder.git.repository) if folder.git is not None else None
+    if host is not None:
+        yield host
+    for dependency in folder.dependencies:
+        yield repository_host(dependency.repository)
+        if dependency.url is not None:
+            yield repository_host(dependency.url)
+
+
+def check_folder(folder: LockedFolder | None, repository: str, url: str | None, where: str) -> None:
+    """Check what the structure alone cannot say.
+
+    Args:
+        folder: Of the chart, if it is of a folder.
+        repository: Of the chart.
+        url: Of its archive.
+        where: The chart, for messages.
+    Raises:
+        DefinitionError: It is said to be of a folder and of a repository, a path leads out, or an
+            address is malformed.
+    """
+    if (folder is not None) != (repository == LOCAL_CHARTS) or (folder and url):
+        raise DefinitionError(
+            f"{where}: its repository {repository!r} and its folder contradict each other", ""
+        )
+    if folder is None:
+        return
+    if folder.path is not None:
+        check_inner_path(folder.path, f"{where}.path")
+    if folder.git is not None:
+        check_git_source(folder.git, f"{where}.git")
+    for dependency in folder.dependencies:
+        check_url(dependency.repository, f"{where}.dependencies")
+        if dependency.url is not None:
+            check_url(dependency.url, f"{where}.dependencies")
