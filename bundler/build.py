@@ -45,6 +45,7 @@ from bundler.origins import origins
 from bundler.place import BlobPlace
 from bundler.sources.context import SourceContext
 from bundler.sources.opener import Opener
+from bundler.sources.python.wheels import check_wheels
 
 FETCH_THREADS: Final = 8
 """Blobs at a time; the transport holds each host to fewer."""
@@ -103,6 +104,7 @@ def build(
     Raises:
         UsageError: `output` is something else.
         UnsignedError, PolicyError: An image is not signed as the lock's rules want.
+        DefinitionError: A Python environment lacks what one of its packages needs.
         NoSpaceError: It will not fit; nothing was fetched.
         TransportError, IntegrityError, StorageError: Run again to go on.
     """
@@ -119,6 +121,7 @@ def build(
         _make_charts(lock, building)
         _remove_strays(building, plan)
         check_graph(BundleDirectory(building), plan.manifest)
+        check_wheels(BundleDirectory(building), plan.manifest)
         check_upstream(BundleDirectory(building), plan.manifest, now())
         release = _write_layout(building, plan, write_trust)
         with storage_errors(f"name {output}"):

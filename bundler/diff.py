@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from bundle.model.canonical import canonical_digest
 from bundle.model.digest import short
 from bundle.model.files import file_label
 from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedReferrer
 from bundle.model.os_packages import LockedOs, os_packages_by_name, sized_files
 from bundle.model.policy import describe_verified
+from bundle.model.python_packages import python_digests, python_entry
 
 V = TypeVar("V")
 Kind = Literal["added", "removed", "moved", "changed"]
@@ -56,6 +58,8 @@ def changes(old: Lock, new: Lock) -> list[Change]:
         *_charts(_chart_map(old), _chart_map(new)),
         *_pairs("file", _file_digests(old), _file_digests(new)),
         *_os_packages(old.os_packages, new.os_packages),
+        *_pairs("Python package", _wheels(old), _wheels(new)),
+        *_pairs("Python environment", _environments(old), _environments(new)),
     ]
     if not found:
         # Something that has no line of its own, such as a digest added to a tag.
@@ -73,6 +77,18 @@ def _file_digests(lock: Lock) -> dict[str, str]:
 
 def _chart_map(lock: Lock) -> dict[str, LockedChart]:
     return {f"chart {c.repository} {c.name} {c.version}": c for c in lock.charts}
+
+
+def _wheels(lock: Lock) -> Mapping[str, str]:
+    return python_digests(python_entry(found) for found in lock.python_packages)
+
+
+def _environments(lock: Lock) -> dict[str, str]:
+    return {
+        f"{found.name}/{e.name} for {e.python} on {e.platform}": canonical_digest(e)
+        for found in lock.python_packages
+        for e in found.environments
+    }
 
 
 def _artifacts(

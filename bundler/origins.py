@@ -34,6 +34,8 @@ def origins(lock: Lock, context: SourceContext) -> dict[str, Opener]:
     for file in lock.files:
         made = _from_url(client, file.url) if file.url else local_opener(file, context)
         found.setdefault(file.digest, made)
+    for wheel in (wheel for python in lock.python_packages for wheel in python.files):
+        found.setdefault(wheel.digest, _from_url(client, wheel.url))
     for packages in lock.os_packages:
         for digest, opener in os_openers(packages, context):
             found.setdefault(digest, opener)

@@ -25,11 +25,12 @@ from bundle.store.hashing import StoppedError, run_parallel
 from bundle.trust.upstream.verify import check_covered
 from bundler.sources.chart_local import resolve_folder
 from bundler.sources.charts import ChartResolver
-from bundler.sources.context import SourceContext, Want
+from bundler.sources.context import PythonWant, SourceContext, Want
 from bundler.sources.files import resolve_file
 from bundler.sources.images import resolve_image
 from bundler.sources.manifests import ManifestSource
 from bundler.sources.os_packages import resolve_os_packages
+from bundler.sources.python.resolve import resolve_python
 from bundler.sources.signatures import verified_image
 from bundler.sources.sought import Sought, images_to_resolve
 
@@ -63,6 +64,7 @@ def resolve(definition: Definition, context: SourceContext) -> Lock:
     source = ManifestSource(context.client, context.store)
     charts = ChartResolver(definition.charts, source)
     wants: list[Want] = []
+    python_wants: list[PythonWant] = []
     locked_charts: list[LockedChart] = []
     files: list[LockedFile] = []
     systems: list[LockedOs] = []
@@ -81,8 +83,11 @@ def resolve(definition: Definition, context: SourceContext) -> Lock:
         ),
     ]
     _run(work, context.progress)
+    python = resolve_python(definition, python_wants, context)
     images = _images(definition, wants, source, context)
-    lock = _lock(definition, images, locked_charts, files, systems)
+    lock = replace(
+        _lock(definition, images, locked_charts, files, systems), python_packages=tuple(python)
+    )
     _check_references(lock)
     check_lock(lock)
     return lock
@@ -136,6 +141,9 @@ def definition_hosts(definition: Definition) -> Iterator[str]:
     for packages in definition.os_packages:
         for repository in packages.repositories:
             yield urlsplit(repository.url).netloc
+    yield from (
+        urlsplit(python.index).netloc for python in definition.python_packages if python.index
+    )
 
 
 def _tasks(

@@ -17,6 +17,7 @@ from bundle.model.limits import MAX_MANIFEST_BYTES
 from bundle.model.manifest import Artifact, FileEntry, Manifest, check_manifest
 from bundle.model.os_packages import OsEntry
 from bundle.model.policy import describe_verified
+from bundle.model.python_packages import PythonSet
 from bundle.store.layout import MANIFEST_NAME, BundleDirectory
 
 
@@ -55,6 +56,7 @@ def _as_json(manifest: Manifest, digest: str) -> dict[str, Any]:
         ],
         "files": [_file_json(file) for file in manifest.files],
         "osPackages": [_os_json(entry) for entry in manifest.os_packages],
+        "pythonPackages": [_python_json(found) for found in manifest.python_packages],
         "sources": list(manifest.sources),
     }
 
@@ -98,6 +100,17 @@ def _image_json(image: Artifact) -> dict[str, Any]:
     }
 
 
+def _python_json(found: PythonSet) -> dict[str, Any]:
+    return {
+        "name": found.name,
+        "environments": [
+            {"name": e.name, "python": e.python, "platform": e.platform, "wheels": len(e.wheels)}
+            for e in found.environments
+        ],
+        "files": [{"name": file.name, "digest": file.digest} for file in found.files],
+    }
+
+
 def _as_text(manifest: Manifest, digest: str) -> str:
     lines = [
         f"{manifest.metadata.name} {manifest.metadata.version}",
@@ -126,6 +139,9 @@ def _as_text(manifest: Manifest, digest: str) -> str:
     for entry in manifest.os_packages:
         lines.append(f"OS packages {entry.name} for {entry.release} ({len(entry.packages)})")
         lines += [f"  {short(package.digest)}  {package.full_name}" for package in entry.packages]
+    for found in manifest.python_packages:
+        lines.append(f"Python packages {found.name} ({len(found.files)})")
+        lines += [f"  {short(file.digest)}  {file.name}" for file in found.files]
     lines.append("Nothing here was verified: run `isoward verify`.")
     return "\n".join(lines)
 

@@ -17,6 +17,7 @@ from bundle.model.os_packages import os_packages_by_name
 from bundle.model.platform import Platform
 from bundle.model.policy import Pattern
 from bundle.model.predicates import ReleaseNumber
+from bundle.model.python_packages import python_digests
 
 MAX_CHANGES: Final = 2000
 """Named in one list, so that the whole stays near 1 MiB; more are counted."""
@@ -113,6 +114,7 @@ class Changes(Document, frozen=True, kw_only=True):
     unsigned: tuple[Text, ...]
     """All images of this release, old and new, that no signature vouches for."""
     unsigned_left_out: int = 0
+    python_packages: Differences = NO_DIFFERENCES
     vulnerabilities: Vulnerabilities
 
 
@@ -146,6 +148,7 @@ def compare_releases(release: int, new: Manifest, earlier: Earlier | None) -> Ch
         charts=_differences(_charts(old), _charts(new)),
         files=_differences(_files(old), _files(new)),
         os_packages=_differences(_os_packages(old), _os_packages(new)),
+        python_packages=_differences(_wheels(old), _wheels(new)),
         waivers=_waiver_changes(_waivers(old), _waivers(new)),
         unsigned=unsigned[:MAX_CHANGES],
         unsigned_left_out=max(0, len(unsigned) - MAX_CHANGES),
@@ -176,6 +179,10 @@ def _files(manifest: Manifest | None) -> dict[str, str]:
 
 def _os_packages(manifest: Manifest | None) -> dict[str, str]:
     return os_packages_by_name(manifest.os_packages if manifest else ())
+
+
+def _wheels(manifest: Manifest | None) -> Mapping[str, str]:
+    return python_digests(manifest.python_packages if manifest else ())
 
 
 def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> Differences:

@@ -13,6 +13,7 @@ from bundle.model.files import FileSource, check_file_source
 from bundle.model.os_packages import OsSource, check_os_source
 from bundle.model.platform import Platform
 from bundle.model.policy import SignatureRule, check_rules
+from bundle.model.python_packages import PythonSource, check_python_sources
 from bundle.model.reference import parse_reference
 
 
@@ -38,6 +39,7 @@ class Definition(Document, frozen=True, kw_only=True):
     files: tuple[FileSource, ...] = ()
     charts: tuple[ChartSource, ...] = ()
     os_packages: tuple[OsSource, ...] = ()
+    python_packages: tuple[PythonSource, ...] = ()
     signatures: tuple[SignatureRule, ...] = ()
     """By whom images must be signed; the first rule that matches counts, and one must."""
 
@@ -59,15 +61,23 @@ def check_definition(definition: Definition) -> None:
     _unique([f"{c.home} {c.name} {c.version}" for c in definition.charts], "charts")
     _unique(list(definition.platforms), "platforms")
     check_rules(definition.signatures)
+    check_python_sources(definition.python_packages, definition.platforms)
     for i, chart in enumerate(definition.charts):
         check_chart_source(chart, f"charts[{i}]")
     _unique([source.name for source in definition.os_packages], "osPackages")
     for i, source in enumerate(definition.os_packages):
         check_os_source(source, f"osPackages[{i}]")
-    if not (definition.images or definition.files or definition.charts or definition.os_packages):
+    kinds = (
+        definition.images,
+        definition.files,
+        definition.charts,
+        definition.os_packages,
+        definition.python_packages,
+    )
+    if not any(kinds):
         raise DefinitionError(
-            "the definition has no content: expected at least one image, file, chart or OS package",
-            "Add an entry under images:, files:, charts: or osPackages:.",
+            "the definition has no content: expected at least one image, file, chart or package",
+            "Add an entry under images:, files:, charts:, osPackages: or pythonPackages:.",
         )
 
 

@@ -23,6 +23,21 @@ MAX_OCI_MANIFEST_BYTES: Final = 4 * MIB
 MAX_INDEX_YAML_BYTES: Final = 64 * MIB
 """A Helm repository index; the largest public ones are near 20 MiB."""
 
+MAX_PYTHON_INDEX_BYTES: Final = 32 * MIB
+"""A project's page in an index of Python packages; the largest public ones are near 10 MiB."""
+
+MAX_PYTHON_INDEX_FILES: Final = 200_000
+"""Files of one project; the largest public ones have near 20,000."""
+
+MAX_REQUIREMENTS_BYTES: Final = 4 * MIB
+"""A requirements file; a hundred packages with all their hashes have 300 KiB."""
+
+MAX_WHEEL_METADATA_BYTES: Final = 4 * MIB
+"""METADATA inside a wheel, which has the project's whole description."""
+
+MAX_WHEEL_MEMBERS: Final = 200_000
+"""Files in a wheel; the largest known, a collection of collections, has near 40,000."""
+
 MAX_CHART_YAML_BYTES: Final = MIB
 """Chart.yaml inside a chart archive."""
 

@@ -21,6 +21,7 @@ from bundle.model.os_packages import LockedOs, check_os_lock, sized_files
 from bundle.model.paths import InnerPath
 from bundle.model.platform import Platform
 from bundle.model.policy import SignatureRule, VerifiedBy, check_rules
+from bundle.model.python_packages import LockedPythonSet, check_locked_python
 from bundle.model.reference import check_url, parse_reference
 
 MediaType = Annotated[
@@ -127,6 +128,7 @@ class Lock(Document, frozen=True, kw_only=True):
     charts: tuple[LockedChart, ...] = ()
     files: tuple[LockedFile, ...] = ()
     os_packages: tuple[LockedOs, ...] = ()
+    python_packages: tuple[LockedPythonSet, ...] = ()
     signatures: tuple[SignatureRule, ...] = ()
     """The definition's rules, with the text of the files that they name."""
 
@@ -167,6 +169,8 @@ def _all_contents(lock: Lock) -> Iterator[Content]:
     yield from lock.files
     for file in sized_files(lock.os_packages):
         yield Content(digest=file.digest, size=file.size)
+    for found in lock.python_packages:
+        yield from (Content(digest=wheel.digest, size=wheel.size) for wheel in found.files)
 
 
 def check_lock(lock: Lock) -> None:
@@ -206,6 +210,8 @@ def _check_names(lock: Lock) -> None:
             check_file_origin(file, f"files[{i}]")
         for packages in lock.os_packages:
             check_os_lock(packages)
+        for found in lock.python_packages:
+            check_locked_python(found)
     except DefinitionError as error:
         raise FormatError(
             f"lock: {error.message}", "The lock was edited; run `isoward lock` again."

@@ -18,6 +18,7 @@ from bundle.model.os_packages import OsEntry, check_os_entry
 from bundle.model.paths import InnerPath
 from bundle.model.platform import Platform
 from bundle.model.policy import SignatureRule, VerifiedBy, check_rules
+from bundle.model.python_packages import PythonSet, check_python_sets, python_digests
 from bundle.model.reference import check_url, is_host, is_tag, parse_reference
 
 LayoutPath = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$(?!\n)")]
@@ -102,6 +103,7 @@ class Manifest(Document, frozen=True, kw_only=True):
     charts: tuple[ChartEntry, ...] = ()
     files: tuple[FileEntry, ...] = ()
     os_packages: tuple[OsEntry, ...] = ()
+    python_packages: tuple[PythonSet, ...] = ()
     signatures: tuple[SignatureRule, ...] = ()
     """By whom images must be signed; checked again wherever the bundle is verified."""
     sources: tuple[Text, ...] = ()
@@ -159,6 +161,7 @@ def _check_names(manifest: Manifest) -> None:
         check_os_entry(packages)
         for path, digest in packages.served():
             served.add(f"os {path}", digest)
+    check_python_sets(manifest.python_packages, served)
     for host in manifest.sources:
         if not is_host(host):
             raise DefinitionError(f"sources: {host[:100]!r} is not a host", "")
@@ -179,6 +182,7 @@ def _named(manifest: Manifest) -> list[tuple[str, str]]:
     artifacts = [*manifest.images, *(chart.artifact for chart in manifest.charts)]
     named = [(f"chart {chart.name}", chart.archive) for chart in manifest.charts]
     named += [(f"file {file_label(file)}", file.digest) for file in manifest.files]
+    named += python_digests(manifest.python_packages).items()
     for packages in manifest.os_packages:
         named += [(f"OS file {path}", digest) for path, digest in packages.served()]
     for artifact in artifacts:

@@ -37,6 +37,7 @@ from bundle.model.manifest import (
 )
 from bundle.model.oci import OCI_INDEX
 from bundle.model.os_packages import os_entry
+from bundle.model.python_packages import python_entry
 from bundle.model.reference import parse_reference
 from bundle.model.texts import readme_text, verify_text
 
@@ -86,6 +87,7 @@ def plan_bundle(lock: Lock) -> Plan:
         charts=tuple(_chart(chart) for chart in lock.charts),
         files=tuple(_file(file) for file in lock.files),
         os_packages=tuple(map(os_entry, lock.os_packages)),
+        python_packages=tuple(map(python_entry, lock.python_packages)),
         signatures=lock.signatures,
         sources=tuple(sorted(set(_hosts(lock)))),
     )
@@ -182,6 +184,8 @@ def _hosts(lock: Lock) -> Iterator[str]:
             # An index may name archives on another host.
             yield urlsplit(chart.url).netloc
     yield from filter(None, map(file_host, lock.files))
+    for python in lock.python_packages:
+        yield from (urlsplit(wheel.url).netloc for wheel in python.files)
     for packages in lock.os_packages:
         for part in packages.files:
             yield urlsplit(part.url).netloc

@@ -19,6 +19,7 @@ from bundle.model.files import file_label, file_uri
 from bundle.model.manifest import Manifest
 from bundle.model.os_packages import os_packages_by_name
 from bundle.model.predicates import Moment
+from bundle.model.python_packages import python_digests
 
 MAX_DEPENDENCIES: Final = 4000
 """Named in one provenance, about 1 MiB; bundle.json, its subject, names every one in any case."""
@@ -209,6 +210,8 @@ def _dependencies(manifest: Manifest) -> Iterator[Resource]:
         yield _resource(file.digest, name=name, uri=file_uri(file))
     for full_name, digest in os_packages_by_name(manifest.os_packages).items():
         yield _resource(digest, name=f"OS package {full_name}")
+    for wheel, digest in python_digests(manifest.python_packages).items():
+        yield _resource(digest, name=f"Python package {wheel}")
 
 
 def _resource(digest: str, name: str = "", uri: str = "") -> Resource:

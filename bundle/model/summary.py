@@ -67,6 +67,7 @@ def _lines(changes: Changes) -> Iterator[str]:
         ("chart", changes.charts),
         ("file", changes.files),
         ("OS package", changes.os_packages),
+        ("Python package", changes.python_packages),
     )
     for kind, differences in kinds:
         yield from _first(_differences(kind, differences), differences.count)

@@ -187,6 +187,27 @@ class RegistryClient:
             raise _no_file(address)
         return found
 
+    def get_page(self, url: str, accept: str, limit: int) -> Answer | None:
+        """Fetch a small document in one of the forms that `accept` names, or None for a 404.
+
+        Raises:
+            FormatError: It has more than `limit` bytes.
+            TransportError: And its subclasses, when it cannot be had.
+        """
+        address = parse_url(url)
+        answer = self._authorized(
+            address,
+            address.key,
+            "",
+            lambda header: self._transport.fetch(
+                "GET", address, {"Accept": accept, **_IDENTITY}, limit=limit, authorization=header
+            ),
+        )
+        if answer.status == _NOT_FOUND:
+            return None
+        _expect(answer, address.key, _OK)
+        return answer
+
     def url_size(self, url: str) -> int | None:
         """Ask for a file's size by HEAD; in bytes.
 

@@ -41,6 +41,7 @@ def check_graph(bundle: BundleDirectory, manifest: Manifest) -> None:
     for artifact in _artifacts(manifest):
         graph.check(artifact)
     named = graph.reached | {file.digest for file in manifest.files}
+    named |= {wheel.digest for python in manifest.python_packages for wheel in python.files}
     for packages in manifest.os_packages:
         named |= {digest for _, digest in packages.served()}
     for chart in manifest.charts:

@@ -138,9 +138,11 @@ def _data(seen: Review) -> dict[str, Any]:
 def _page(seen: Review) -> str:
     manifest = seen.manifest
     packages = sum(len(entry.packages) for entry in manifest.os_packages)
+    wheels = sum(len(python.files) for python in manifest.python_packages)
     counts = (
         f"{len(manifest.images)} images, {len(manifest.charts)} charts, "
-        f"{len(manifest.files)} files, {packages} OS packages"
+        f"{len(manifest.files)} files, {packages} OS packages, "
+        f"{wheels} Python packages"
     )
     size = readable_size(manifest.content_bytes)
     fingerprint = fingerprint_groups(seen.root_fingerprint).replace("\n", "\n                ")

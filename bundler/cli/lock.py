@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import click
 
@@ -87,8 +89,17 @@ def _resolve(
 ) -> Lock:
     from bundler.resolve import definition_hosts, resolve
 
-    hosts = definition_hosts(asked)
+    hosts = [*definition_hosts(asked), *_pip_hosts(asked)]
     return resolve(asked, open_context(sources, open_cache(cache), hosts, path, progress))
+
+
+def _pip_hosts(asked: Definition) -> Iterator[str]:
+    """Yield the host of pip's own index, where the definition leaves the index to pip."""
+    from bundle.store.programs import run_program
+    from bundler.sources.python.index import pip_index
+
+    if any(found.index is None for found in asked.python_packages):
+        yield urlsplit(pip_index(run_program)).netloc
 
 
 def _require_current(target: Path, found: list[Change]) -> None:
@@ -113,6 +124,7 @@ def _data(target: Path, new: Lock, old: Lock | None, found: list[Change]) -> dic
         "images": len(new.images),
         "charts": len(new.charts),
         "files": len(new.files),
+        "pythonPackages": sum(len(found.files) for found in new.python_packages),
         "osPackages": sum(len(found.packages) for found in new.os_packages),
         "blobs": len(sizes),
         "bytes": sum(sizes.values()),
@@ -122,10 +134,11 @@ def _data(target: Path, new: Lock, old: Lock | None, found: list[Change]) -> dic
 def _text(target: Path, new: Lock, old: Lock | None, found: list[Change]) -> str:
     sizes = lock_contents(new)
     referrers = sum(len(image.referrers) for image in new.images)
+    wheels = sum(len(found.files) for found in new.python_packages)
     counts = (
         f"{len(new.images)} images ({referrers} referrers), {len(new.charts)} charts, "
-        f"{len(new.files)} files, {sum(len(p.packages) for p in new.os_packages)} OS packages: "
-        f"{len(sizes)} blobs, {sum(sizes.values())} bytes"
+        f"{len(new.files)} files, {sum(len(p.packages) for p in new.os_packages)} OS packages, "
+        f"{wheels} Python packages: {len(sizes)} blobs, {sum(sizes.values())} bytes"
     )
     if old is None:
         return f"{counts}\nwrote {target}"

@@ -66,3 +66,18 @@ class Want:
 
     reference: str
     by: str
+
+
+@dataclass(frozen=True, slots=True)
+class PythonWant:
+    """Python packages that some content needs, which its source found out.
+
+    Attributes:
+        requirements: As in a requirements file; top-level packages are enough, without hashes.
+        by: Who wants them, such as `kubespray v2.31.0`.
+        environment: What they are served as, such as `kubespray`.
+    """
+
+    requirements: str
+    by: str
+    environment: str

@@ -23,9 +23,12 @@ This is an Isoward depot: verified content for machines without a network.
 /charts/index.yaml   charts, as a Helm repository; /charts/<host>/<path>/ for one repository alone
 /files/              files, below the host and path that they came from
 /os/                 packages of operating systems, for apt and dnf
+/pypi/               Python packages: /pypi/<set>/simple/ is an index for pip, with
+                     /pypi/<set>/requirements/<environment>.txt, pinned and with hashes
 /healthz             whether all is well
 
 bundles {bundles}, repositories {repositories}, charts {charts}, files {files}, blobs {blobs}
+Python packages {wheels}
 """
 
 
@@ -53,6 +56,7 @@ def _route(snapshot: Snapshot, request: Request) -> Reply:
         "files": downloads.files,
         "charts": downloads.charts,
         "os": downloads.os_packages,
+        "pypi": snapshot.python.answer,
     }
     if top in answers:
         return answers[top](request)
@@ -79,6 +83,7 @@ def _welcome(snapshot: Snapshot) -> Reply:
         repositories=len(catalogue.repositories),
         charts=sum(len(charts) for charts in catalogue.charts.values()),
         files=len(catalogue.files),
+        wheels=sum(len(wheels) for wheels in catalogue.python_wheels.values()),
         blobs=len(catalogue.sizes),
     )
     return text_reply(200, text, {"cache-control": "no-store"})

@@ -14,6 +14,7 @@ from bundle.model.files import served_path
 from bundle.model.manifest import Artifact, ChartEntry, Manifest, ReferrerEntry
 from bundle.model.names import chart_folder
 from bundle.model.os_packages import OsEntry
+from bundle.model.python_packages import PythonSet, WheelEntry
 from bundle.model.reference import DOCKER_HUB, parse_reference, path_host
 
 _HUB_ALIASES: Final = frozenset({"index.docker.io", "registry-1.docker.io"})
@@ -90,6 +91,8 @@ class Catalogue:
         charts: Charts by the path of their repository, then by file name.
         os_files: Digest by the path below /os/.
         os_entries: Sets of OS packages by name.
+        python_wheels: Wheels by set of Python packages, then by file name.
+        python_environments: The set as its newest bundle has it, by set and environment.
     """
 
     sizes: dict[str, int] = field(default_factory=dict)
@@ -98,6 +101,8 @@ class Catalogue:
     charts: dict[str, dict[str, Chart]] = field(default_factory=dict)
     os_files: dict[str, str] = field(default_factory=dict)
     os_entries: dict[str, OsEntry] = field(default_factory=dict)
+    python_wheels: dict[str, dict[str, WheelEntry]] = field(default_factory=dict)
+    python_environments: dict[str, dict[str, PythonSet]] = field(default_factory=dict)
     _by_name: dict[str, list[Repository]] = field(default_factory=dict)
 
     @classmethod
@@ -119,6 +124,8 @@ class Catalogue:
             for entry in manifest.os_packages:
                 made.os_files.update(entry.served())
                 made.os_entries[entry.name] = entry
+            for python in manifest.python_packages:
+                made._add_python(python)
         for repository in made.repositories.values():
             made._by_name.setdefault(repository.name, []).append(repository)
         return made
@@ -185,6 +192,12 @@ class Catalogue:
         types = {entry.digest: entry.media_type for entry in chart.artifact.manifests}
         made = Chart(chart.name, chart.version, chart.archive, root, types.get(root, ""))
         self.charts.setdefault(path, {})[made.file_name] = made
+
+    def _add_python(self, found: PythonSet) -> None:
+        wheels = self.python_wheels.setdefault(found.name, {})
+        wheels.update((file.name, file) for file in found.files)
+        environments = self.python_environments.setdefault(found.name, {})
+        environments.update((environment.name, found) for environment in found.environments)
 
 
 def namespace_host(namespace: str) -> str:

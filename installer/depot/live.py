@@ -12,6 +12,7 @@ from installer.depot.catalogue import Catalogue
 from installer.depot.content import BlobReader, logger
 from installer.depot.directory import DepotDirectory
 from installer.depot.downloads import Downloads
+from installer.depot.packages import PythonIndex
 from installer.depot.registry import Registry
 
 
@@ -26,6 +27,7 @@ class Snapshot:
         catalogue: Of all that are served.
         registry: Answers below /v2/.
         downloads: Answers below /files/ and /charts/.
+        python: Answers below /pypi/.
     """
 
     names: frozenset[str]
@@ -34,6 +36,7 @@ class Snapshot:
     catalogue: Catalogue
     registry: Registry
     downloads: Downloads
+    python: PythonIndex
 
 
 class LiveDepot:
@@ -85,6 +88,7 @@ class LiveDepot:
             catalogue=catalogue,
             registry=Registry(catalogue, self._blobs),
             downloads=Downloads(catalogue, self._blobs),
+            python=PythonIndex(catalogue, self._blobs),
         )
 
     def _states(self) -> tuple[TrustState, ...]:

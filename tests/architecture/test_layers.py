@@ -58,6 +58,7 @@ BEHIND = {
     "jinja2": ("installer.steps",),
     "msgspec": PACKAGES,
     "nacl": ("bundle.trust.key_cosign",),
+    "packaging": ("bundler.sources.python",),
     "paramiko": ("installer.preflight",),
     "securesystemslib": ("bundle.trust",),
     "sigstore": ("bundle.trust.upstream.keyless",),

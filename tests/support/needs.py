@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from http import HTTPStatus
 from typing import NoReturn
 
 import pytest
+import urllib3
 
 _PACKAGE_OF = {
     "docker-registry": "docker-registry",
@@ -49,6 +51,16 @@ def requires_root() -> None:
     """Skip the running test unless it runs as root; in CI fail it instead."""
     if os.geteuid() != 0:
         _unmet("needs root")
+
+
+def requires_index(url: str) -> None:
+    """Skip the running test unless this index of Python packages answers; in CI fail it instead."""
+    try:
+        answer = urllib3.request("HEAD", f"{url}/packaging/", timeout=10, retries=1)
+    except urllib3.exceptions.HTTPError:
+        _unmet(f"needs the index of Python packages of pip's own configuration ({url})")
+    if answer.status >= HTTPStatus.BAD_REQUEST:
+        _unmet(f"needs an index of Python packages at {url}, found status {answer.status}")
 
 
 def _unmet(reason: str) -> NoReturn:

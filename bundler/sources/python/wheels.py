@@ -1,0 +1,162 @@
+"""Looking into wheels: an environment that needs what it does not have fails here, not at a site.
+
+Source: PyPA specifications, "Binary distribution format" and "Core metadata".
+"""
+
+from __future__ import annotations
+
+import email.parser
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.markers import UndefinedEnvironmentName
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import InvalidVersion, Version
+
+from bundle.model.errors import DefinitionError, FormatError
+from bundle.model.limits import MAX_WHEEL_MEMBERS, MAX_WHEEL_METADATA_BYTES
+from bundle.model.manifest import Manifest
+from bundle.model.python_packages import PythonEnvironment, normal_name, project_of, version_of
+from bundle.store.atomic import storage_errors
+from bundle.store.layout import BundleDirectory
+from bundler.sources.python.target import Target
+
+_SUFFIX = ".dist-info/METADATA"
+
+
+@dataclass(frozen=True, slots=True)
+class _Metadata:
+    """What a wheel says of itself.
+
+    Attributes:
+        version: Its own.
+        requires: What it needs.
+    """
+
+    version: Version
+    requires: tuple[Requirement, ...]
+
+
+def check_wheels(bundle: BundleDirectory, manifest: Manifest) -> None:
+    """Check that each environment of a bundle has all that its wheels need.
+
+    Args:
+        bundle: Its blobs, which are of their digests.
+        manifest: Of the bundle.
+    Raises:
+        DefinitionError: A wheel needs a package that its environment has not, or not so.
+        FormatError: A wheel is not what its name says.
+        StorageError: It cannot be read.
+    """
+    for found in manifest.python_packages:
+        known = {file.name: _read(bundle.blob_path(file.digest), file.name) for file in found.files}
+        for environment in found.environments:
+            where = (
+                f"pythonPackages {found.name}: {environment.name} for Python "
+                f"{environment.python} on {environment.platform}"
+            )
+            _check_environment(environment, known, where)
+
+
+def _check_environment(
+    environment: PythonEnvironment, known: dict[str, _Metadata], where: str
+) -> None:
+    # The C library is no matter here: markers do not know it.
+    target = Target(environment.python, environment.platform, "2.17")
+    members = {project_of(wheel): known[wheel] for wheel in environment.wheels}
+    # Extras that some member asks of another are followed until none is new.
+    pending: list[tuple[str, str]] = [(project, "") for project in sorted(members)]
+    seen = set(pending)
+    while pending:
+        project, extra = pending.pop()
+        for requirement in members[project].requires:
+            if not _counts(requirement, target, extra):
+                continue
+            needed = normal_name(requirement.name)
+            _check_has(members, needed, requirement, f"{where}: {project}")
+            more = [(needed, wanted) for wanted in sorted(requirement.extras)]
+            pending += [pair for pair in more if pair not in seen]
+            seen.update(more)
+
+
+def _counts(requirement: Requirement, target: Target, extra: str) -> bool:
+    try:
+        return target.wants(requirement.marker, extra)
+    except UndefinedEnvironmentName:
+        return False
+
+
+def _check_has(
+    members: dict[str, _Metadata], needed: str, requirement: Requirement, who: str
+) -> None:
+    found = members.get(needed)
+    shown = f"{requirement.name}{requirement.specifier}"[:200]
+    if found is None or not requirement.specifier.contains(found.version, prereleases=True):
+        raise DefinitionError(
+            f"{who} needs {shown}, found {found.version if found else 'none'}",
+            "Make the requirements file again with `pip-compile` or `uv pip compile --universal`, "
+            "for all of these Pythons, then run `isoward lock` again.",
+        )
+
+
+def _read(path: Path, name: str) -> _Metadata:
+    """Read a wheel's metadata."""
+    try:
+        with (
+            storage_errors(f"read {path}"),
+            path.open("rb") as file,
+            zipfile.ZipFile(file) as zipped,
+        ):
+            data = _member(zipped, name)
+        return _parse(data, name)
+    except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError, ValueError,
+            NotImplementedError, RuntimeError) as error:  # fmt: skip
+        raise _refuse(name, f"{type(error).__name__}: {error}"[:200]) from error
+
+
+def _member(zipped: zipfile.ZipFile, name: str) -> bytes:
+    """Return the bytes of METADATA; nothing else is unpacked."""
+    entries = zipped.infolist()
+    if len(entries) > MAX_WHEEL_MEMBERS:
+        raise _refuse(name, f"it has more than {MAX_WHEEL_MEMBERS} files")
+    found = [
+        entry
+        for entry in entries
+        if entry.filename.endswith(_SUFFIX) and entry.filename.count("/") == 1
+    ]
+    if len(found) != 1:
+        raise _refuse(name, f"it has {len(found)} files METADATA, expected 1")
+    with zipped.open(found[0]) as member:
+        data = member.read(MAX_WHEEL_METADATA_BYTES + 1)
+    if len(data) > MAX_WHEEL_METADATA_BYTES:
+        raise _refuse(name, f"its METADATA has more than {MAX_WHEEL_METADATA_BYTES} bytes")
+    return data
+
+
+def _parse(data: bytes, name: str) -> _Metadata:
+    head = email.parser.Parser().parsestr(data.decode("utf-8"), headersonly=True)
+    try:
+        version = Version(str(head.get("Version", "")))
+        requires = tuple(_requirements(head.get_all("Requires-Dist", [])))
+        said = normal_name(str(head.get("Name", "")))
+        same = (said, version) == (project_of(name), Version(version_of(name)))
+    except (InvalidVersion, InvalidRequirement) as error:
+        raise _refuse(name, str(error)[:200]) from error
+    if not same:
+        raise _refuse(name, f"it says that it is {said[:100]} {version}")
+    return _Metadata(version, requires)
+
+
+def _requirements(lines: list[str]) -> Iterator[Requirement]:
+    for line in lines:
+        yield Requirement(str(line))
+
+
+def _refuse(name: str, why: str) -> FormatError:
+    return FormatError(
+        f"{name}: not the wheel that its name says: {why}",
+        "Ask the index's operator; do not use it before you know why.",
+    )

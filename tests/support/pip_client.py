@@ -1,0 +1,77 @@
+"""Real pip in an environment of its own, which knows one index only."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SECONDS = 240
+
+
+@dataclass(frozen=True)
+class PipClient:
+    """A fresh virtual environment.
+
+    Attributes:
+        path: Of the environment.
+        ca: What pip must trust.
+    """
+
+    path: Path
+    ca: Path
+
+    @classmethod
+    def make(cls, path: Path, ca: Path, python: str = sys.executable) -> PipClient:
+        subprocess.run([python, "-m", "venv", str(path)], check=True, timeout=SECONDS)
+        return cls(path, ca)
+
+    def attempt(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run pip without any configuration and cache of this machine's."""
+        settings = {"PATH": os.defpath, "HOME": str(self.path), "PIP_CONFIG_FILE": os.devnull}
+        return subprocess.run(
+            [
+                str(self.path / "bin" / "python"),
+                "-m",
+                "pip",
+                "--isolated",
+                "--no-cache-dir",
+                "--no-input",
+                "--disable-pip-version-check",
+                "--cert",
+                str(self.ca),
+                *map(str, arguments),
+            ],
+            env=settings,
+            cwd=self.path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
+        )
+
+    def install(self, index: str, requirements: str | Path) -> subprocess.CompletedProcess[str]:
+        """Install requirements with their hashes from one index."""
+        return self.attempt("install", "--require-hashes", "--index-url", index, "-r", requirements)
+
+    def installed(self) -> dict[str, str]:
+        """Return the versions of what is installed, by name."""
+        listed = json.loads(self.attempt("list", "--format=json").stdout)
+        return {one["name"]: one["version"] for one in listed}
+
+    def run(self, code: str, arguments: Sequence[str] = ()) -> str:
+        """Run Python code in the environment and return what it prints."""
+        done = subprocess.run(
+            [str(self.path / "bin" / "python"), "-I", "-c", code, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()

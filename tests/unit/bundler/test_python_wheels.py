@@ -1,0 +1,124 @@
+"""An environment that lacks what one of its wheels needs does not become a bundle."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bundle.model.digest import digest_of
+from bundle.model.errors import DefinitionError, FormatError
+from bundle.model.manifest import Manifest
+from bundle.model.plan import plan_bundle
+from bundle.model.python_packages import LockedPythonSet, LockedWheel, PythonEnvironment
+from bundle.store.layout import BundleDirectory
+from bundler.sources.python.wheels import check_wheels
+from tests.support.depot import change_lock
+from tests.support.documents import lock as sample_lock
+from tests.support.python_index import wheel
+
+
+def stored(path: Path, wheels: dict[str, bytes]) -> tuple[BundleDirectory, Manifest]:
+    """Store wheels as a bundle has them, all in one environment for Python 3.12."""
+    blobs = path / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    for data in wheels.values():
+        (blobs / digest_of(data).removeprefix("sha256:")).write_bytes(data)
+    files = tuple(
+        LockedWheel(
+            name=name, url=f"https://example.org/{name}", digest=digest_of(data), size=len(data)
+        )
+        for name, data in sorted(wheels.items())
+    )
+    environment = PythonEnvironment(
+        name="tools", python="3.12", platform="linux/amd64", wheels=tuple(sorted(wheels))
+    )
+    found = LockedPythonSet(name="set", files=files, environments=(environment,))
+    empty = change_lock(sample_lock(), images=(), charts=(), files=())
+    manifest = plan_bundle(change_lock(empty, python_packages=(found,))).manifest
+    return BundleDirectory(path), manifest
+
+
+def pure(name: str, *requires: str, extras: tuple[str, ...] = ()) -> tuple[str, bytes]:
+    file = f"{name}-py3-none-any.whl"
+    return file, wheel(file, requires=requires, extras=extras)
+
+
+def test_an_environment_that_is_complete(tmp_path: Path) -> None:
+    wheels = dict(
+        [
+            pure(
+                "app-1.0",
+                "lib[fast]>=2,<3",
+                'old; python_version < "3.12"',
+                'winreg; sys_platform == "win32"',
+                'docs; extra == "doc"',
+                extras=("doc",),
+            ),
+            pure("lib-2.5rc1", 'engine==1.0; extra == "fast"', extras=("fast",)),
+            pure("engine-1.0"),
+        ]
+    )
+    check_wheels(*stored(tmp_path, wheels))
+
+
+@pytest.mark.parametrize(
+    ("requires", "said"),
+    [
+        ("absent>=1", "app needs absent>=1, found none"),
+        ("lib>=3", "app needs lib>=3, found 2.5"),
+        ("lib[fast]", "lib needs engine==1.0, found none"),
+        ('absent; python_version >= "3.12"', "app needs absent, found none"),
+        ('absent; python_full_version >= "3.12"', "app needs absent, found none"),
+    ],
+)
+def test_an_environment_that_is_not(tmp_path: Path, requires: str, said: str) -> None:
+    wheels = dict(
+        [
+            pure("app-1.0", requires),
+            pure("lib-2.5", 'engine==1.0; extra == "fast"', extras=("fast",)),
+        ]
+    )
+    with pytest.raises(DefinitionError) as caught:
+        check_wheels(*stored(tmp_path, wheels))
+    assert said in caught.value.message
+    assert "tools for Python 3.12 on linux/amd64" in caught.value.message
+
+
+def zipped(**members: bytes) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in members.items():
+            file.writestr(name, data)
+    return made.getvalue()
+
+
+METADATA = "app-1.0.dist-info/METADATA"
+GOOD = b"Metadata-Version: 2.1\nName: app\nVersion: 1.0\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"not a zip",
+        zipped(**{"app.py": b""}),
+        zipped(**{METADATA: GOOD, "b.dist-info/METADATA": GOOD}),
+        zipped(**{METADATA: GOOD + b"x: " + b"y" * (4 * 1024 * 1024)}),
+        zipped(**{METADATA: GOOD.replace(b"1.0", b"1.1")}),
+        zipped(**{METADATA: GOOD.replace(b"app", b"other")}),
+        zipped(**{METADATA: GOOD.replace(b"1.0", b"one")}),
+        zipped(**{METADATA: b""}),
+        zipped(**{METADATA: b"\xff"}),
+        zipped(**{METADATA: GOOD + b"Requires-Dist: ===\n"}),
+        zipped(**{METADATA: GOOD})[:-30],
+        zipped(**{METADATA: GOOD * 50}).replace(b"PK\x03\x04", b"PK\x03\x05"),
+    ],
+    ids=range(13),
+)
+def test_a_wheel_that_is_not_what_its_name_says(tmp_path: Path, data: bytes) -> None:
+    bundle, manifest = stored(tmp_path, {"app-1.0-py3-none-any.whl": data})
+    with pytest.raises(FormatError, match=r"app-1\.0-py3-none-any\.whl: not the wheel"):
+        check_wheels(bundle, manifest)
