@@ -62,6 +62,27 @@ MAX_GIT_TREE_BYTES: Final = 4 * 1024 * MIB
 MAX_CHART_DEPTH: Final = 32
 """Folders within folders of a chart, and charts within charts; real ones have three or four."""
 
+MAX_REPOMD_BYTES: Final = MIB
+"""repomd.xml of an rpm repository; real ones have 4 to 20 KiB."""
+
+MAX_REPOMD_DEPTH: Final = 8
+"""Nesting of repomd.xml; it needs three levels."""
+
+MAX_SIGNATURE_FILE_BYTES: Final = 64 * KIB
+"""A detached OpenPGP signature; one by RSA 4096 has under 1 KiB, and a file may hold some."""
+
+MAX_RPM_BYTES: Final = 4096 * MIB
+"""One package; past 4 GiB rpm itself needs another format."""
+
+MAX_RPM_PACKAGES: Final = 10_000
+"""What one list of packages may pull in; a full desktop has 2,500."""
+
+RPM_SOLVER_MEMORY: Final = 4096 * MIB
+"""Address space of dnf while it solves; a distribution's metadata takes it under 1 GiB."""
+
+RPM_SOLVER_SECONDS: Final = 600.0
+"""Time for dnf to solve; the metadata of a whole distribution takes it under a minute."""
+
 MAX_REASON: Final = 500
 """Characters of a parser's message within one of ours, which is a line for a person."""
 

@@ -52,6 +52,8 @@ class OsRepositorySource(Document, frozen=True, kw_only=True):
     """The folder that it is served under; left out, the last part of the URL's path."""
     suite: SuitePath | None = None
     components: tuple[SuitePath, ...] = ()
+    metadata_signed: bool = True
+    """rpm only; false says that the distribution signs its packages, but not repomd.xml."""
 
     @property
     def folder(self) -> str:
@@ -200,6 +202,11 @@ def check_os_source(source: OsSource, where: str) -> None:
                 "Give it a `name` of lower-case letters, digits and dashes.",
             ) from None
         _check_place(place, source.kind, at)
+        if source.kind == "apt" and not repository.metadata_signed:
+            raise DefinitionError(
+                f"{at}: the index of an apt repository is always signed",
+                "Remove metadataSigned, which is for rpm.",
+            )
         url = repository.url.rstrip("/")
         if folders.setdefault(place.folder, url) != url:
             raise DefinitionError(

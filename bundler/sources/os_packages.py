@@ -9,10 +9,11 @@ from bundle.model.errors import DefinitionError
 from bundle.model.os_packages import LockedOs, OsKind, OsSource
 from bundle.model.platform import Platform
 from bundler.sources.context import SourceContext
+from bundler.sources.rpm import resolve_rpm
 
 OsResolver = Callable[[OsSource, tuple[Platform, ...], SourceContext], LockedOs]
 
-RESOLVERS: Final[Mapping[OsKind, OsResolver]] = {}
+RESOLVERS: Final[Mapping[OsKind, OsResolver]] = {"rpm": resolve_rpm}
 
 
 def resolve_os_packages(

@@ -54,7 +54,10 @@ BEHIND = {
     "ansible_runner": ("installer.steps",),
     "click": ("bundle.cli", "bundler.cli", "installer.cli"),
     "cryptography": ("bundle.trust", "installer.depot"),
+    # These two are the system's own; the program that imports them is run by its Python.
+    "dnf": ("bundler.sources.rpm_solver",),
     "granian": ("installer.depot",),
+    "hawkey": ("bundler.sources.rpm_solver",),
     "jinja2": ("installer.steps",),
     "msgspec": PACKAGES,
     "nacl": ("bundle.trust.key_cosign",),

@@ -8,6 +8,15 @@ import pytest
 
 from tests.support.debian_images import content_cache
 from tests.support.needs import requires_tool
+from tests.support.rpm_world import (
+    APPSTREAM,
+    BASEOS,
+    MODULES,
+    RpmWorld,
+    end_signer,
+    make_world,
+)
+from tests.support.static_site import StaticSite, static_site
 from tests.support.upstream import Upstream
 from tests.support.upstream import upstream as run_upstream
 from tests.support.upstream_journey import Journey, ServedDepot, served, travel
@@ -32,3 +41,22 @@ def depot(tmp_path_factory: pytest.TempPathFactory, journey: Journey) -> Iterato
     """The depot of that journey, being served."""
     with served(journey.machine, journey.depot, tmp_path_factory.mktemp("serve")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def rpm_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RpmWorld]:
+    """Packages of a small rpm distribution, signed with its key."""
+    requires_tool("dnf", "rpmbuild", "rpmsign", "rpmkeys", "createrepo_c", "gpg", "gpgv")
+    made = make_world(tmp_path_factory.mktemp("rpm"))
+    yield made
+    end_signer(made.key)
+    end_signer(made.stranger)
+
+
+@pytest.fixture(scope="session")
+def rpm_site(tmp_path_factory: pytest.TempPathFactory, rpm_world: RpmWorld) -> Iterator[StaticSite]:
+    """That distribution's server, with its two repositories as they should be."""
+    with static_site(tmp_path_factory.mktemp("rpm-site")) as site:
+        rpm_world.repository(site.root / "baseos", BASEOS)
+        rpm_world.repository(site.root / "appstream", APPSTREAM, modules=MODULES)
+        yield site
