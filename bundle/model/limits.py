@@ -130,3 +130,6 @@ MAX_OS_INDEX_BYTES: Final = 256 * MIB
 
 MAX_KEYRING_BYTES: Final = MIB
 """A distribution's public keys; Debian's, the largest, are near 60 KiB."""
+
+MAX_OS_RELEASE_BYTES: Final = 8 * MIB
+"""A signed list of indexes, such as InRelease; the largest public ones are near 300 KiB."""

@@ -17,6 +17,7 @@ from bundle.model.digest import Digest, Size
 from bundle.model.documents import Document, Name, Url
 from bundle.model.errors import DefinitionError
 from bundle.model.paths import InnerPath, check_inner_path
+from bundle.model.platform import Platform
 from bundle.model.reference import check_url
 
 Release = Literal["debian-12", "debian-13", "rocky-9", "rocky-10", "ubuntu-24.04"]
@@ -72,6 +73,8 @@ class OsSource(Document, frozen=True, kw_only=True):
     packages: Annotated[tuple[PackageName, ...], msgspec.Meta(min_length=1)]
     recommends: bool = False
     """Whether what they recommend is carried as well; the site's machines must be told the same."""
+    platforms: tuple[Platform, ...] = ()
+    """Overrides the definition's platforms: some repositories have one architecture only."""
 
     @property
     def kind(self) -> OsKind:

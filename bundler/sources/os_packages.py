@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from bundle.model.errors import DefinitionError
 from bundle.model.os_packages import LockedOs, OsKind, OsSource
 from bundle.model.platform import Platform
 from bundler.sources.context import SourceContext
+from bundler.sources.os_apt import resolve_apt
 from bundler.sources.rpm import resolve_rpm
 
 OsResolver = Callable[[OsSource, tuple[Platform, ...], SourceContext], LockedOs]
 
-RESOLVERS: Final[Mapping[OsKind, OsResolver]] = {"rpm": resolve_rpm}
+RESOLVERS: Final[Mapping[OsKind, OsResolver]] = {"apt": resolve_apt, "rpm": resolve_rpm}
 
 
 def resolve_os_packages(
@@ -28,10 +28,4 @@ def resolve_os_packages(
         ProgramError: The distribution's own tool failed, or is missing.
         TransportError: And its subclasses, when something cannot be had.
     """
-    resolver = RESOLVERS.get(source.kind)
-    if resolver is None:
-        raise DefinitionError(
-            f"osPackages {source.name}: {source.kind} repositories cannot be resolved here",
-            "Leave it out of the definition.",
-        )
-    return resolver(source, platforms, context)
+    return RESOLVERS[source.kind](source, platforms, context)

@@ -26,6 +26,7 @@ _PACKAGE_OF = {
     "rpmbuild": "rpm",
     "rpmkeys": "rpm",
     "gpg": "gnupg",
+    "apt-ftparchive": "apt-utils",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "ssh-keyscan": "openssh-client",

@@ -1,0 +1,192 @@
+"""Real apt in a root of its own, which knows one system: an empty one.
+
+It reads nothing of this machine's own apt: not its sources, keys, preferences or package database.
+Its repositories are folders that hold what was fetched for it, so it asks no network.
+
+Source: apt.conf(5), sources.list(5), apt-patterns(7).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, unquote
+
+from bundle.model.errors import DefinitionError, FormatError, SignatureError
+from bundle.model.os_packages import OsPlace
+from bundle.store.atomic import storage_errors
+from bundle.store.programs import Finished, Runner
+
+_FOLDERS: Final = (
+    "etc/apt/apt.conf.d",
+    "etc/apt/preferences.d",
+    "etc/apt/sources.list.d",
+    "etc/apt/trusted.gpg.d",
+    "var/cache/apt/archives/partial",
+    "var/lib/apt/lists/partial",
+    "var/lib/dpkg",
+    "var/log/apt",
+)
+_BASE: Final = ("?essential", "?priority(required)")
+"""What every system of the release has, so that an older one can be brought to the same state."""
+
+_LINE: Final = re.compile(r"'copy:([^']+)' (\S+) ([0-9]{1,15}) SHA256:([0-9a-f]{64})")
+_SHOWN: Final = 1200
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A package that apt would install.
+
+    Attributes:
+        path: Of the archive, below the mirror's folder.
+        name: Of the package.
+        version: Of the package.
+        architecture: Of the package.
+        sha256: Of the archive, in hexadecimal.
+        size: Of the archive, in bytes.
+    """
+
+    path: str
+    name: str
+    version: str
+    architecture: str
+    sha256: str
+    size: int
+
+
+class AptRoot:
+    """A root for one architecture."""
+
+    def __init__(self, folder: Path, mirror: Path, run: Runner) -> None:
+        """Work in an empty folder.
+
+        Args:
+            folder: The root itself.
+            mirror: Holds a folder for each repository, laid out as it is served.
+            run: Runs apt-get.
+        """
+        self._folder = folder
+        self._mirror = mirror
+        self._run = run
+
+    def prepare(
+        self, architecture: str, places: Iterable[OsPlace], keyring: Path, *, recommends: bool
+    ) -> None:
+        """Write its configuration.
+
+        Raises:
+            StorageError: The disk refused.
+        """
+        with storage_errors(f"write {self._folder}"):
+            for name in _FOLDERS:
+                (self._folder / name).mkdir(parents=True)
+            (self._folder / "var/lib/dpkg/status").touch()
+            signed_by = self._folder / keyring.name
+            shutil.copyfile(keyring, signed_by)
+            text = "\n".join(self._stanza(place, architecture, signed_by) for place in places)
+            sources = self._folder / "etc/apt/sources.list.d/isoward.sources"
+            sources.write_text(text, encoding="utf-8")
+            settings = _settings(self._folder, architecture, recommends=recommends)
+            (self._folder / "apt.conf").write_text(settings, encoding="utf-8")
+
+    def update(self, where: str) -> None:
+        """Let apt verify the repositories' signatures, and the indexes against what is signed.
+
+        Raises:
+            SignatureError: It refused one; the error has its words.
+            ProgramError: It is missing, or did not end.
+        """
+        done = self._apt("update")
+        if done.code != 0:
+            raise SignatureError(
+                f"{where}: apt does not accept the repository: {_words(done)}",
+                "Is `keyring` the distribution's own and current? Do not go on before you know "
+                "why.",
+            )
+
+    def closure(self, packages: Sequence[str], where: str) -> list[Chosen]:
+        """Return what apt would install into an empty system.
+
+        Raises:
+            DefinitionError: It cannot: a package does not exist, or something that it needs.
+            FormatError: The repository gives a package no SHA-256, or no sane path.
+            ProgramError: apt is missing, or did not end.
+        """
+        done = self._apt("install", "--print-uris", "--", *packages, *_BASE)
+        if done.code != 0:
+            raise DefinitionError(
+                f"{where}: apt cannot install the packages: {_words(done)}",
+                "Correct their names, or name the repository that has what is missing.",
+            )
+        lines = done.output.decode("utf-8", "replace").splitlines()
+        return [self._chosen(line, where) for line in lines if line.startswith("'")]
+
+    def _chosen(self, line: str, where: str) -> Chosen:
+        found = _LINE.fullmatch(line.rstrip())
+        parts = unquote(found[2]).removesuffix(".deb").split("_") if found else []
+        folder = f"{self._mirror}/"
+        path = unquote(found[1]) if found else ""
+        if found is None or len(parts) != 3 or not path.startswith(folder):  # noqa: PLR2004
+            raise FormatError(
+                f"{where}: expected a package with a path and a SHA-256, found {line[:200]!r}",
+                "The repository is too old to be carried, or broken; ask its publisher.",
+            )
+        name, version, architecture = parts
+        return Chosen(
+            path.removeprefix(folder), name, version, architecture, found[4], int(found[3])
+        )
+
+    def _apt(self, *arguments: str) -> Finished:
+        return self._run(
+            ["apt-get", "--yes", "--quiet", *arguments],
+            folder=self._folder,
+            environment={"APT_CONFIG": str(self._folder / "apt.conf")},
+        )
+
+    def _stanza(self, place: OsPlace, architecture: str, keyring: Path) -> str:
+        return (
+            "Types: deb\n"
+            f"URIs: copy:{quote(str(self._mirror / place.folder))}\n"
+            f"Suites: {place.suite}\n"
+            f"Components: {' '.join(place.components)}\n"
+            f"Architectures: {architecture}\n"
+            f"Signed-By: {keyring}\n"
+        )
+
+
+def _settings(folder: Path, architecture: str, *, recommends: bool) -> str:
+    """Return apt.conf; it is read first, so apt looks for all else below `folder`."""
+    settings = {
+        "Dir": f"{folder}/",
+        "Dir::Bin::methods": "/usr/lib/apt/methods",
+        "Dir::State::status": f"{folder}/var/lib/dpkg/status",
+        "APT::Architecture": architecture,
+        "APT::Install-Recommends": "true" if recommends else "false",
+        "APT::Install-Suggests": "false",
+        "APT::Sandbox::User": "root",
+        "APT::Update::Error-Mode": "any",
+        "APT::Get::AllowUnauthenticated": "false",
+        "Acquire::AllowInsecureRepositories": "false",
+        "Acquire::AllowWeakRepositories": "false",
+        "Acquire::AllowDowngradeToInsecureRepositories": "false",
+        "Acquire::Check-Valid-Until": "true",
+        "Acquire::ForceHash": "SHA256",
+        "Acquire::Languages": "none",
+    }
+    lines = [f'{name} "{value}";' for name, value in settings.items()]
+    return "\n".join([*lines, f'APT::Architectures {{ "{architecture}"; }};', ""])
+
+
+def _words(done: Finished) -> str:
+    """Return what apt said was wrong."""
+    lines = done.errors.decode("utf-8", "replace").splitlines()
+    said = [line.removeprefix("E: ") for line in lines if line.startswith(("E: ", "W: "))]
+    # What cannot be met is explained on the standard output.
+    shown = done.output.decode("utf-8", "replace").partition("unmet dependencies:")[2].split("\n")
+    said += [" ".join(line.split()) for line in shown if line.strip()]
+    return "; ".join(said)[:_SHOWN] or "it did not say why"
