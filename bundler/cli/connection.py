@@ -38,16 +38,16 @@ def connection_options(function: F) -> F:
 def open_client(
     sources: Path | None, hosts: Iterable[str], note: Callable[[str], None]
 ) -> RegistryClient:
-    """Make a client that may ask these hosts, with the user's docker credentials.
+    """Make a client that may ask these hosts, with the user's own logins.
 
     Raises:
-        DefinitionError: The source configuration or docker's config.json is wrong.
+        DefinitionError: The source configuration, docker's config.json or the netrc file is wrong.
     """
     # Imported here, for `--help` and errors in documents need no HTTP.
     from bundle.registry.client import connect
-    from bundle.registry.credentials import load_docker_credentials
+    from bundle.registry.logins import load_logins
 
-    return connect(load_sources(sources), hosts, load_docker_credentials(), note)
+    return connect(load_sources(sources), hosts, load_logins(), note)
 
 
 def open_cache(path: Path | None) -> BlobCache:
@@ -71,7 +71,7 @@ def open_context(
         document: The definition or lock, from whose folder relative paths are.
         progress: Told of what a person may want to know.
     Raises:
-        DefinitionError: The source configuration or docker's config.json is wrong.
+        DefinitionError: The source configuration, docker's config.json or the netrc file is wrong.
     """
     from bundle.store.programs import run_program
     from bundler.sources.context import SourceContext

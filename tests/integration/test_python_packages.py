@@ -204,6 +204,19 @@ def test_what_an_environment_lacks_is_found_by_the_build(tmp_path: Path) -> None
     assert not (tmp_path / "bundle").exists()
 
 
+def test_a_private_index_is_logged_into_as_pip_does_and_the_login_stays(tmp_path: Path) -> None:
+    with python_index() as index:
+        index.login = "xenia:s3cret-word"
+        listed = index.add("words-2.1-py3-none-any.whl")
+        (tmp_path / ".netrc").write_text("machine 127.0.0.1 login xenia password s3cret-word\n")
+        (tmp_path / ".netrc").chmod(0o600)
+        _, said = lock_and_build(tmp_path, definition(index=index.url), requirements(listed))
+    assert said["fetched"] == 1
+    for path in (tmp_path / "definition.lock.yaml", tmp_path / "bundle" / "bundle.json"):
+        assert b"s3cret" not in path.read_bytes()
+        assert b"xenia" not in path.read_bytes()
+
+
 def test_packages_of_the_machines_own_index(tmp_path: Path) -> None:
     """Compiled and pure wheels, by the lines that this project has for them."""
     requires_index(pip_index(run_program))

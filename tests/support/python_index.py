@@ -90,11 +90,13 @@ class PythonIndex:
         files: By project.
         form: `json` or `html`; a client that cannot read JSON gets HTML.
         redirect: Where /simple/<project>/ is to be found, if not here.
+        login: `user:password`, without which nothing is answered.
     """
 
     files: dict[str, list[Listed]] = field(default_factory=dict)
     form: str = "json"
     redirect: Mapping[str, str] = field(default_factory=dict)
+    login: str = ""
     server: Scripted | None = None
 
     @property
@@ -115,6 +117,9 @@ class PythonIndex:
         return listed
 
     def answer(self, asked: Asked) -> Reply:
+        expected = f"Basic {base64.b64encode(self.login.encode()).decode()}"
+        if self.login and asked.headers.get("authorization") != expected:
+            return Reply(401, headers={"WWW-Authenticate": 'Basic realm="packages"'})
         path = unquote(asked.path.partition("?")[0])
         if path in self.redirect:
             return Reply(301, headers={"Location": self.redirect[path]})

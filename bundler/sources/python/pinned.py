@@ -69,6 +69,8 @@ def pin_requirements(want: PythonWant, target: Target, index: str, run: Runner) 
                 "--generate-hashes",
                 "--only-binary=:all:",
                 "--native-tls",
+                # Whatever uv has kept of the index, it counts as the index has it now.
+                "--refresh",
                 f"--default-index={index}",
                 f"--python={sys.executable}",
                 f"--python-version={target.python}",
