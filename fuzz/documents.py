@@ -31,6 +31,7 @@ from bundle.model.site import Site, check_site
 from bundle.model.source_config import SourceConfig, check_source_config
 from bundle.model.yaml_strict import load_yaml
 from bundler.sources.chart_index import read_index
+from bundler.sources.rpm_metadata import is_carried, read_repomd
 from fuzz.target import Target
 from installer.depot.catalogue import Catalogue
 
@@ -132,6 +133,13 @@ def chart_index(data: bytes) -> None:
     read_index(data, ["web", "db"], "https://charts.example.org")
 
 
+def repomd(data: bytes) -> None:
+    """Read the index of an rpm repository."""
+    found = read_repomd(data, "https://mirror.example.org/repodata/repomd.xml")
+    assert "primary" in {file.kind for file in found}
+    assert all(is_digest(file.digest) and is_carried(file.kind) for file in found)
+
+
 TARGETS = (
     Target("manifest", manifest, "json", 16_384),
     Target("definition", partial(_yaml, type_=Definition, check=check_definition)),
@@ -144,4 +152,5 @@ TARGETS = (
     Target("chart-yaml", chart_yaml),
     Target("chart-index", chart_index),
     Target("names", names, max_length=256),
+    Target("repomd", repomd),
 )

@@ -87,6 +87,7 @@ def _documents() -> dict[str, dict[str, bytes]]:
             "escape": b'name: "\\uD800"\nversion: 1\napiVersion: v2\n',
         },
         "chart-index": {"all": repository_index({chart: digest_of(b"x")}, base="")},
+        "repomd": {"all": _REPOMD, "encoding": _REPOMD.replace(b"UTF-8", b"none", 1)},
         "names": {
             "short": b"nginx:1.27",
             "full": b"registry.example.org:5000/app/web:2.1@sha256:" + b"0" * 64,
@@ -97,6 +98,17 @@ def _documents() -> dict[str, dict[str, bytes]]:
         },
     }
 
+
+_REPOMD = b"""\
+<?xml version="1.0" encoding="UTF-8"?>
+<repomd xmlns="http://linux.duke.edu/metadata/repo"><revision>1</revision>
+<data type="primary"><checksum type="sha256">%b</checksum>
+<location href="repodata/primary.xml.gz"/><size>7</size></data>
+<data type="modules"><checksum type="sha256">%b</checksum>
+<location href="repodata/modules.yaml.gz"/><size>9</size></data>
+<data type="primary_db"><checksum type="sha">0</checksum><location href="x"/></data>
+</repomd>
+""" % (b"0" * 64, b"1" * 64)
 
 _SOURCES = b"""\
 apiVersion: isoward/v1

@@ -16,7 +16,7 @@ import pytest
 from bundle.model.errors import DefinitionError, DigestMismatchError, MissingProgramError
 from bundle.store.programs import Finished, run_program
 from tests.support.depot import RunningDepot, serving
-from tests.support.rpm_vendor import CLOSURE, Vendor, names
+from tests.support.rpm_vendor import AMD64, CLOSURE, Vendor, names
 from tests.support.rpm_world import APPSTREAM, BASEOS, ON_ARM, RpmWorld
 from tests.support.static_site import StaticSite, static_site
 from tests.support.trust import ReleaseKit, approve_all, make_release
@@ -99,6 +99,8 @@ def test_two_architectures_share_what_is_for_all(tmp_path: Path, rpm_world: RpmW
 def test_an_address_for_one_architecture_is_refused_for_two(vendor: Vendor) -> None:
     with pytest.raises(DefinitionError, match=r"\$basearch"):
         vendor.lock("bash", platforms=("linux/amd64", "linux/arm64"))
+    both = ("linux/amd64", "linux/arm64")
+    assert names(vendor.lock("bash", platforms=both, own_platforms=AMD64)) == CLOSURE[:1]
     with pytest.raises(DefinitionError, match="linux/s390x"):
         vendor.lock("bash", platforms=("linux/s390x",))
 

@@ -34,6 +34,7 @@ class Vendor:
         run: Runner = run_program,
         repositories: tuple[str, ...] = ("baseos", "appstream"),
         metadata_signed: bool = True,
+        own_platforms: tuple[str, ...] = (),
         **fields: Any,
     ) -> LockedOs:
         named = tuple(
@@ -51,6 +52,7 @@ class Vendor:
                 "repositories": named,
                 "keyring": "rocky.asc",
                 "packages": packages,
+                "platforms": own_platforms,
                 **fields,
             }
         )
