@@ -23,7 +23,13 @@ from bundle.model.errors import (
     UsageError,
 )
 from bundle.model.limits import MIB
-from bundle.model.lock import Content, Lock, LockedChart
+from bundle.model.lock import (
+    Content,
+    Lock,
+    LockedArtifact,
+    LockedChart,
+    artifact_contents,
+)
 from bundle.model.plan import Plan, plan_bundle
 from bundle.model.progress import Progress
 from bundle.store.atomic import directory_lock, fsync_directory, storage_errors, write_atomic
@@ -44,6 +50,7 @@ from bundler.fetch import BlobFetcher
 from bundler.origins import origins
 from bundler.place import BlobPlace
 from bundler.sources.context import SourceContext
+from bundler.sources.local_images import fill_local_image
 from bundler.sources.opener import Opener
 from bundler.sources.python.wheels import check_wheels
 
@@ -117,7 +124,8 @@ def build(
         with storage_errors(f"create {building}"):
             (building / BLOB_DIRECTORY).mkdir(parents=True, exist_ok=True)
         place = BlobPlace(cache, building)
-        fetched = _fetch_all(plan, place, origins(lock, context), context.progress, sleep)
+        filled = _fill_local_images(lock, place, context)
+        fetched = filled + _fetch_all(plan, place, origins(lock, context), context.progress, sleep)
         _make_charts(lock, building)
         _remove_strays(building, plan)
         check_graph(BundleDirectory(building), plan.manifest)
@@ -166,6 +174,27 @@ def _check_whole(bundle: BundleDirectory, plan: Plan) -> None:
                 f"{bundle.blob_name(blob.digest)}: expected {blob.size} bytes, found {found}",
                 f"Remove {bundle.path} and run the command again.",
             )
+
+
+def _fill_local_images(lock: Lock, place: BlobPlace, context: SourceContext) -> int:
+    """Bring what is of local images and not in the cache into it; return how many blobs."""
+    images: list[tuple[LockedArtifact, dict[str, int]]] = []
+    for image in lock.images:
+        contents = artifact_contents(image) if image.origin is not None else ()
+        missing = {c.digest: c.size for c in contents if not (place.has(c) or place.in_cache(c))}
+        if missing:
+            images.append((image, missing))
+    sizes = {digest: size for _, missing in images for digest, size in missing.items()}
+    if images:
+        context.progress.start("reading local images", sum(sizes.values()))
+    try:
+        for image, missing in images:
+            fill_local_image(image, context)
+            context.progress.advance(sum(missing.values()))
+    finally:
+        if images:
+            context.progress.finish()
+    return len(sizes)
 
 
 def _fetch_all(

@@ -129,13 +129,18 @@ def _dependencies(name: str, chart: LockedChart) -> dict[str, str]:
 
 
 def _inside(name: str, old: LockedArtifact, new: LockedArtifact) -> Iterator[Change]:
-    """Compare platforms and referrers of one artefact."""
+    """Compare origin, platforms and referrers of one artefact."""
+    yield from _changed(f"{name}: origin", _origin(old), _origin(new))
     if old.digest == new.digest:
         platforms = {f"{name}: platform {m.platform}": m.digest for m in new.manifests}
         before = {f"{name}: platform {m.platform}": m.digest for m in old.manifests}
         yield from _digests(before, platforms)
     yield from _changed(f"{name}: signer", _signers(old), _signers(new))
     yield from _digests(_referrers(name, old), _referrers(name, new))
+
+
+def _origin(artifact: LockedArtifact) -> str:
+    return artifact.origin.said if artifact.origin else "its registry"
 
 
 def _signers(artifact: LockedArtifact) -> str:

@@ -17,13 +17,15 @@ from bundler.sources.os_files import os_openers
 def origins(lock: Lock, context: SourceContext) -> dict[str, Opener]:
     """Return how to open each blob that is fetched, by digest.
 
-    The two small blobs that make an archive from an HTTP repository or a folder an OCI artefact
-    are not fetched but made, so they are absent.
+    Those of local images are absent, for they are put into the cache before. The two small blobs
+    that make an archive from an HTTP repository or a folder an OCI artefact are not fetched but
+    made, so they are absent as well.
     """
     client = context.client
     found: dict[str, Opener] = {}
     for image in lock.images:
-        _add_artifact(found, image, client)
+        if image.origin is None:
+            _add_artifact(found, image, client)
     for chart in lock.charts:
         if chart.folder is not None:
             found.setdefault(chart.archive.digest, folder_opener(chart, chart.folder, context))

@@ -28,6 +28,7 @@ from bundler.sources.charts import ChartResolver
 from bundler.sources.context import PythonWant, SourceContext, Want
 from bundler.sources.files import resolve_file
 from bundler.sources.images import resolve_image
+from bundler.sources.local_images import resolve_local_image
 from bundler.sources.manifests import ManifestSource
 from bundler.sources.os_packages import resolve_os_packages
 from bundler.sources.python.resolve import resolve_python
@@ -101,7 +102,10 @@ def _images(
     check_covered([image.name for image in sought], definition.signatures, context.now, "the lock")
 
     def lock_one(image: Sought) -> LockedArtifact:
-        found = resolve_image(image.source, definition.platforms, source, context.progress)
+        if image.source.origin is not None:
+            found = resolve_local_image(image.source, definition.platforms, context)
+        else:
+            found = resolve_image(image.source, definition.platforms, source, context.progress)
         verified = verified_image(found, definition.signatures, source, context.now)
         return replace(verified, wanted_by=image.wanted_by)
 
@@ -135,7 +139,8 @@ def _lock(
 def definition_hosts(definition: Definition) -> Iterator[str]:
     """Yield the hosts that a definition names, with repeats."""
     for image in definition.images:
-        yield parse_reference(image.reference).registry
+        if image.origin is None:
+            yield parse_reference(image.reference).registry
     yield from filter(None, map(chart_host, definition.charts))
     yield from filter(None, map(file_host, definition.files))
     for packages in definition.os_packages:

@@ -91,6 +91,7 @@ def _os_json(entry: OsEntry) -> dict[str, Any]:
 def _image_json(image: Artifact) -> dict[str, Any]:
     return {
         "reference": image.reference,
+        "origin": image.origin.said if image.origin else None,
         "digest": image.digest,
         "platforms": sorted({m.platform for m in image.manifests if m.platform}),
         "referrers": [
@@ -123,6 +124,8 @@ def _as_text(manifest: Manifest, digest: str) -> str:
         lines.append(f"images ({len(manifest.images)})")
         for image in manifest.images:
             lines.append(f"  {short(image.digest)}  {image.reference}{_referrers(image)}")
+            if image.origin is not None:
+                lines.append(f"                from {image.origin.said}")
             lines += [f"                {line}" for line in _verified(image)]
     if manifest.charts:
         lines.append(f"charts ({len(manifest.charts)})")

@@ -10,7 +10,9 @@ from bundle.model.chart_source import ChartSource, check_chart_source
 from bundle.model.documents import Document, Metadata, Text
 from bundle.model.errors import DefinitionError
 from bundle.model.files import FileSource, check_file_source
+from bundle.model.image_origin import ImageOrigin, check_image_origin
 from bundle.model.os_packages import OsSource, check_os_source
+from bundle.model.paths import InnerPath
 from bundle.model.platform import Platform
 from bundle.model.policy import SignatureRule, check_rules
 from bundle.model.python_packages import PythonSource, check_python_sources
@@ -23,6 +25,19 @@ class ImageSource(Document, frozen=True, kw_only=True):
     reference: Text
     platforms: tuple[Platform, ...] = ()
     """Overrides the definition's platforms."""
+    archive: InnerPath | None = None
+    """An archive beside the definition that the image is in, instead of the registry."""
+    name: Text = ""
+    """Of the image in an archive of several."""
+    daemon: Text | None = None
+    """The image's name in this machine's container engine, instead of the registry."""
+
+    @property
+    def origin(self) -> ImageOrigin | None:
+        """Where the image is, if not in the registry of its reference."""
+        if self.archive is None and self.daemon is None and not self.name:
+            return None
+        return ImageOrigin(archive=self.archive, name=self.name, daemon=self.daemon)
 
 
 class Definition(Document, frozen=True, kw_only=True):
@@ -55,6 +70,9 @@ def check_definition(definition: Definition) -> None:
         for i, image in enumerate(definition.images)
     ]
     _unique(images, "images")
+    for i, image in enumerate(definition.images):
+        if image.origin is not None:
+            check_image_origin(image.origin, f"images[{i}]")
     for i, file in enumerate(definition.files):
         check_file_source(file, f"files[{i}]")
     _unique([file.url or f"local/{file.served_name}" for file in definition.files], "files")

@@ -50,6 +50,15 @@ MAX_CHART_UNPACKED_BYTES: Final = 16 * MAX_CHART_BYTES
 MAX_CHART_MEMBERS: Final = 10_000
 """Files in a chart archive; each costs memory, and an empty one next to nothing compressed."""
 
+MAX_ARCHIVE_MEMBERS: Final = 100_000
+"""Files in an image archive; each is remembered, and a header costs an author next to nothing."""
+
+MAX_TAR_HEADER_BYTES: Final = MIB
+"""An extended header of a tar, which is read whole into memory; real ones have a long name."""
+
+MAX_UNPACKED_BYTES: Final = 64 * 1024 * MIB
+"""What a compressed layer or image archive may unpack to: gzip makes a thousandth of zeros."""
+
 MAX_GIT_FILES: Final = 200_000
 """Files of a Git tree; the largest trees that anybody deploys from have some tens of thousands."""
 

@@ -17,6 +17,7 @@ from bundle.model.documents import Document, Metadata, Text, Url
 from bundle.model.errors import DefinitionError, FormatError
 from bundle.model.files import FileName, check_file_origin
 from bundle.model.git import GitSource
+from bundle.model.image_origin import ImageOrigin, check_image_origin
 from bundle.model.os_packages import LockedOs, check_os_lock, sized_files
 from bundle.model.paths import InnerPath
 from bundle.model.platform import Platform
@@ -69,6 +70,8 @@ class LockedArtifact(Document, frozen=True, kw_only=True):
     """What hangs below one reference in a registry."""
 
     reference: Text
+    origin: ImageOrigin | None = None
+    """Where an image is, if not in the registry of its reference."""
     digest: Digest
     """Of the index, or of the only manifest."""
     indexes: tuple[LockedIndex, ...] = ()
@@ -200,6 +203,8 @@ def _check_names(lock: Lock) -> None:
         check_rules(lock.signatures)
         for artifact in (*lock.images, *(chart.artifact for chart in lock.charts)):
             parse_reference(artifact.reference)
+            if artifact.origin is not None:
+                check_image_origin(artifact.origin, artifact.reference)
         archives = (chart.url for chart in lock.charts if chart.url is not None)
         repositories = (chart.repository for chart in lock.charts)
         for chart in lock.charts:

@@ -12,6 +12,7 @@ from bundle.model.documents import Document, Metadata, Text, Url
 from bundle.model.errors import DefinitionError, FormatError
 from bundle.model.files import FileName, check_file_origin, file_label, served_path
 from bundle.model.git import GitSource
+from bundle.model.image_origin import ImageOrigin, check_image_origin
 from bundle.model.lock import Content, MediaType
 from bundle.model.names import ServedNames, chart_folder
 from bundle.model.os_packages import OsEntry, check_os_entry
@@ -50,6 +51,8 @@ class Artifact(Document, frozen=True, kw_only=True):
     """An image or a chart in OCI form, under the reference that its users know."""
 
     reference: Text
+    origin: ImageOrigin | None = None
+    """Where an image came from, if not from the registry of its reference."""
     digest: Digest
     manifests: tuple[ManifestEntry, ...]
     referrers: tuple[ReferrerEntry, ...] = ()
@@ -171,6 +174,8 @@ def _check_artifact(artifact: Artifact, served: ServedNames) -> None:
     if str(parse_reference(artifact.reference)) != artifact.reference:
         raise DefinitionError(f"{artifact.reference!r} is not written out as a full reference", "")
     served.add(artifact.reference, artifact.digest)
+    if artifact.origin is not None:
+        check_image_origin(artifact.origin, artifact.reference)
     if artifact.digest not in {entry.digest for entry in artifact.manifests}:
         raise DefinitionError(f"{artifact.reference} does not list {artifact.digest}", "")
     for referrer in artifact.referrers:

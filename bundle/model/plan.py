@@ -114,6 +114,7 @@ def artifact_entry(locked: LockedArtifact) -> Artifact:
     ]
     return Artifact(
         reference=locked.reference,
+        origin=locked.origin,
         digest=locked.digest,
         manifests=(*indexes, *manifests),
         referrers=tuple(referrers),
@@ -174,7 +175,8 @@ def _named(artifact: LockedArtifact) -> Iterator[tuple[str, str, int, str]]:
 
 def _hosts(lock: Lock) -> Iterator[str]:
     for image in lock.images:
-        yield parse_reference(image.reference).registry
+        if image.origin is None:
+            yield parse_reference(image.reference).registry
     for chart in lock.charts:
         if chart.folder is not None:
             yield from folder_hosts(chart.folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Final
 
 from bundle.model.digest import digest_of
@@ -15,14 +16,14 @@ from bundle.model.errors import (
 from bundle.model.limits import CHUNK_BYTES
 from bundle.model.lock import Content
 from bundle.model.reference import Reference
-from bundle.registry.stream import ContentStream
 from bundler.sources.manifests import ManifestSource
+from bundler.sources.opener import BlobStream
 
 ATTEMPTS: Final = 5
 """How often a download that breaks is begun again; opening it has its own patience."""
 
 
-def read_whole(open_stream: Callable[[], ContentStream], limit: int, where: str) -> bytes:
+def read_whole(open_stream: Callable[[], BlobStream], limit: int, where: str) -> bytes:
     """Read a stream into memory, from the start again when it breaks.
 
     Raises:
@@ -31,7 +32,7 @@ def read_whole(open_stream: Callable[[], ContentStream], limit: int, where: str)
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            with open_stream() as stream:
+            with closing(open_stream()) as stream:
                 return _read(stream, limit, where)
         except TransportError as error:
             # The subclasses are refusals, which do not change by asking again.
@@ -54,11 +55,11 @@ def small_blob(source: ManifestSource, reference: Reference, content: Content, l
     kept = source.store.read_bytes(content.digest, content.size)
     if kept is not None:
         return kept
-    data = read_whole(lambda: source.client.open_blob(reference, content.digest), limit, where)
+    data = read_whole(lambda: source.open_blob(reference, content.digest), limit, where)
     if digest_of(data) != content.digest:
         # A mirror may have sent other bytes; the origin decides.
         data = read_whole(
-            lambda: source.client.open_blob(reference, content.digest, mirrors=False),
+            lambda: source.open_blob(reference, content.digest, mirrors=False),
             limit,
             where,
         )
@@ -97,7 +98,7 @@ def check_digest(found: str, expected: str, where: str) -> None:
         )
 
 
-def _read(stream: ContentStream, limit: int, where: str) -> bytes:
+def _read(stream: BlobStream, limit: int, where: str) -> bytes:
     data = bytearray()
     buffer = memoryview(bytearray(CHUNK_BYTES))
     while count := stream.readinto(buffer):

@@ -85,11 +85,11 @@ def resolve_image(
 
 def _compare_tag(reference: Reference, source: ManifestSource, progress: Progress) -> None:
     """The digest wins over the tag, but a person wants to know when the two parted."""
-    now = source.client.try_get_manifest(by_tag(reference, reference.tag))
+    now = source.digest_at(by_tag(reference, reference.tag))
     if now is None:
         progress.note(f"{reference}: the tag is gone upstream; the digest is used")
-    elif now.digest != reference.digest:
-        progress.note(f"{reference}: the tag is {now.digest} now; the digest is used")
+    elif now != reference.digest:
+        progress.note(f"{reference}: the tag is {now} now; the digest is used")
 
 
 def _indexes(reference: Reference, index: Parsed, source: ManifestSource) -> Iterator[Parsed]:

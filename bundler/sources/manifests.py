@@ -23,6 +23,7 @@ from bundle.model.oci import (
 )
 from bundle.model.reference import Reference
 from bundle.registry.client import FetchedManifest, RegistryClient, by_digest
+from bundler.sources.opener import BlobStream
 
 _MAX_BELOW: Final = 256
 """Within one index; the largest real ones have a few dozen, with their attestations."""
@@ -124,6 +125,19 @@ class ManifestSource:
             child = self.below(reference, entry)
             yield child
             yield from self.tree(reference, child, depth + 1)
+
+    def listed_referrers(self, reference: Reference, subject: str) -> list[OciDescriptor]:
+        """Return what the place says refers to a manifest, unchecked."""
+        return self.client.referrers(reference, subject) or []
+
+    def digest_at(self, reference: Reference) -> str | None:
+        """Return what a tag names now; None when there is no such tag."""
+        found = self.client.try_get_manifest(reference)
+        return None if found is None else found.digest
+
+    def open_blob(self, reference: Reference, digest: str, *, mirrors: bool = True) -> BlobStream:
+        """Open a blob for reading; the caller checks its digest."""
+        return self.client.open_blob(reference, digest, mirrors=mirrors)
 
     def _get(self, reference: Reference, descriptor: OciDescriptor) -> bytes:
         kept = self.store.read_bytes(descriptor.digest, descriptor.size)

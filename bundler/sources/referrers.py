@@ -85,7 +85,7 @@ class ReferrerSearch:
         )
 
     def _of(self, subject: str) -> Iterator[tuple[Parsed, Via, str]]:
-        listed = self._source.client.referrers(self._reference, subject) or []
+        listed = self._source.listed_referrers(self._reference, subject)
         yield from ((self._claimed(subject, entry), "api", "") for entry in listed)
         tag = f"sha256-{hex_of(subject)}"
         fallback = self._source.at_tag(by_tag(self._reference, tag))

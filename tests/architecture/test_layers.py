@@ -56,6 +56,7 @@ BEHIND = {
     "cryptography": ("bundle.trust", "installer.depot"),
     # These two are the system's own; the program that imports them is run by its Python.
     "dnf": ("bundler.sources.rpm_solver",),
+    "docker": ("bundler.sources.daemon",),
     "granian": ("installer.depot",),
     "hawkey": ("bundler.sources.rpm_solver",),
     "jinja2": ("installer.steps",),

@@ -30,14 +30,18 @@ class Machine:
 
     Attributes:
         home: Where commands run, and where the caches are.
+        engine: Its container engine, as DOCKER_HOST has it.
     """
 
     home: Path
+    engine: str = ""
 
     @property
     def environment(self) -> dict[str, str]:
         # Nothing that the tests' own machine has set for registries may decide a test.
         kept = {key: value for key, value in os.environ.items() if not key.startswith("DOCKER_")}
+        if self.engine:
+            kept["DOCKER_HOST"] = self.engine
         return {
             **kept,
             "HOME": str(self.home),
@@ -169,9 +173,9 @@ def travel(home: Path, upstream: Upstream) -> Journey:
     return carry(home, definition_yaml(upstream))
 
 
-def carry(home: Path, asked: str) -> Journey:
+def carry(home: Path, asked: str, engine: str = "") -> Journey:
     """Take what a definition asks for to a depot; what it names by a path lies in `home`."""
-    machine = Machine(home)
+    machine = Machine(home, engine)
     keys, release, bundle, depot = (home / n for n in ("keys", "release", "bundle", "depot"))
     make_keys(machine, keys)
     fingerprint = make_root(machine, keys, release)
