@@ -26,6 +26,7 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         import dnf
+        import hawkey
     except ImportError:
         return {"missing": True}
     try:
@@ -34,7 +35,13 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
         return {"unsolved": str(error)}
     except dnf.exceptions.MarkingError as error:
         return {"unknown": str(error)}
-    except (dnf.exceptions.Error, RuntimeError, OSError, MemoryError) as error:
+    except (
+        dnf.exceptions.Error,
+        hawkey.Exception,
+        RuntimeError,
+        OSError,
+        MemoryError,
+    ) as error:
         # What reads the metadata is a library of C, which raises these.
         return {"unreadable": f"{type(error).__name__}: {error}"}
 

@@ -235,6 +235,18 @@ def test_a_keyring_of_two_keys_in_one_file(tmp_path: Path, rpm_world: RpmWorld) 
         assert names(vendor.lock("bash", repositories=("baseos",))) == CLOSURE[:1]
 
 
+def test_a_keyring_that_is_not_armoured(tmp_path: Path, rpm_world: RpmWorld) -> None:
+    with static_site(tmp_path / "site") as site:
+        rpm_world.repository(site.root / "baseos", [BASH])
+        vendor = Vendor(tmp_path, rpm_world, site)
+        ring = tmp_path / "rocky.asc"
+        ring.unlink()
+        run(["gpg", "--output", str(ring), "--dearmor", str(rpm_world.key.keyring)], rpm_world.key)
+        found = vendor.lock("bash", repositories=("baseos",))
+    assert names(found) == CLOSURE[:1]
+    assert found.keyring.path == "keyring.gpg"
+
+
 def test_a_keyring_without_keys(tmp_path: Path, rpm_world: RpmWorld, rpm_site: StaticSite) -> None:
     vendor = Vendor(tmp_path, rpm_world, rpm_site)
     text = (vendor.folder / "rocky.asc").read_text()

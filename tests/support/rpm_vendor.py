@@ -68,6 +68,6 @@ def names(locked: LockedOs) -> list[str]:
 CLOSURE = [
     "bash 5.1.8-9.el9 x86_64",
     "conntrack-tools 1.4.7-2.el9 x86_64",
-    "helper 2.0-1.el9 noarch",
+    "helper++ 2.0~rc1^git7-1.el9 noarch",
     "libnetfilter_conntrack 1.0.9-1.el9 x86_64",
 ]

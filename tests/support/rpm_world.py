@@ -67,7 +67,8 @@ class Rpm:
 LIBRARY = "libnetfilter_conntrack.so.3()(64bit)"
 BASEOS = (
     Rpm("bash", "5.1.8-9.el9", files=("/usr/bin/bash",)),
-    Rpm("helper", "2.0-1.el9", files=("/opt/helper/tool",), architecture="noarch"),
+    # Marks that an address must quote.
+    Rpm("helper++", "2.0~rc1^git7-1.el9", files=("/opt/helper/tool",), architecture="noarch"),
     Rpm("libnetfilter_conntrack", "1.0.8-4.el9", (f"Provides: {LIBRARY}",), ("/usr/lib64/l.so",)),
     Rpm("libnetfilter_conntrack", "1.0.9-1.el9", (f"Provides: {LIBRARY}",), ("/usr/lib64/l.so",)),
 )
