@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import re
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,15 @@ import pytest
 from bundle.model.errors import DefinitionError
 from bundle.model.python_packages import MACHINES
 from bundle.store.programs import run_program
+from bundler.cache import BlobCache
 from bundler.sources.python.index import pip_index
+from bundler.sources.python.resolve import resolve_python
+from tests.support.connecting import client
+from tests.support.documents import read_definition
 from tests.support.needs import requires_index
 from tests.support.pip_client import PipClient
-from tests.support.python_index import python_index, requirements, wheel
+from tests.support.python_index import Listed, python_index, requirements, wheel
+from tests.support.sources import context
 from tests.support.upstream_journey import (
     APPROVERS,
     Machine,
@@ -36,6 +43,7 @@ PLATFORM = {machine: name for name, machine in MACHINES.items()}.get(
     platform.machine(), "linux/amd64"
 )
 MANY = f"manylinux_2_17_{MACHINES[PLATFORM]}.manylinux2014_{MACHINES[PLATFORM]}"
+X86 = "x86_64"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -56,17 +64,19 @@ class Travelled:
     built: tuple[dict[str, Any], dict[str, Any]]
 
 
-def definition(*, index: str = "", requirements_file: str = "tools.txt") -> str:
+def definition(
+    *, index: str = "", pythons: Sequence[str] = PYTHONS, platform: str = PLATFORM
+) -> str:
     address = f"\n    index: {index}" if index else ""
     return f"""\
 apiVersion: isoward/v1
 kind: BundleDefinition
 metadata: {{name: tools, version: 1.0.0}}
-platforms: [{PLATFORM}]
+platforms: [{platform}]
 pythonPackages:
   - name: installer
-    requirements: [{requirements_file}]
-    pythons: [{", ".join(f'"{python}"' for python in PYTHONS)}]
+    requirements: [tools.txt]
+    pythons: [{", ".join(f'"{python}"' for python in pythons)}]
     glibc: "2.28"{address}
 """
 
@@ -159,30 +169,80 @@ def test_the_bundle_says_what_it_has_and_no_address(travelled: Travelled) -> Non
 def test_pip_installs_from_the_depot_alone(
     travelled: Travelled, depot: ServedDepot, tmp_path: Path
 ) -> None:
-    client = PipClient.make(tmp_path / "venv", depot.ca)
+    pip = PipClient.make(tmp_path / "venv", depot.ca)
     base = f"{depot.url}/pypi/installer"
-    done = client.install(f"{base}/simple/", f"{base}/requirements.txt")
+    done = pip.install(f"{base}/simple/", f"{base}/requirements.txt")
     assert done.returncode == 0, done.stdout + done.stderr
     expected = {"greet_all": "1.0", "words": "2.1", "stable": "3.0", "native": "4.0"}
     if PYTHONS[-1] == HERE:
         expected["newest"] = "5.0"
-    found = {name.replace("-", "_"): version for name, version in client.installed().items()}
+    found = {name.replace("-", "_"): version for name, version in pip.installed().items()}
     assert expected.items() <= found.items()
     assert ("newest" in found) is (PYTHONS[-1] == HERE)
     tag = HERE.replace(".", "")
-    assert f"-cp{tag}-cp{tag}-" in client.run("import native; print(native.NAME)")
-    merged = client.attempt(
+    assert f"-cp{tag}-cp{tag}-" in pip.run("import native; print(native.NAME)")
+    merged = pip.attempt(
         "download", "--no-deps", "--index-url", f"{depot.url}/pypi/simple/", "words"
     )
     assert merged.returncode == 0, merged.stderr
 
 
 def test_pip_refuses_a_hash_that_is_not_of_the_depot(depot: ServedDepot, tmp_path: Path) -> None:
-    client = PipClient.make(tmp_path / "venv", depot.ca)
+    pip = PipClient.make(tmp_path / "venv", depot.ca)
     (tmp_path / "other.txt").write_text(f"words==2.1 --hash=sha256:{'0' * 64}\n")
-    done = client.install(f"{depot.url}/pypi/installer/simple/", tmp_path / "other.txt")
+    done = pip.install(f"{depot.url}/pypi/installer/simple/", tmp_path / "other.txt")
     assert done.returncode != 0
     assert "DO NOT MATCH THE HASHES" in done.stderr
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+def test_real_pip_chooses_the_same_wheels(python: str, tmp_path: Path) -> None:
+    with python_index() as index:
+        for tag in ("cp310-cp310", "cp311-cp311", "cp312-cp312", "cp313-cp313", "cp38-abi3",
+                    "cp312-abi3", "py3-none"):  # fmt: skip
+            for system in (f"manylinux_2_17_{X86}.manylinux2014_{X86}", f"manylinux_2_28_{X86}",
+                           f"manylinux_2_34_{X86}", f"manylinux1_{X86}", "musllinux_1_2_x86_64",
+                           "manylinux_2_17_aarch64", "any"):  # fmt: skip
+                index.add(f"every-1.0-{tag}-{system}.whl")
+                if tag != "py3-none":
+                    index.add(f"stable-1.0-{tag}-{system}.whl", requires_python=">=3.12")
+        for system in (f"manylinux_2_5_{X86}", f"manylinux_2_27_{X86}", "any"):
+            index.add(f"plain-1.0-py3-none-{system}.whl")
+            index.add(
+                f"plain-1.0-2-py3-none-{system}.whl", yanked="no" if system == "any" else None
+            )
+        files = {name: index.files[name] for name in ("every", "plain", "stable")}
+        if python == "3.11":
+            del files["stable"]
+        asked = client(index.host)
+        chosen = resolve_python(
+            read_definition(definition(index=index.url, pythons=[python], platform="linux/amd64")),
+            (),
+            context(asked, BlobCache(tmp_path / "cache"), _pinned(tmp_path, files)),
+        )
+        by_pip = _chosen_by_pip(index.url, python, [f"{name}==1.0" for name in files], tmp_path)
+    assert [file.name for file in chosen[0].files] == sorted(by_pip)
+
+
+def _pinned(folder: Path, files: dict[str, list[Listed]]) -> Path:
+    pins = requirements(*(listed for several in files.values() for listed in several))
+    (folder / "tools.txt").write_text(pins)
+    return folder
+
+
+def _chosen_by_pip(index: str, python: str, wanted: list[str], folder: Path) -> list[str]:
+    """Ask this machine's own pip what it would take on a machine with glibc 2.28."""
+    systems = [f"manylinux_2_{minor}_{X86}" for minor in range(28, 4, -1)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "--isolated", "install", "--dry-run", "--ignore-installed",
+         "--quiet", "--no-cache-dir", "--no-deps", "--only-binary=:all:", "--report", "-",
+         "--target", str(folder / "none"), "--index-url", index, "--implementation", "cp",
+         "--python-version", python, *(f"--platform={system}" for system in systems), *wanted],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    installs = json.loads(done.stdout)["install"]
+    return [one["download_info"]["url"].rpartition("/")[2] for one in installs]
 
 
 def test_what_an_environment_lacks_is_found_by_the_build(tmp_path: Path) -> None:
@@ -230,11 +290,11 @@ def test_packages_of_the_machines_own_index(tmp_path: Path) -> None:
     found = deliver(machine, first)
     assert found.built[1]["fetched"] == 0
     with served(machine, found.depot, tmp_path) as depot:
-        client = PipClient.make(tmp_path / "venv", depot.ca)
+        pip = PipClient.make(tmp_path / "venv", depot.ca)
         base = f"{depot.url}/pypi/installer"
-        done = client.install(f"{base}/simple/", f"{base}/requirements.txt")
+        done = pip.install(f"{base}/simple/", f"{base}/requirements.txt")
         assert done.returncode == 0, done.stdout + done.stderr
-    said = client.run(
+    said = pip.run(
         "import yaml, cffi, markupsafe, _cffi_backend; "
         "print(yaml.__with_libyaml__, cffi.FFI().sizeof('int'), markupsafe.escape('<'))"
     )
