@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 from bundle.model.canonical import canonical_digest
 from bundle.model.digest import short
 from bundle.model.files import file_label
+from bundle.model.kubespray import kubespray_digests
 from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedReferrer
 from bundle.model.os_packages import LockedOs, os_packages_by_name, sized_files
 from bundle.model.policy import describe_verified
@@ -60,6 +61,7 @@ def changes(old: Lock, new: Lock) -> list[Change]:
         *_os_packages(old.os_packages, new.os_packages),
         *_pairs("Python package", _wheels(old), _wheels(new)),
         *_pairs("Python environment", _environments(old), _environments(new)),
+        *_pairs("kubespray", kubespray_digests(old.kubespray), kubespray_digests(new.kubespray)),
     ]
     if not found:
         # Something that has no line of its own, such as a digest added to a tag.

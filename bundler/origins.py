@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bundle.model.lock import Content, Lock, LockedArtifact
+from bundle.model.lock import Content, Lock, LockedArtifact, LockedChart
 from bundle.model.reference import Reference, parse_reference
 from bundle.registry.client import RegistryClient, by_digest
 from bundler.sources.chart_local import folder_opener
 from bundler.sources.context import SourceContext
+from bundler.sources.kubespray import kubespray_opener
 from bundler.sources.local_files import local_opener
 from bundler.sources.opener import BlobStream, Opener, WholeBytes
 from bundler.sources.os_files import os_openers
@@ -27,12 +28,7 @@ def origins(lock: Lock, context: SourceContext) -> dict[str, Opener]:
         if image.origin is None:
             _add_artifact(found, image, client)
     for chart in lock.charts:
-        if chart.folder is not None:
-            found.setdefault(chart.archive.digest, folder_opener(chart, chart.folder, context))
-        elif chart.url is None:
-            _add_artifact(found, chart.artifact, client)
-        else:
-            found.setdefault(chart.archive.digest, _from_url(client, chart.url))
+        _add_chart(found, chart, context)
     for file in lock.files:
         made = _from_url(client, file.url) if file.url else local_opener(file, context)
         found.setdefault(file.digest, made)
@@ -41,7 +37,18 @@ def origins(lock: Lock, context: SourceContext) -> dict[str, Opener]:
     for packages in lock.os_packages:
         for digest, opener in os_openers(packages, context):
             found.setdefault(digest, opener)
+    if lock.kubespray is not None:
+        found.setdefault(lock.kubespray.tree, kubespray_opener(lock.kubespray, context))
     return found
+
+
+def _add_chart(found: dict[str, Opener], chart: LockedChart, context: SourceContext) -> None:
+    if chart.folder is not None:
+        found.setdefault(chart.archive.digest, folder_opener(chart, chart.folder, context))
+    elif chart.url is None:
+        _add_artifact(found, chart.artifact, context.client)
+    else:
+        found.setdefault(chart.archive.digest, _from_url(context.client, chart.url))
 
 
 def _add_artifact(

@@ -17,6 +17,7 @@ from bundle.model.definition import Definition
 from bundle.model.documents import API_VERSION
 from bundle.model.errors import DefinitionError
 from bundle.model.files import file_host, file_label
+from bundle.model.kubespray import HOSTS, kubespray_hosts
 from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedFile, check_lock
 from bundle.model.os_packages import LockedOs
 from bundle.model.progress import Progress
@@ -28,12 +29,13 @@ from bundler.sources.charts import ChartResolver
 from bundler.sources.context import PythonWant, SourceContext, Want
 from bundler.sources.files import resolve_file
 from bundler.sources.images import resolve_image
+from bundler.sources.kubespray import ResolvedKubespray, resolve_kubespray
 from bundler.sources.local_images import resolve_local_image
 from bundler.sources.manifests import ManifestSource
 from bundler.sources.os_packages import resolve_os_packages
 from bundler.sources.python.resolve import resolve_python
 from bundler.sources.signatures import verified_image
-from bundler.sources.sought import Sought, images_to_resolve
+from bundler.sources.sought import Sought, SoughtFile, files_to_resolve, images_to_resolve
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -64,10 +66,12 @@ def resolve(definition: Definition, context: SourceContext) -> Lock:
     check_covered(names, definition.signatures, context.now, "the definition")
     source = ManifestSource(context.client, context.store)
     charts = ChartResolver(definition.charts, source)
-    wants: list[Want] = []
-    python_wants: list[PythonWant] = []
+    kubespray = _kubespray(definition, context)
+    wants: list[Want] = [*(kubespray.wants if kubespray else ())]
+    python_wants: list[PythonWant] = [kubespray.python] if kubespray else []
     locked_charts: list[LockedChart] = []
     files: list[LockedFile] = []
+    sought_files = files_to_resolve(definition.files, kubespray.files if kubespray else ())
     systems: list[LockedOs] = []
     work: list[Callable[[], None]] = [
         *_tasks(locked_charts, charts.resolve, (c for c in definition.charts if c.repository)),
@@ -76,7 +80,7 @@ def resolve(definition: Definition, context: SourceContext) -> Lock:
             lambda chart: resolve_folder(chart, context),
             (c for c in definition.charts if not c.repository),
         ),
-        *_tasks(files, lambda f: resolve_file(f, context), definition.files),
+        *_tasks(files, lambda file: _file(file, context), sought_files),
         *_tasks(
             systems,
             lambda s: resolve_os_packages(s, definition.platforms, context),
@@ -87,11 +91,25 @@ def resolve(definition: Definition, context: SourceContext) -> Lock:
     python = resolve_python(definition, python_wants, context)
     images = _images(definition, wants, source, context)
     lock = replace(
-        _lock(definition, images, locked_charts, files, systems), python_packages=tuple(python)
+        _lock(definition, images, locked_charts, files, systems),
+        python_packages=tuple(python),
+        kubespray=kubespray.locked if kubespray else None,
     )
     _check_references(lock)
     check_lock(lock)
     return lock
+
+
+def _kubespray(definition: Definition, context: SourceContext) -> ResolvedKubespray | None:
+    """Find out what Kubespray wants, which is resolved with all the rest."""
+    if definition.kubespray is None:
+        return None
+    return resolve_kubespray(definition.kubespray, definition.platforms, definition.charts, context)
+
+
+def _file(file: SoughtFile, context: SourceContext) -> LockedFile:
+    found = resolve_file(file.source, context)
+    return replace(found, wanted_by=file.wanted_by)
 
 
 def _images(
@@ -149,6 +167,8 @@ def definition_hosts(definition: Definition) -> Iterator[str]:
     yield from (
         urlsplit(python.index).netloc for python in definition.python_packages if python.index
     )
+    if definition.kubespray is not None:
+        yield from (*kubespray_hosts(definition.kubespray), *HOSTS)
 
 
 def _tasks(

@@ -13,6 +13,7 @@ from bundle.cli.progress import readable_size
 from bundle.model.canonical import decode_canonical
 from bundle.model.digest import digest_of, short
 from bundle.model.files import file_label
+from bundle.model.kubespray import KubesprayEntry
 from bundle.model.limits import MAX_MANIFEST_BYTES
 from bundle.model.manifest import Artifact, FileEntry, Manifest, check_manifest
 from bundle.model.os_packages import OsEntry
@@ -57,13 +58,14 @@ def _as_json(manifest: Manifest, digest: str) -> dict[str, Any]:
         "files": [_file_json(file) for file in manifest.files],
         "osPackages": [_os_json(entry) for entry in manifest.os_packages],
         "pythonPackages": [_python_json(found) for found in manifest.python_packages],
+        "kubespray": msgspec.to_builtins(manifest.kubespray),
         "sources": list(manifest.sources),
     }
 
 
 def _file_json(file: FileEntry) -> dict[str, Any]:
     if file.url is not None:
-        return {"url": file.url, "digest": file.digest}
+        return {"url": file.url, "digest": file.digest, "wantedBy": list(file.wanted_by)}
     said: dict[str, Any] = {"name": file.name, "path": file.path, "digest": file.digest}
     if file.git is not None:
         said["git"] = msgspec.to_builtins(file.git)
@@ -145,8 +147,19 @@ def _as_text(manifest: Manifest, digest: str) -> str:
     for found in manifest.python_packages:
         lines.append(f"Python packages {found.name} ({len(found.files)})")
         lines += [f"  {short(file.digest)}  {file.name}" for file in found.files]
+    lines += _kubespray(manifest.kubespray)
     lines.append("Nothing here was verified: run `isoward verify`.")
     return "\n".join(lines)
+
+
+def _kubespray(content: KubesprayEntry | None) -> list[str]:
+    if content is None:
+        return []
+    return [
+        f"kubespray {content.version}",
+        f"  {short(content.tree)}  its tree, for the inventory {short(content.inventory)}",
+        *(f"  leaves out {left.item}: {left.reason}" for left in content.leave_out),
+    ]
 
 
 def _referrers(image: Artifact) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 from bundle.model.digest import Digest, digest_of
 from bundle.model.documents import Document, Text
 from bundle.model.files import file_label
+from bundle.model.kubespray import kubespray_digests
 from bundle.model.manifest import Manifest
 from bundle.model.os_packages import os_packages_by_name
 from bundle.model.platform import Platform
@@ -110,6 +111,8 @@ class Changes(Document, frozen=True, kw_only=True):
     charts: Differences
     files: Differences
     os_packages: Differences = NO_DIFFERENCES
+    kubespray: Differences = NO_DIFFERENCES
+    """Its tree, the inventory that it was asked for, and what it leaves out."""
     waivers: WaiverChanges
     unsigned: tuple[Text, ...]
     """All images of this release, old and new, that no signature vouches for."""
@@ -149,6 +152,7 @@ def compare_releases(release: int, new: Manifest, earlier: Earlier | None) -> Ch
         files=_differences(_files(old), _files(new)),
         os_packages=_differences(_os_packages(old), _os_packages(new)),
         python_packages=_differences(_wheels(old), _wheels(new)),
+        kubespray=_differences(_kubespray(old), _kubespray(new)),
         waivers=_waiver_changes(_waivers(old), _waivers(new)),
         unsigned=unsigned[:MAX_CHANGES],
         unsigned_left_out=max(0, len(unsigned) - MAX_CHANGES),
@@ -183,6 +187,10 @@ def _os_packages(manifest: Manifest | None) -> dict[str, str]:
 
 def _wheels(manifest: Manifest | None) -> Mapping[str, str]:
     return python_digests(manifest.python_packages if manifest else ())
+
+
+def _kubespray(manifest: Manifest | None) -> dict[str, str]:
+    return kubespray_digests(manifest.kubespray if manifest else None)
 
 
 def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> Differences:

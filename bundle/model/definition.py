@@ -11,6 +11,7 @@ from bundle.model.documents import Document, Metadata, Text
 from bundle.model.errors import DefinitionError
 from bundle.model.files import FileSource, check_file_source
 from bundle.model.image_origin import ImageOrigin, check_image_origin
+from bundle.model.kubespray import KubespraySource, check_kubespray
 from bundle.model.os_packages import OsSource, check_os_source
 from bundle.model.paths import InnerPath
 from bundle.model.platform import Platform
@@ -55,6 +56,7 @@ class Definition(Document, frozen=True, kw_only=True):
     charts: tuple[ChartSource, ...] = ()
     os_packages: tuple[OsSource, ...] = ()
     python_packages: tuple[PythonSource, ...] = ()
+    kubespray: KubespraySource | None = None
     signatures: tuple[SignatureRule, ...] = ()
     """By whom images must be signed; the first rule that matches counts, and one must."""
 
@@ -85,17 +87,21 @@ def check_definition(definition: Definition) -> None:
     _unique([source.name for source in definition.os_packages], "osPackages")
     for i, source in enumerate(definition.os_packages):
         check_os_source(source, f"osPackages[{i}]")
+    if definition.kubespray is not None:
+        check_kubespray(definition.kubespray)
     kinds = (
         definition.images,
         definition.files,
         definition.charts,
         definition.os_packages,
         definition.python_packages,
+        definition.kubespray,
     )
     if not any(kinds):
         raise DefinitionError(
             "the definition has no content: expected at least one image, file, chart or package",
-            "Add an entry under images:, files:, charts:, osPackages: or pythonPackages:.",
+            "Add an entry under images:, files:, charts:, osPackages:, pythonPackages: or "
+            "kubespray:.",
         )
 
 

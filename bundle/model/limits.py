@@ -92,6 +92,18 @@ RPM_SOLVER_MEMORY: Final = 4096 * MIB
 RPM_SOLVER_SECONDS: Final = 600.0
 """Time for dnf to solve; the metadata of a whole distribution takes it under a minute."""
 
+MAX_KUBESPRAY_BYTES: Final = 128 * MIB
+"""Kubespray's tree, which is held in memory; v2.31 has 7 MiB."""
+
+MAX_KUBESPRAY_FILES: Final = 20_000
+"""Files of Kubespray's tree; v2.31 has 1,200."""
+
+MAX_INVENTORY_BYTES: Final = 16 * MIB
+"""A Kubespray inventory with its variables; a thousand nodes have less than one."""
+
+MAX_INVENTORY_FILES: Final = 4_000
+"""Files of an inventory; one a node and a group, at most."""
+
 MAX_REASON: Final = 500
 """Characters of a parser's message within one of ours, which is a line for a person."""
 

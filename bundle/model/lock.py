@@ -18,6 +18,7 @@ from bundle.model.errors import DefinitionError, FormatError
 from bundle.model.files import FileName, check_file_origin
 from bundle.model.git import GitSource
 from bundle.model.image_origin import ImageOrigin, check_image_origin
+from bundle.model.kubespray import LockedKubespray, check_kubespray_content
 from bundle.model.os_packages import LockedOs, check_os_lock, sized_files
 from bundle.model.paths import InnerPath
 from bundle.model.platform import Platform
@@ -113,6 +114,8 @@ class LockedFile(Content, frozen=True, kw_only=True):
     """Under which a file without a URL is served."""
     path: InnerPath | None = None
     git: GitSource | None = None
+    wanted_by: tuple[Text, ...] = ()
+    """What else in the bundle wants the file, sorted; empty when a person alone asked for it."""
 
 
 class Lock(Document, frozen=True, kw_only=True):
@@ -132,6 +135,7 @@ class Lock(Document, frozen=True, kw_only=True):
     files: tuple[LockedFile, ...] = ()
     os_packages: tuple[LockedOs, ...] = ()
     python_packages: tuple[LockedPythonSet, ...] = ()
+    kubespray: LockedKubespray | None = None
     signatures: tuple[SignatureRule, ...] = ()
     """The definition's rules, with the text of the files that they name."""
 
@@ -174,6 +178,8 @@ def _all_contents(lock: Lock) -> Iterator[Content]:
         yield Content(digest=file.digest, size=file.size)
     for found in lock.python_packages:
         yield from (Content(digest=wheel.digest, size=wheel.size) for wheel in found.files)
+    if lock.kubespray is not None:
+        yield Content(digest=lock.kubespray.tree, size=lock.kubespray.tree_size)
 
 
 def check_lock(lock: Lock) -> None:
@@ -217,6 +223,9 @@ def _check_names(lock: Lock) -> None:
             check_os_lock(packages)
         for found in lock.python_packages:
             check_locked_python(found)
+        if lock.kubespray is not None:
+            files = {file.url: file.digest for file in lock.files if file.url}
+            check_kubespray_content(lock.kubespray, files)
     except DefinitionError as error:
         raise FormatError(
             f"lock: {error.message}", "The lock was edited; run `isoward lock` again."

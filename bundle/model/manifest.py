@@ -13,8 +13,9 @@ from bundle.model.errors import DefinitionError, FormatError
 from bundle.model.files import FileName, check_file_origin, file_label, served_path
 from bundle.model.git import GitSource
 from bundle.model.image_origin import ImageOrigin, check_image_origin
+from bundle.model.kubespray import KubesprayEntry, check_kubespray_content
 from bundle.model.lock import Content, MediaType
-from bundle.model.names import ServedNames, chart_folder
+from bundle.model.names import ServedNames, chart_folder, kubespray_path
 from bundle.model.os_packages import OsEntry, check_os_entry
 from bundle.model.paths import InnerPath
 from bundle.model.platform import Platform
@@ -80,6 +81,8 @@ class FileEntry(Document, frozen=True, kw_only=True):
     path: InnerPath | None = None
     git: GitSource | None = None
     digest: Digest
+    wanted_by: tuple[Text, ...] = ()
+    """What else in the bundle wants the file, sorted; empty when a person alone asked for it."""
 
 
 class LayoutFile(Content, frozen=True, kw_only=True):
@@ -107,6 +110,7 @@ class Manifest(Document, frozen=True, kw_only=True):
     files: tuple[FileEntry, ...] = ()
     os_packages: tuple[OsEntry, ...] = ()
     python_packages: tuple[PythonSet, ...] = ()
+    kubespray: KubesprayEntry | None = None
     signatures: tuple[SignatureRule, ...] = ()
     """By whom images must be signed; checked again wherever the bundle is verified."""
     sources: tuple[Text, ...] = ()
@@ -165,6 +169,11 @@ def _check_names(manifest: Manifest) -> None:
         for path, digest in packages.served():
             served.add(f"os {path}", digest)
     check_python_sets(manifest.python_packages, served)
+    if manifest.kubespray is not None:
+        files = {file.url: file.digest for file in manifest.files if file.url}
+        check_kubespray_content(manifest.kubespray, files)
+        path = kubespray_path(manifest.kubespray.version)
+        served.add(f"files {path}", manifest.kubespray.tree)
     for host in manifest.sources:
         if not is_host(host):
             raise DefinitionError(f"sources: {host[:100]!r} is not a host", "")
@@ -190,6 +199,8 @@ def _named(manifest: Manifest) -> list[tuple[str, str]]:
     named += python_digests(manifest.python_packages).items()
     for packages in manifest.os_packages:
         named += [(f"OS file {path}", digest) for path, digest in packages.served()]
+    if manifest.kubespray is not None:
+        named.append(("kubespray", manifest.kubespray.tree))
     for artifact in artifacts:
         named.append((artifact.reference, artifact.digest))
         named += [(artifact.reference, entry.digest) for entry in artifact.manifests]

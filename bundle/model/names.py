@@ -27,6 +27,11 @@ def chart_folder(repository: str) -> str:
     return f"{path_host(parts.netloc)}{unquote(parts.path).rstrip('/')}"
 
 
+def kubespray_path(version: str) -> str:
+    """Return the path below /files/ of the tar of a Kubespray."""
+    return f"kubespray/{version}.tar"
+
+
 class ServedNames:
     """Collects names and what each one means."""
 

@@ -17,6 +17,7 @@ from bundle.model.chart_lock import folder_hosts
 from bundle.model.digest import digest_of
 from bundle.model.documents import API_VERSION
 from bundle.model.files import file_host
+from bundle.model.kubespray import kubespray_entry, kubespray_hosts
 from bundle.model.lock import (
     Content,
     Lock,
@@ -88,6 +89,7 @@ def plan_bundle(lock: Lock) -> Plan:
         files=tuple(_file(file) for file in lock.files),
         os_packages=tuple(map(os_entry, lock.os_packages)),
         python_packages=tuple(map(python_entry, lock.python_packages)),
+        kubespray=None if lock.kubespray is None else kubespray_entry(lock.kubespray),
         signatures=lock.signatures,
         sources=tuple(sorted(set(_hosts(lock)))),
     )
@@ -140,6 +142,7 @@ def _file(locked: LockedFile) -> FileEntry:
         path=locked.path,
         git=locked.git,
         digest=locked.digest,
+        wanted_by=locked.wanted_by,
     )
 
 
@@ -191,3 +194,5 @@ def _hosts(lock: Lock) -> Iterator[str]:
     for packages in lock.os_packages:
         for part in packages.files:
             yield urlsplit(part.url).netloc
+    if lock.kubespray is not None:
+        yield from kubespray_hosts(lock.kubespray)

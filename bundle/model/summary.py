@@ -68,6 +68,7 @@ def _lines(changes: Changes) -> Iterator[str]:
         ("file", changes.files),
         ("OS package", changes.os_packages),
         ("Python package", changes.python_packages),
+        ("kubespray", changes.kubespray),
     )
     for kind, differences in kinds:
         yield from _first(_differences(kind, differences), differences.count)

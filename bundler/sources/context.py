@@ -81,3 +81,18 @@ class PythonWant:
     requirements: str
     by: str
     environment: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileWant:
+    """A file that some content needs, which its source found out.
+
+    Attributes:
+        url: Where it is.
+        digest: What it must have.
+        by: Who wants it, such as `kubespray etcd`.
+    """
+
+    url: str
+    digest: str
+    by: str

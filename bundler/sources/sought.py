@@ -1,4 +1,4 @@
-"""Which images are resolved: those that the definition names, and those that its content wants."""
+"""What is resolved: images and files that the definition names, and that its content wants."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bundle.model.definition import ImageSource
+from bundle.model.errors import DefinitionError
+from bundle.model.files import FileSource
 from bundle.model.reference import parse_reference
-from bundler.sources.context import Want
+from bundler.sources.context import FileWant, Want
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +43,39 @@ def images_to_resolve(declared: Iterable[ImageSource], wants: Iterable[Want]) ->
         sources.setdefault(name, ImageSource(reference=name))
         wanted.setdefault(name, set()).add(want.by)
     return [Sought(name, sources[name], tuple(sorted(wanted[name]))) for name in sorted(sources)]
+
+
+@dataclass(frozen=True, slots=True)
+class SoughtFile:
+    """A file to resolve.
+
+    Attributes:
+        source: As a definition has it.
+        wanted_by: What else in the bundle wants it, sorted; empty when a person alone does.
+    """
+
+    source: FileSource
+    wanted_by: tuple[str, ...]
+
+
+def files_to_resolve(declared: Iterable[FileSource], wants: Iterable[FileWant]) -> list[SoughtFile]:
+    """Put together what is declared and what is wanted, each address once.
+
+    Raises:
+        DefinitionError: One address is wanted with two digests.
+    """
+    given = list(declared)
+    by_url = {file.url: file for file in given if file.url is not None}
+    wanted: dict[str, set[str]] = {}
+    for want in wants:
+        known = by_url.setdefault(want.url, FileSource(url=want.url, digest=want.digest))
+        if known.digest != want.digest:
+            raise DefinitionError(
+                f"{want.url}: {want.by} expects {want.digest}, and something else {known.digest}",
+                "Only one of the two can be there; correct the definition or the inventory.",
+            )
+        wanted.setdefault(want.url, set()).add(want.by)
+    sources = [*(file for file in given if file.url is None), *by_url.values()]
+    return [
+        SoughtFile(source, tuple(sorted(wanted.get(source.url or "", ())))) for source in sources
+    ]

@@ -12,7 +12,7 @@ from typing import Final
 
 from bundle.model.files import served_path
 from bundle.model.manifest import Artifact, ChartEntry, Manifest, ReferrerEntry
-from bundle.model.names import chart_folder
+from bundle.model.names import chart_folder, kubespray_path
 from bundle.model.os_packages import OsEntry
 from bundle.model.python_packages import PythonSet, WheelEntry
 from bundle.model.reference import DOCKER_HUB, parse_reference, path_host
@@ -126,6 +126,9 @@ class Catalogue:
                 made.os_entries[entry.name] = entry
             for python in manifest.python_packages:
                 made._add_python(python)
+            if manifest.kubespray is not None:
+                path = kubespray_path(manifest.kubespray.version)
+                made.files[path] = manifest.kubespray.tree
         for repository in made.repositories.values():
             made._by_name.setdefault(repository.name, []).append(repository)
         return made

@@ -65,7 +65,9 @@ def test_the_lowest_layer_of_dependencies_is_small(project: dict[str, Any]) -> N
     extras = project["project"]["optional-dependencies"]
     assert base.isdisjoint(_name(requirement) for requirement in extras["installer"])
     offline = base | {_name(requirement) for requirement in extras["installer"]}
-    assert offline.isdisjoint(_name(requirement) for requirement in extras["bundler"])
+    # Both run Ansible on Kubespray: one for what it wants, one for what it does.
+    online = {_name(requirement) for requirement in extras["bundler"]} - {"ansible-core"}
+    assert offline.isdisjoint(online)
 
 
 @pytest.mark.parametrize("name", ["base", "installer", "dev"])
