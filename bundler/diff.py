@@ -14,6 +14,7 @@ from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedReferrer
 from bundle.model.os_packages import LockedOs, os_packages_by_name, sized_files
 from bundle.model.policy import describe_verified
 from bundle.model.python_packages import python_digests, python_entry
+from bundle.model.rendering import Rendering
 
 V = TypeVar("V")
 Kind = Literal["added", "removed", "moved", "changed"]
@@ -56,6 +57,7 @@ def changes(old: Lock, new: Lock) -> list[Change]:
         *_changed("version", old.metadata.version, new.metadata.version),
         *_changed("platforms", ", ".join(old.platforms), ", ".join(new.platforms)),
         *_artifacts(_images(old), _images(new)),
+        *_changed("helm", _helm(old), _helm(new)),
         *_charts(_chart_map(old), _chart_map(new)),
         *_pairs("file", _file_digests(old), _file_digests(new)),
         *_os_packages(old.os_packages, new.os_packages),
@@ -114,6 +116,44 @@ def _charts(old: Mapping[str, LockedChart], new: Mapping[str, LockedChart]) -> I
         yield from _changed(f"{name}: folder", _folder(before), _folder(after))
         yield from _digests(_dependencies(name, before), _dependencies(name, after))
         yield from _inside(name, before.artifact, after.artifact)
+        yield from _renderings(name, before.rendering, after.rendering)
+
+
+def _renderings(name: str, old: Rendering | None, new: Rendering | None) -> Iterator[Change]:
+    """Compare how a chart was rendered and what that showed."""
+    yield from _changed(f"{name}: rendered", _settings(old), _settings(new))
+    yield from _pairs(f"{name}: values", _values(old), _values(new))
+    yield from _changed(f"{name}: wants", _wanted(old), _wanted(new))
+    yield from _changed(f"{name}: leaves out", _left_out(old), _left_out(new))
+
+
+def _settings(rendering: Rendering | None) -> str:
+    if rendering is None:
+        return "not"
+    if rendering.not_rendered is not None:
+        return f"not: {rendering.not_rendered}"
+    kubernetes = f"Kubernetes {rendering.kube_version or 'of Helm'}"
+    apis = "".join(f", {version}" for version in rendering.api_versions)
+    return f"as {rendering.release.namespace}/{rendering.release.name} for {kubernetes}{apis}"
+
+
+def _values(rendering: Rendering | None) -> dict[str, str]:
+    return {file.path: file.digest for file in (rendering.values if rendering else ())}
+
+
+def _wanted(rendering: Rendering | None) -> str:
+    return ", ".join(wanted.image for wanted in rendering.images) if rendering else ""
+
+
+def _left_out(rendering: Rendering | None) -> str:
+    return ", ".join(entry.image for entry in rendering.left_out) if rendering else ""
+
+
+def _helm(lock: Lock) -> str:
+    if lock.helm is None:
+        return "none"
+    carried = short(lock.helm.archive) if lock.helm.archive else "not carried"
+    return f"{lock.helm.version} ({carried})"
 
 
 def _folder(chart: LockedChart) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+from bundle.model.errors import DefinitionError, SizeMismatchError
 from bundle.model.lock import Content, Lock, LockedArtifact, LockedChart
 from bundle.model.reference import Reference, parse_reference
+from bundle.model.rendering import ValuesFile
 from bundle.registry.client import RegistryClient, by_digest
+from bundle.store.atomic import storage_errors
 from bundler.sources.chart_local import folder_opener
 from bundler.sources.context import SourceContext
 from bundler.sources.kubespray import kubespray_opener
 from bundler.sources.local_files import local_opener
-from bundler.sources.opener import BlobStream, Opener, WholeBytes
+from bundler.sources.opener import BlobStream, FileStream, Opener, WholeBytes
 from bundler.sources.os_files import os_openers
 
 
@@ -43,12 +47,15 @@ def origins(lock: Lock, context: SourceContext) -> dict[str, Opener]:
 
 
 def _add_chart(found: dict[str, Opener], chart: LockedChart, context: SourceContext) -> None:
+    """Add a chart's archive and its values files."""
     if chart.folder is not None:
         found.setdefault(chart.archive.digest, folder_opener(chart, chart.folder, context))
     elif chart.url is None:
         _add_artifact(found, chart.artifact, context.client)
     else:
         found.setdefault(chart.archive.digest, _from_url(context.client, chart.url))
+    for values in chart.rendering.values if chart.rendering is not None else ():
+        found.setdefault(values.digest, _values(context.folder / values.path, values))
 
 
 def _add_artifact(
@@ -72,6 +79,27 @@ def _blobs(artifact: LockedArtifact) -> Iterator[Content]:
         if manifest.config is not None:
             yield manifest.config
         yield from manifest.layers
+
+
+def _values(path: Path, values: ValuesFile) -> Opener:
+    """Open a values file again, beside the lock; it must be as it was when the lock was made."""
+
+    def opener(offset: int, *, mirrors: bool) -> BlobStream:  # noqa: ARG001 - it is here or nowhere
+        with storage_errors(f"read {values.path}"):
+            if not path.is_file():
+                raise DefinitionError(
+                    f"{path}: no such file, and the cache does not have it",
+                    "Build beside the definition, or with the cache that the lock was made with.",
+                )
+            found = path.stat().st_size
+            if found != values.size:
+                raise SizeMismatchError(
+                    f"{path}: expected {values.size} bytes, found {found}",
+                    "It was changed since the lock was made; run `isoward lock` again.",
+                )
+            return FileStream(path, values.size, offset=offset)
+
+    return opener
 
 
 def _blob(client: RegistryClient, reference: Reference, digest: str) -> Opener:

@@ -6,27 +6,32 @@ References are resolved in parallel, yet the lock is sorted and the same whateve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
 from bundle.model.canonical import canonical_digest
-from bundle.model.chart_source import chart_host
+from bundle.model.chart_source import ChartSource, chart_host
+from bundle.model.closure import MissingImage
 from bundle.model.definition import Definition
 from bundle.model.documents import API_VERSION
-from bundle.model.errors import DefinitionError
-from bundle.model.files import file_host, file_label
+from bundle.model.errors import DefinitionError, HostNotAllowedError, NotFoundError
+from bundle.model.files import FileSource, file_host, file_label
 from bundle.model.kubespray import HOSTS, kubespray_hosts
 from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedFile, check_lock
 from bundle.model.os_packages import LockedOs
 from bundle.model.progress import Progress
-from bundle.model.reference import parse_reference
+from bundle.model.reference import is_host, parse_reference
 from bundle.store.hashing import StoppedError, run_parallel
 from bundle.trust.upstream.verify import check_covered
+from bundler.gates.closure import moving_images, require_closed, unobtainable
+from bundler.rendered import render_charts
 from bundler.sources.chart_local import resolve_folder
 from bundler.sources.charts import ChartResolver
-from bundler.sources.context import PythonWant, SourceContext, Want
+from bundler.sources.context import SourceContext, Want
 from bundler.sources.files import resolve_file
 from bundler.sources.images import resolve_image
 from bundler.sources.kubespray import ResolvedKubespray, resolve_kubespray
@@ -57,6 +62,7 @@ def resolve(definition: Definition, context: SourceContext) -> Lock:
     Raises:
         UnsignedError: An image is not signed as the definition wants, or no rule matches it.
         PolicyError: An image's waiver has ended.
+        ClosureError: What the content wants would be missing; it says who wants what.
         DefinitionError: Something does not exist as it is asked for.
         FormatError: Something upstream is malformed.
         IntegrityError: Something upstream is not what was promised.
@@ -65,39 +71,57 @@ def resolve(definition: Definition, context: SourceContext) -> Lock:
     names = [str(parse_reference(image.reference)) for image in definition.images]
     check_covered(names, definition.signatures, context.now, "the definition")
     source = ManifestSource(context.client, context.store)
-    charts = ChartResolver(definition.charts, source)
     kubespray = _kubespray(definition, context)
-    wants: list[Want] = [*(kubespray.wants if kubespray else ())]
-    python_wants: list[PythonWant] = [kubespray.python] if kubespray else []
-    locked_charts: list[LockedChart] = []
-    files: list[LockedFile] = []
-    sought_files = files_to_resolve(definition.files, kubespray.files if kubespray else ())
-    systems: list[LockedOs] = []
-    work: list[Callable[[], None]] = [
-        *_tasks(locked_charts, charts.resolve, (c for c in definition.charts if c.repository)),
-        *_tasks(
-            locked_charts,
-            lambda chart: resolve_folder(chart, context),
-            (c for c in definition.charts if not c.repository),
-        ),
-        *_tasks(files, lambda file: _file(file, context), sought_files),
-        *_tasks(
-            systems,
-            lambda s: resolve_os_packages(s, definition.platforms, context),
-            definition.os_packages,
-        ),
-    ]
-    _run(work, context.progress)
-    python = resolve_python(definition, python_wants, context)
+    found = _find(definition, kubespray, source, context)
+    python = resolve_python(definition, [kubespray.python] if kubespray else [], context)
+    rendered = render_charts(
+        definition, found.charts, context, lambda tasks: _run(tasks, context.progress, "charts")
+    )
+    moving = moving_images((name, ()) for name in names)
+    require_closed([*moving, *rendered.missing])
+    wants = [*(kubespray.wants if kubespray else ()), *rendered.wants]
     images = _images(definition, wants, source, context)
     lock = replace(
-        _lock(definition, images, locked_charts, files, systems),
+        _lock(definition, images, rendered.charts, found.files, found.systems),
+        helm=rendered.helm,
         python_packages=tuple(python),
         kubespray=kubespray.locked if kubespray else None,
     )
     _check_references(lock)
     check_lock(lock)
     return lock
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was resolved before images: each list in the order in which it came."""
+
+    charts: list[tuple[ChartSource, LockedChart]]
+    files: list[LockedFile]
+    systems: list[LockedOs]
+
+
+def _find(
+    definition: Definition,
+    kubespray: ResolvedKubespray | None,
+    source: ManifestSource,
+    context: SourceContext,
+) -> _Found:
+    """Resolve what may want images."""
+    found = _Found([], [], [])
+    charts = ChartResolver(definition.charts, source)
+    files = files_to_resolve(_files(definition), kubespray.files if kubespray else ())
+    work: list[Callable[[], None]] = [
+        *_tasks(found.charts, lambda chart: _chart(chart, charts, context), definition.charts),
+        *_tasks(found.files, lambda file: _file(file, context), files),
+        *_tasks(
+            found.systems,
+            lambda s: resolve_os_packages(s, definition.platforms, context),
+            definition.os_packages,
+        ),
+    ]
+    _run(work, context.progress)
+    return found
 
 
 def _kubespray(definition: Definition, context: SourceContext) -> ResolvedKubespray | None:
@@ -112,11 +136,18 @@ def _file(file: SoughtFile, context: SourceContext) -> LockedFile:
     return replace(found, wanted_by=file.wanted_by)
 
 
+def _chart(
+    chart: ChartSource, charts: ChartResolver, context: SourceContext
+) -> tuple[ChartSource, LockedChart]:
+    return chart, charts.resolve(chart) if chart.repository else resolve_folder(chart, context)
+
+
 def _images(
     definition: Definition, wants: Iterable[Want], source: ManifestSource, context: SourceContext
 ) -> list[LockedArtifact]:
     """Resolve the images that the definition names and those that its other content wants."""
     sought = images_to_resolve(definition.images, wants)
+    require_closed(moving_images((image.name, image.wanted_by) for image in sought))
     check_covered([image.name for image in sought], definition.signatures, context.now, "the lock")
 
     def lock_one(image: Sought) -> LockedArtifact:
@@ -128,14 +159,34 @@ def _images(
         return replace(verified, wanted_by=image.wanted_by)
 
     images: list[LockedArtifact] = []
-    _run(_tasks(images, lock_one, sought), context.progress)
+    missing: list[MissingImage] = []
+
+    def lock_or_miss(image: Sought) -> None:
+        try:
+            images.append(lock_one(image))
+        except (NotFoundError, HostNotAllowedError) as error:
+            if not image.wanted_by:
+                raise
+            missing.append(unobtainable(image.name, image.wanted_by, error.message, error.hint))
+
+    _run([partial(lock_or_miss, image) for image in sought], context.progress)
+    require_closed(missing)
     return images
+
+
+def _files(definition: Definition) -> list[FileSource]:
+    """Return the files to carry: those of the definition, and its Helm."""
+    helm = definition.helm
+    named = list(definition.files)
+    if helm is not None and all(file.url != helm.url for file in named):
+        named.append(FileSource(url=helm.url, digest=helm.digest))
+    return named
 
 
 def _lock(
     definition: Definition,
     images: list[LockedArtifact],
-    charts: list[LockedChart],
+    charts: Iterable[LockedChart],
     files: list[LockedFile],
     systems: list[LockedOs],
 ) -> Lock:
@@ -156,11 +207,9 @@ def _lock(
 
 def definition_hosts(definition: Definition) -> Iterator[str]:
     """Yield the hosts that a definition names, with repeats."""
-    for image in definition.images:
-        if image.origin is None:
-            yield parse_reference(image.reference).registry
+    yield from _registries(definition)
     yield from filter(None, map(chart_host, definition.charts))
-    yield from filter(None, map(file_host, definition.files))
+    yield from filter(None, map(file_host, _files(definition)))
     for packages in definition.os_packages:
         for repository in packages.repositories:
             yield urlsplit(repository.url).netloc
@@ -169,6 +218,21 @@ def definition_hosts(definition: Definition) -> Iterator[str]:
     )
     if definition.kubespray is not None:
         yield from (*kubespray_hosts(definition.kubespray), *HOSTS)
+
+
+def _registries(definition: Definition) -> Iterator[str]:
+    for image in definition.images:
+        if image.origin is None:
+            yield parse_reference(image.reference).registry
+    for chart in definition.charts:
+        for started in chart.images:
+            yield parse_reference(started).registry
+    for rule in definition.signatures:
+        # Who says by whom a registry's images are signed means images of that registry.
+        for pattern in rule.images:
+            host = pattern.partition("/")[0]
+            if is_host(host) and "." in host:
+                yield host
 
 
 def _tasks(
@@ -182,7 +246,7 @@ def _tasks(
     yield from map(task, items)
 
 
-def _run(tasks: Iterable[Callable[[], None]], progress: Progress) -> None:
+def _run(tasks: Iterable[Callable[[], None]], progress: Progress, what: str = "references") -> None:
     work = list(tasks)
     if not work:
         return
@@ -198,7 +262,7 @@ def _run(tasks: Iterable[Callable[[], None]], progress: Progress) -> None:
         nonlocal stopped
         stopped = True
 
-    progress.start("resolving", len(work), "references")
+    progress.start("resolving", len(work), what)
     try:
         run_parallel(run, work, RESOLVE_THREADS, stop)
     finally:
@@ -209,8 +273,11 @@ def _check_references(lock: Lock) -> None:
     """Refuse two artefacts that a depot would have to serve under one name."""
     seen: dict[str, str] = {}
     for artifact in (*lock.images, *(chart.artifact for chart in lock.charts)):
-        if seen.setdefault(artifact.reference, artifact.digest) != artifact.digest:
+        name, _, _ = artifact.reference.partition("@")
+        # Several digests of a repository without a tag are no conflict.
+        key = name if ":" in name.rpartition("/")[2] else artifact.reference
+        if seen.setdefault(key, artifact.digest) != artifact.digest:
             raise DefinitionError(
-                f"{artifact.reference} would be the name of two different things",
+                f"{key} would be the name of two different things",
                 "Remove one of the two from the definition.",
             )

@@ -27,6 +27,7 @@ from tests.support.debian_images import (
     content_cache,
     recipes,
 )
+from tests.support.helm import HelmError, bring_helm
 from tests.support.needs import find_tool
 from tests.support.upstream import Upstream, embedded_upstream, upstream
 from tests.support.upstream_oci import Artifact, image, layer_of
@@ -203,3 +204,15 @@ def has_skopeo() -> bool:
     if tool is None:
         return False
     return subprocess.run([tool, "--version"], capture_output=True, check=False).returncode == 0
+
+
+def has_helm() -> bool:
+    """Say whether there is a Helm, after bringing one where that is possible."""
+    if find_tool("helm") is not None:
+        return True
+    try:
+        folder = str(bring_helm().parent)
+    except HelmError:
+        return False
+    os.environ["PATH"] = os.pathsep.join((folder, os.environ.get("PATH", os.defpath)))
+    return True

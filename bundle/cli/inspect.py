@@ -15,7 +15,7 @@ from bundle.model.digest import digest_of, short
 from bundle.model.files import file_label
 from bundle.model.kubespray import KubesprayEntry
 from bundle.model.limits import MAX_MANIFEST_BYTES
-from bundle.model.manifest import Artifact, FileEntry, Manifest, check_manifest
+from bundle.model.manifest import Artifact, ChartEntry, FileEntry, Manifest, check_manifest
 from bundle.model.os_packages import OsEntry
 from bundle.model.policy import describe_verified
 from bundle.model.python_packages import PythonSet
@@ -51,10 +51,8 @@ def _as_json(manifest: Manifest, digest: str) -> dict[str, Any]:
         "blobs": len(manifest.blobs),
         "bytes": manifest.content_bytes,
         "images": [_image_json(image) for image in manifest.images],
-        "charts": [
-            {"name": c.name, "version": c.version, "repository": c.repository, "digest": c.archive}
-            for c in manifest.charts
-        ],
+        "helm": None if manifest.helm is None else msgspec.to_builtins(manifest.helm),
+        "charts": [_chart_json(chart) for chart in manifest.charts],
         "files": [_file_json(file) for file in manifest.files],
         "osPackages": [_os_json(entry) for entry in manifest.os_packages],
         "pythonPackages": [_python_json(found) for found in manifest.python_packages],
@@ -90,6 +88,28 @@ def _os_json(entry: OsEntry) -> dict[str, Any]:
     }
 
 
+def _chart_json(chart: ChartEntry) -> dict[str, Any]:
+    shown = {
+        "name": chart.name,
+        "version": chart.version,
+        "repository": chart.repository,
+        "digest": chart.archive,
+    }
+    return shown | ({"rendering": msgspec.to_builtins(chart.rendering)} if chart.rendering else {})
+
+
+def _chart_text(chart: ChartEntry) -> list[str]:
+    lines = [f"  {short(chart.archive)}  {chart.name} {chart.version} from {chart.repository}"]
+    rendering = chart.rendering
+    if rendering is None:
+        return lines
+    said = [f"wants {wanted.image}" for wanted in rendering.images]
+    said += [f"does not have {out.image}: {out.reason}" for out in rendering.left_out]
+    if rendering.not_rendered is not None:
+        said.append(f"was not rendered: {rendering.not_rendered}")
+    return lines + [f"                {line}" for line in said]
+
+
 def _image_json(image: Artifact) -> dict[str, Any]:
     return {
         "reference": image.reference,
@@ -99,6 +119,7 @@ def _image_json(image: Artifact) -> dict[str, Any]:
         "referrers": [
             {"digest": r.digest, "artifactType": r.artifact_type} for r in image.referrers
         ],
+        "wantedBy": list(image.wanted_by),
         "verifiedBy": [msgspec.to_builtins(entry) for entry in image.verified],
     }
 
@@ -131,10 +152,8 @@ def _as_text(manifest: Manifest, digest: str) -> str:
             lines += [f"                {line}" for line in _verified(image)]
     if manifest.charts:
         lines.append(f"charts ({len(manifest.charts)})")
-        lines += [
-            f"  {short(c.archive)}  {c.name} {c.version} from {c.repository}"
-            for c in manifest.charts
-        ]
+        for chart in manifest.charts:
+            lines += _chart_text(chart)
     if manifest.files:
         lines.append(f"files ({len(manifest.files)})")
         lines += [

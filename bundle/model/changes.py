@@ -174,7 +174,12 @@ def _images(manifest: Manifest | None) -> dict[str, str]:
 
 def _charts(manifest: Manifest | None) -> dict[str, str]:
     charts = manifest.charts if manifest else ()
-    return {f"{c.repository} {c.name} {c.version}": c.archive for c in charts}
+    found = {f"{c.repository} {c.name} {c.version}": c.archive for c in charts}
+    for chart in charts:
+        name = f"{chart.repository} {chart.name} {chart.version}"
+        for values in chart.rendering.values if chart.rendering is not None else ():
+            found[f"{name}, values {values.path}"] = values.digest
+    return found
 
 
 def _files(manifest: Manifest | None) -> dict[str, str]:

@@ -6,11 +6,11 @@ from typing import Annotated, Final
 
 import msgspec
 
-from bundle.model.documents import Document
 from bundle.model.errors import DefinitionError
 from bundle.model.git import GitSource, check_git_source, git_host
 from bundle.model.paths import InnerPath, check_inner_path
 from bundle.model.reference import Reference, is_host, is_repository, is_tag, parse_reference
+from bundle.model.rendering import RenderOptions, check_render_options
 
 LOCAL_HOST: Final = "local.invalid"
 """The host in the names of what lived in no registry. RFC 6761: no name server ever knows it, so
@@ -30,7 +30,7 @@ ChartVersion = Annotated[
 ]
 
 
-class ChartSource(Document, frozen=True, kw_only=True):
+class ChartSource(RenderOptions, frozen=True, kw_only=True):
     """One Helm chart at one version: of a repository, of a folder, or of a folder in Git."""
 
     name: ChartName
@@ -80,8 +80,10 @@ def check_chart_source(chart: ChartSource, where: str) -> None:
     """Check what the structure alone cannot say.
 
     Raises:
-        DefinitionError: It says from where in no way or in two, or in a malformed one.
+        DefinitionError: It says from where in no way or in two, or in a malformed one, or how it is
+            to be rendered.
     """
+    check_render_options(chart, where)
     if not is_tag(chart.version.replace("+", "_")):
         raise DefinitionError(
             f"{where}.version: {chart.version!r} is not a version", "Write it as 1.2.3."

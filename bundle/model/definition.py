@@ -17,7 +17,8 @@ from bundle.model.paths import InnerPath
 from bundle.model.platform import Platform
 from bundle.model.policy import SignatureRule, check_rules
 from bundle.model.python_packages import PythonSource, check_python_sources
-from bundle.model.reference import parse_reference
+from bundle.model.reference import check_url, parse_reference
+from bundle.model.rendering import HelmSource
 
 
 class ImageSource(Document, frozen=True, kw_only=True):
@@ -57,6 +58,8 @@ class Definition(Document, frozen=True, kw_only=True):
     os_packages: tuple[OsSource, ...] = ()
     python_packages: tuple[PythonSource, ...] = ()
     kubespray: KubespraySource | None = None
+    helm: HelmSource | None = None
+    """Renders the charts, and is carried as a file; the vendor's machine's own when left out."""
     signatures: tuple[SignatureRule, ...] = ()
     """By whom images must be signed; the first rule that matches counts, and one must."""
 
@@ -82,6 +85,8 @@ def check_definition(definition: Definition) -> None:
     _unique(list(definition.platforms), "platforms")
     check_rules(definition.signatures)
     check_python_sources(definition.python_packages, definition.platforms)
+    if definition.helm is not None:
+        check_url(definition.helm.url, "helm.url")
     for i, chart in enumerate(definition.charts):
         check_chart_source(chart, f"charts[{i}]")
     _unique([source.name for source in definition.os_packages], "osPackages")

@@ -97,6 +97,8 @@ class ClosureError(IsowardError):
 
     exit_code = 17
     id = "closure"
+    missing: bytes = b""
+    """The document that says which images those are, for a file; empty when there is none."""
 
 
 class IntegrityError(IsowardError):

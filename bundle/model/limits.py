@@ -104,6 +104,30 @@ MAX_INVENTORY_BYTES: Final = 16 * MIB
 MAX_INVENTORY_FILES: Final = 4_000
 """Files of an inventory; one a node and a group, at most."""
 
+MAX_VALUES_BYTES: Final = MIB
+"""One values file of a chart; typed by a person."""
+
+MAX_HELM_ARCHIVE_BYTES: Final = 128 * MIB
+"""Helm's own release archive, which is read whole into memory; it has 20 MiB."""
+
+MAX_HELM_BYTES: Final = 256 * MIB
+"""Helm's program, unpacked; it has 60 MiB."""
+
+MAX_RENDERED_BYTES: Final = 64 * MIB
+"""What rendering one chart may print; the largest public ones, with their CRDs, are near 5 MiB."""
+
+MAX_RENDERED_EVENTS: Final = 4_000_000
+"""Parser events of that; the largest public ones need half a million."""
+
+MAX_RENDERED_DEPTH: Final = 128
+"""Nesting of that: a CRD that describes a pod within a pod's template needs about 50."""
+
+MAX_RENDERED_NODES: Final = 2_000_000
+"""Values that are looked at, so that aliases of aliases do not multiply without end."""
+
+MAX_CHART_IMAGES: Final = 5_000
+"""Images, or what looks like one, of one chart."""
+
 MAX_REASON: Final = 500
 """Characters of a parser's message within one of ours, which is a line for a person."""
 

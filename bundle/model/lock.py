@@ -5,13 +5,14 @@ It names each byte that a build will fetch, so that the manifest of a bundle fol
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Annotated, Literal
 
 import msgspec
 
 from bundle.model.chart_lock import LockedFolder, check_folder
 from bundle.model.chart_source import ChartName, ChartRepository, ChartVersion
+from bundle.model.closure import chart_wants, check_closure, kubespray_wants
 from bundle.model.digest import Digest, Size
 from bundle.model.documents import Document, Metadata, Text, Url
 from bundle.model.errors import DefinitionError, FormatError
@@ -25,6 +26,7 @@ from bundle.model.platform import Platform
 from bundle.model.policy import SignatureRule, VerifiedBy, check_rules
 from bundle.model.python_packages import LockedPythonSet, check_locked_python
 from bundle.model.reference import check_url, parse_reference
+from bundle.model.rendering import RenderedWith, Rendering
 
 MediaType = Annotated[
     str,
@@ -99,6 +101,7 @@ class LockedChart(Document, frozen=True, kw_only=True):
     url: Url | None = None
     folder: LockedFolder | None = None
     artifact: LockedArtifact
+    rendering: Rendering | None = None
 
     @property
     def is_made(self) -> bool:
@@ -132,6 +135,7 @@ class Lock(Document, frozen=True, kw_only=True):
     platforms: tuple[Platform, ...]
     images: tuple[LockedArtifact, ...] = ()
     charts: tuple[LockedChart, ...] = ()
+    helm: RenderedWith | None = None
     files: tuple[LockedFile, ...] = ()
     os_packages: tuple[LockedOs, ...] = ()
     python_packages: tuple[LockedPythonSet, ...] = ()
@@ -172,6 +176,8 @@ def _all_contents(lock: Lock) -> Iterator[Content]:
         yield from artifact_contents(image)
     for chart in lock.charts:
         yield chart.archive
+        for values in chart.rendering.values if chart.rendering is not None else ():
+            yield Content(digest=values.digest, size=values.size)
         yield from artifact_contents(chart.artifact)
     yield from lock.files
     for file in sized_files(lock.os_packages):
@@ -202,6 +208,18 @@ def check_lock(lock: Lock) -> None:
         layers = {c.digest for m in chart.artifact.manifests for c in m.layers}
         if chart.archive.digest not in layers:
             raise _inconsistent(chart.artifact, chart.archive.digest)
+    check_helm(lock.helm, {file.digest for file in lock.files}, "lock")
+    _check_closure(lock)
+
+
+def _check_closure(lock: Lock) -> None:
+    wants = (*chart_wants(lock.charts), *kubespray_wants(lock.kubespray))
+    try:
+        check_closure(wants, lock.images, "lock")
+    except DefinitionError as error:
+        raise FormatError(
+            f"lock: {error.message}", "The lock was edited; run `isoward lock` again."
+        ) from error
 
 
 def _check_names(lock: Lock) -> None:
@@ -230,6 +248,19 @@ def _check_names(lock: Lock) -> None:
         raise FormatError(
             f"lock: {error.message}", "The lock was edited; run `isoward lock` again."
         ) from error
+
+
+def check_helm(helm: RenderedWith | None, files: Set[str], where: str) -> None:
+    """Check that the Helm that is said to be carried is.
+
+    Raises:
+        FormatError: It is not among the files.
+    """
+    if helm is not None and helm.archive is not None and helm.archive not in files:
+        raise FormatError(
+            f"{where}: helm names {helm.archive}, which is not among the files",
+            "Run `isoward lock` again.",
+        )
 
 
 def _inconsistent(artifact: LockedArtifact, digest: str) -> FormatError:

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from bundle.model.chart_source import ChartName, ChartRepository, ChartVersion
+from bundle.model.closure import chart_wants, check_closure, kubespray_wants
 from bundle.model.digest import Digest
 from bundle.model.documents import Document, Metadata, Text, Url
 from bundle.model.errors import DefinitionError, FormatError
@@ -14,7 +15,7 @@ from bundle.model.files import FileName, check_file_origin, file_label, served_p
 from bundle.model.git import GitSource
 from bundle.model.image_origin import ImageOrigin, check_image_origin
 from bundle.model.kubespray import KubesprayEntry, check_kubespray_content
-from bundle.model.lock import Content, MediaType
+from bundle.model.lock import Content, MediaType, check_helm
 from bundle.model.names import ServedNames, chart_folder, kubespray_path
 from bundle.model.os_packages import OsEntry, check_os_entry
 from bundle.model.paths import InnerPath
@@ -22,6 +23,7 @@ from bundle.model.platform import Platform
 from bundle.model.policy import SignatureRule, VerifiedBy, check_rules
 from bundle.model.python_packages import PythonSet, check_python_sets, python_digests
 from bundle.model.reference import check_url, is_host, is_tag, parse_reference
+from bundle.model.rendering import RenderedWith, Rendering
 
 LayoutPath = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$(?!\n)")]
 """A file at the top of the bundle; a single component, so that it cannot leave the bundle."""
@@ -71,6 +73,7 @@ class ChartEntry(Document, frozen=True, kw_only=True):
     repository: ChartRepository
     archive: Digest
     artifact: Artifact
+    rendering: Rendering | None = None
 
 
 class FileEntry(Document, frozen=True, kw_only=True):
@@ -107,6 +110,7 @@ class Manifest(Document, frozen=True, kw_only=True):
     layout: tuple[LayoutFile, ...]
     images: tuple[Artifact, ...] = ()
     charts: tuple[ChartEntry, ...] = ()
+    helm: RenderedWith | None = None
     files: tuple[FileEntry, ...] = ()
     os_packages: tuple[OsEntry, ...] = ()
     python_packages: tuple[PythonSet, ...] = ()
@@ -128,6 +132,7 @@ def check_manifest(manifest: Manifest) -> dict[str, int]:
     Raises:
         FormatError: Blobs unsorted or repeated, something names a blob that is not listed, or a
             name is malformed or means two things.
+        ClosureError: Something in it wants an image that it does not have.
     """
     digests = [blob.digest for blob in manifest.blobs]
     if digests != sorted(set(digests)):
@@ -147,6 +152,9 @@ def check_manifest(manifest: Manifest) -> dict[str, int]:
     try:
         check_rules(manifest.signatures)
         _check_names(manifest)
+        check_helm(manifest.helm, {file.digest for file in manifest.files}, "bundle.json")
+        wants = (*chart_wants(manifest.charts), *kubespray_wants(manifest.kubespray))
+        check_closure(wants, manifest.images, "bundle.json")
     except DefinitionError as error:
         raise FormatError(f"bundle.json: {error.message}", "Build the bundle again.") from error
     return known
@@ -195,6 +203,11 @@ def _check_artifact(artifact: Artifact, served: ServedNames) -> None:
 def _named(manifest: Manifest) -> list[tuple[str, str]]:
     artifacts = [*manifest.images, *(chart.artifact for chart in manifest.charts)]
     named = [(f"chart {chart.name}", chart.archive) for chart in manifest.charts]
+    named += [
+        (f"chart {chart.name}", values.digest)
+        for chart in manifest.charts
+        for values in (chart.rendering.values if chart.rendering is not None else ())
+    ]
     named += [(f"file {file_label(file)}", file.digest) for file in manifest.files]
     named += python_digests(manifest.python_packages).items()
     for packages in manifest.os_packages:

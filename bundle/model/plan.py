@@ -86,6 +86,7 @@ def plan_bundle(lock: Lock) -> Plan:
         ),
         images=tuple(artifact_entry(image) for image in lock.images),
         charts=tuple(_chart(chart) for chart in lock.charts),
+        helm=lock.helm,
         files=tuple(_file(file) for file in lock.files),
         os_packages=tuple(map(os_entry, lock.os_packages)),
         python_packages=tuple(map(python_entry, lock.python_packages)),
@@ -132,6 +133,7 @@ def _chart(locked: LockedChart) -> ChartEntry:
         repository=locked.repository,
         archive=locked.archive.digest,
         artifact=artifact_entry(locked.artifact),
+        rendering=locked.rendering,
     )
 
 

@@ -44,6 +44,11 @@ def check_graph(bundle: BundleDirectory, manifest: Manifest) -> None:
     named |= {wheel.digest for python in manifest.python_packages for wheel in python.files}
     for packages in manifest.os_packages:
         named |= {digest for _, digest in packages.served()}
+    named |= {
+        values.digest
+        for chart in manifest.charts
+        for values in (chart.rendering.values if chart.rendering is not None else ())
+    }
     for chart in manifest.charts:
         if chart.archive not in graph.layers_of(chart.artifact):
             raise FormatError(

@@ -11,7 +11,7 @@ import click
 
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.model.definition import Definition
-from bundle.model.errors import DefinitionError
+from bundle.model.errors import ClosureError, DefinitionError
 from bundle.model.lock import Lock, lock_contents
 from bundle.model.progress import Progress
 from bundle.model.yaml_strict import dump_yaml
@@ -53,13 +53,30 @@ def command(
     old = load_lock(target) if target.exists() else None
     if check and old is None:
         raise DefinitionError(f"{target}: no such lock", "Make it with `isoward lock`.")
-    new = _resolve(asked, definition, sources, cache, says.progress)
+    try:
+        new = _resolve(asked, definition, sources, cache, says.progress)
+    except ClosureError as error:
+        if not error.missing or check:
+            raise
+        missing = _missing_images(target)
+        write_atomic(missing, error.missing)
+        hint = f"{error.hint} {missing} says who wants what."
+        raise ClosureError(error.message, hint, error.context) from error
     found = changes(old, new) if old is not None else []
     if check:
         _require_current(target, found)
-    elif old != new:
-        write_atomic(target, _readable_back(_header(definition, target) + dump_yaml(new), target))
+    else:
+        if old != new:
+            text = _header(definition, target) + dump_yaml(new)
+            write_atomic(target, _readable_back(text, target))
+        with storage_errors(f"remove {_missing_images(target)}"):
+            _missing_images(target).unlink(missing_ok=True)
     says.result(_data(target, new, old, found), _text(target, new, old, found))
+
+
+def _missing_images(target: Path) -> Path:
+    """Return where it is said who wants what, when there is no lock because of it."""
+    return target.with_name(f"{target.name.removesuffix('.yaml')}.missing-images.yaml")
 
 
 def _header(definition: Path, target: Path) -> str:
@@ -126,6 +143,7 @@ def _data(target: Path, new: Lock, old: Lock | None, found: list[Change]) -> dic
         "files": len(new.files),
         "pythonPackages": sum(len(found.files) for found in new.python_packages),
         "osPackages": sum(len(found.packages) for found in new.os_packages),
+        "wantedBy": {image.reference: list(image.wanted_by) for image in new.images},
         "blobs": len(sizes),
         "bytes": sum(sizes.values()),
     }

@@ -37,9 +37,12 @@ def images_to_resolve(declared: Iterable[ImageSource], wants: Iterable[Want]) ->
         DefinitionError: A wanted reference is malformed, or has neither a tag nor a digest.
     """
     sources = {str(parse_reference(image.reference)): image for image in declared}
+    # A definition may say which digest a tag is to have: whoever wants the tag gets that image.
+    pinned = {name.partition("@")[0]: name for name in sources if "@" in name}
     wanted: dict[str, set[str]] = {name: set() for name in sources}
     for want in wants:
         name = str(parse_reference(want.reference, want.by))
+        name = pinned.get(name, name)
         sources.setdefault(name, ImageSource(reference=name))
         wanted.setdefault(name, set()).add(want.by)
     return [Sought(name, sources[name], tuple(sorted(wanted[name]))) for name in sorted(sources)]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.debian_images import content_cache
+from tests.support.helm import helm_on_path
 from tests.support.needs import requires_tool
 from tests.support.rpm_world import (
     APPSTREAM,
@@ -26,6 +27,7 @@ from tests.support.upstream_journey import Journey, ServedDepot, served, travel
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
     """The distribution registry, a chart repository and a file server with Debian's content."""
     requires_tool("docker-registry", "skopeo", "apt-get", "dpkg-deb")
+    helm_on_path()
     with run_upstream(tmp_path_factory.mktemp("upstream"), content_cache()) as running:
         yield running
 

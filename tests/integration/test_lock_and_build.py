@@ -33,17 +33,17 @@ def test_a_lock_made_elsewhere_is_the_same_file(
 def test_a_moved_tag_is_said(upstream: Upstream, tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     definition, lock = tmp_path / "definition.yaml", tmp_path / "lock.yaml"
-    moving = f"{upstream.registry.host}/debian/netbase:moving"
+    moving = f"{upstream.registry.host}/debian/netbase:moved-1"
     text = definition_yaml(upstream, images=upstream.seeded.images[:1])
     text = text.replace(upstream.seeded.images[0].reference, moving)
     definition.write_text(text, encoding="utf-8")
     first, second = upstream.seeded.image("netbase"), upstream.seeded.image("media-types")
     with pusher(upstream.registry.url) as push:
-        push.move_tag("debian/netbase", "moving", TAG)
+        push.move_tag("debian/netbase", "moved-1", TAG)
         assert machine.result("lock", definition, "-o", lock)["new"]
         data, media_type = push.manifest("debian/media-types", TAG)
         push.mount("debian/netbase", "debian/media-types", data)
-        push.put_manifest("debian/netbase", "moving", data, media_type)
+        push.put_manifest("debian/netbase", "moved-1", data, media_type)
     said = machine.run("lock", definition, "-o", lock)
     assert moving in said
     assert first.digest[:19] in said

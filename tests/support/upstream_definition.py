@@ -18,10 +18,12 @@ def definition_yaml(
     name: str = "debian-platform",
     version: str = "1.0.0",
     images: Sequence[SeededImage] | None = None,
+    not_rendered: str = "",
 ) -> str:
     """Return a definition of all images (or of these), charts and files, as a person types it.
 
-    The images that have a signature must be signed; the others are waived.
+    The images that have a signature must be signed; the others are waived. Helm renders the charts,
+    unless it is said why not.
     """
     lines = [
         "apiVersion: isoward/v1",
@@ -36,10 +38,10 @@ def definition_yaml(
         if image.recipe.name == BOTH_PLATFORMS:
             lines.append(f"    platforms: [{AMD64}, {ARM64}]")
     lines.append("charts:")
-    lines += [
-        f'  - {{name: {chart.name}, repository: "{chart.repository}", version: {chart.version}}}'
-        for chart in upstream.seeded.charts
-    ]
+    more = f", notRendered: {not_rendered}" if not_rendered else ""
+    for chart in upstream.seeded.charts:
+        where = f'repository: "{chart.repository}", version: {chart.version}'
+        lines.append(f"  - {{name: {chart.name}, {where}{more}}}")
     lines.append("files:")
     for file in upstream.seeded.files:
         lines += [f"  - url: {file.url}", f"    digest: {file.digest}"]

@@ -240,7 +240,8 @@ def test_two_things_of_one_name_are_refused(vendor: Vendor) -> None:
         vendor.site.put(f"{path}/web.tgz", archive)
         index = b"entries: {web: [{version: 1.2.3, urls: [web.tgz]}]}"
         vendor.site.put(f"{path}/index.yaml", index)
-        charts.append(f"  - {{name: web, version: 1.2.3, repository: '{vendor.site.url}/{path}'}}")
+        where = f"name: web, version: 1.2.3, repository: '{vendor.site.url}/{path}'"
+        charts.append(f"  - {{{where}, notRendered: nothing in it is looked at}}")
     with vendor.definition.open("a") as file:
         file.write("charts:\n" + "\n".join(charts) + "\n")
     code, _, err = vendor.run()

@@ -1,0 +1,200 @@
+"""Helm, which renders charts: the one that a definition names by digest, or this machine's own."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import threading
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO, Final
+
+from bundle.model.digest import digest_of
+from bundle.model.errors import DefinitionError, FormatError, ProgramError
+from bundle.model.limits import CHUNK_BYTES, MAX_HELM_ARCHIVE_BYTES, MAX_HELM_BYTES
+from bundle.model.rendering import HelmSource, RenderedWith
+from bundle.store.atomic import storage_errors
+from bundle.store.programs import Runner, require_success
+from bundler.sources.context import SourceContext
+from bundler.sources.download import check_digest, read_whole
+
+WORKSPACE: Final = "helm"
+_OLDEST: Final = 3
+_SECONDS: Final = 300.0
+_NOWHERE: Final = "http://127.0.0.1:9"
+"""A proxy that is none: a chart's schema may name addresses, which Helm would otherwise fetch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Helm:
+    """A Helm that runs.
+
+    Attributes:
+        program: Its path, or its name on the PATH.
+        what: How the lock names it.
+        run: Runs it.
+        folder: Where it may keep what it likes; it is gone afterwards.
+    """
+
+    program: str
+    what: RenderedWith
+    run: Runner
+    folder: Path
+
+    def prints(self, arguments: Sequence[str], what: str, hint: str, limit: int) -> bytes:
+        """Run it, apart from the user's own Helm, cluster and network.
+
+        Raises:
+            ProgramError: It failed, took too long or printed more than `limit` bytes.
+        """
+        with _bounded_pipe(limit) as pipe:
+            done = self.run(
+                [self.program, *arguments],
+                folder=self.folder,
+                environment=_apart(self.folder),
+                into=pipe.input,
+                seconds=_SECONDS,
+            )
+            output = pipe.output()
+        if len(output) > limit:
+            raise ProgramError(f"{what}: expected at most {limit} bytes, found more", hint)
+        require_success(done, what, hint)
+        return output
+
+
+@contextmanager
+def open_helm(source: HelmSource | None, context: SourceContext) -> Iterator[Helm]:
+    """Make Helm ready to run until the end of the block.
+
+    Args:
+        source: As the definition names it; None for this machine's own.
+        context: Its store keeps what is fetched.
+    Raises:
+        MissingProgramError: This machine has none, or cannot run the one that is named.
+        DefinitionError: It is too old.
+        DigestMismatchError: The archive is not the one that the definition names.
+        FormatError: The archive has no such program.
+        TransportError: And its subclasses, when it cannot be had.
+    """
+    workspace = context.store.workspace(WORKSPACE)
+    with storage_errors(f"work in {workspace}"), TemporaryDirectory(dir=workspace) as name:
+        folder = Path(name)
+        program = "helm" if source is None else str(_unpack(_fetch(source, context), folder))
+        archive = None if source is None else source.digest
+        nameless = Helm(program, RenderedWith(version="v0", archive=archive), context.run, folder)
+        said = nameless.prints(
+            ["version", "--template", "{{.Version}}"], "helm version", "Is it Helm?", 1000
+        )
+        yield Helm(program, _known(said, archive), context.run, folder)
+
+
+def _known(said: bytes, archive: str | None) -> RenderedWith:
+    version = said.decode("utf-8", "replace").strip()
+    first = version.removeprefix("v").partition(".")[0]
+    if not first.isdecimal() or int(first) < _OLDEST:
+        raise DefinitionError(
+            f"helm: expected version {_OLDEST} or newer, found {version[:40]!r}",
+            "Name a newer one under helm:, or install it.",
+        )
+    # What follows a plus sign says how a distribution built it.
+    return RenderedWith(version=version.partition("+")[0][:64], archive=archive)
+
+
+def _fetch(source: HelmSource, context: SourceContext) -> bytes:
+    with storage_errors("look for helm in the cache"):
+        path = context.store.blob_path(source.digest)
+        size = path.lstat().st_size if path.exists() else -1
+    kept = context.store.read_bytes(source.digest, size) if size >= 0 else None
+    if kept is not None:
+        return kept
+    data = read_whole(
+        lambda: context.client.open_url(source.url), MAX_HELM_ARCHIVE_BYTES, source.url
+    )
+    check_digest(digest_of(data), source.digest, source.url)
+    context.store.put_bytes(source.digest, data)
+    return data
+
+
+def _unpack(archive: bytes, folder: Path) -> Path:
+    """Unpack the one program called helm out of its project's archive."""
+    target = folder / "helm"
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
+            for member in tar:
+                if member.isfile() and member.name.rpartition("/")[2] == "helm":
+                    stream = tar.extractfile(member)
+                    if stream is None or member.size > MAX_HELM_BYTES:
+                        break
+                    target.write_bytes(stream.read(MAX_HELM_BYTES))
+                    target.chmod(0o700)
+                    return target
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise _refuse(f"not a gzip-compressed tar archive ({error})") from error
+    raise _refuse("it has no program called helm")
+
+
+def _refuse(why: str) -> FormatError:
+    return FormatError(
+        f"helm: {why}", "Name the archive for Linux that Helm's project releases, under helm:."
+    )
+
+
+def _apart(folder: Path) -> Mapping[str, str]:
+    """Return an environment in which nothing of the user's is seen, and no network."""
+    own = {name: "" for name in os.environ if name.startswith(("HELM_", "KUBE"))}
+    homes = {
+        f"HELM_{kind}_HOME": str(folder / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")
+    }
+    proxies = {
+        name: _NOWHERE for plain in ("HTTP_PROXY", "HTTPS_PROXY") for name in (plain, plain.lower())
+    }
+    return {
+        **own,
+        **homes,
+        **proxies,
+        "NO_PROXY": "",
+        "no_proxy": "",
+        "HOME": str(folder),
+        "KUBECONFIG": os.devnull,
+        "HELM_PLUGINS": str(folder / "plugins"),
+    }
+
+
+class _Pipe:
+    """Takes what a program prints, and hangs up on one that prints without end."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._chunks: list[bytes] = []
+        read, write = os.pipe()
+        self.input: BinaryIO = os.fdopen(write, "wb")
+        self._reader: BinaryIO = os.fdopen(read, "rb", buffering=0)
+        self._thread = threading.Thread(target=self._take, name="helm", daemon=True)
+        self._thread.start()
+
+    def _take(self) -> None:
+        left = self._limit + 1
+        with self._reader:
+            while left > 0 and (chunk := self._reader.read(min(CHUNK_BYTES, left))):
+                self._chunks.append(chunk)
+                left -= len(chunk)
+
+    def output(self) -> bytes:
+        """Return all of it, once the program has ended."""
+        self.input.close()
+        self._thread.join()
+        return b"".join(self._chunks)
+
+
+@contextmanager
+def _bounded_pipe(limit: int) -> Iterator[_Pipe]:
+    pipe = _Pipe(limit)
+    try:
+        yield pipe
+    finally:
+        pipe.output()

@@ -1,0 +1,224 @@
+"""The images that Kubernetes objects ask for, and what else in them looks like one.
+
+A pod's specification says which images the cluster will be asked to run, and Kubernetes' own kinds
+say where they have one: nothing is guessed there. In other places (resources of an operator, the
+environment and arguments that an operator reads, configuration) text may name an image that
+somebody starts later, or may not; it is only reported, for a person to decide.
+
+Source: Kubernetes API reference, PodSpec: `containers`, `initContainers`, `ephemeralContainers`,
+`volumes[].image`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from bundle.model.closure import Named
+from bundle.model.errors import FormatError
+from bundle.model.limits import MAX_RENDERED_NODES
+from bundler.sources.image_text import images_in_text, joined_image, looks_like_image, says_image
+
+_POD_PATHS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Pod": ("spec",),
+    "PodTemplate": ("template", "spec"),
+    "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
+    **dict.fromkeys(
+        ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "ReplicationController"),
+        ("spec", "template", "spec"),
+    ),
+}
+_POD_GROUPS: Final = frozenset({"", "apps", "batch", "extensions"})
+_CONTAINERS: Final = ("initContainers", "containers", "ephemeralContainers")
+_TEXTS: Final = frozenset({"ConfigMap", "Secret"})
+
+
+def images_of(documents: list[Any], what: str) -> Iterator[Named]:
+    """Yield the images of parsed documents, with repeats.
+
+    Args:
+        documents: Untrusted; aliases may make them graphs.
+        what: What they are of, for messages.
+    Raises:
+        FormatError: Something is no Kubernetes object, or a pod's specification is malformed.
+    """
+    walk = _Walk(what)
+    try:
+        for document in documents:
+            if document is not None:
+                yield from walk.object(document)
+    except RecursionError as error:
+        raise walk.refuse("something that names itself") from error
+
+
+class _Walk:
+    """Looks at objects, and counts what it looks at."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._left = MAX_RENDERED_NODES
+
+    def object(self, tree: Any) -> Iterator[Named]:
+        if not isinstance(tree, dict) or not isinstance(tree.get("kind"), str):
+            raise self.refuse("an object without a kind")
+        self._count()
+        kind, version = tree["kind"], tree.get("apiVersion")
+        group = version.rpartition("/")[0] if isinstance(version, str) else ""
+        if kind.endswith("List") and isinstance(tree.get("items"), list):
+            for item in tree["items"]:
+                yield from self.object(item)
+            return
+        where = f"{kind} {_name(tree)}"
+        yield from self._annotations(tree, where)
+        if kind in _POD_PATHS and group in _POD_GROUPS:
+            yield from self._pod(tree, _POD_PATHS[kind], where)
+        elif kind in _TEXTS and not group:
+            yield from self._texts(tree, where)
+        elif kind == "CustomResourceDefinition":
+            yield from self._defaults(tree.get("spec"), "", where)
+        else:
+            yield from self._fields(tree, "", where)
+
+    def _pod(self, tree: Any, path: tuple[str, ...], where: str) -> Iterator[Named]:
+        spec = tree
+        for step in path:
+            spec = spec.get(step) if isinstance(spec, dict) else None
+            if step == "template" and isinstance(spec, dict):
+                yield from self._annotations(spec, where)
+        if not isinstance(spec, dict):
+            raise self.refuse(f"{where}: without {'.'.join(path)}")
+        for field in _CONTAINERS:
+            for container in self._list(spec, field, where):
+                place = f"{where}, {field[:-1]} {container.get('name')}"
+                yield Named(self._text(container.get("image"), place), "rendered", place)
+                yield from self._inputs(container, place)
+        for volume in self._list(spec, "volumes", where):
+            source = volume.get("image")
+            if isinstance(source, dict):
+                place = f"{where}, volume {volume.get('name')}"
+                yield Named(self._text(source.get("reference"), place), "rendered", place)
+
+    def _inputs(self, container: dict[Any, Any], place: str) -> Iterator[Named]:
+        """Look at what a container is told: an operator learns there what it is to start."""
+        for field in ("command", "args"):
+            words = container.get(field) or []
+            self._count()
+            for image in images_in_text("\n".join(w for w in words if isinstance(w, str))):
+                yield Named(image, "found", f"{place}, {field}")
+        for variable in self._list(container, "env", place):
+            name, value = variable.get("name"), variable.get("value")
+            if isinstance(name, str) and isinstance(value, str):
+                for image in images_in_text(value, named=says_image(name)):
+                    yield Named(image, "found", f"{place}, env {name}")
+
+    def _annotations(self, tree: dict[Any, Any], where: str) -> Iterator[Named]:
+        metadata = tree.get("metadata")
+        found = metadata.get("annotations") if isinstance(metadata, dict) else None
+        for name, value in found.items() if isinstance(found, dict) else ():
+            if isinstance(name, str) and isinstance(value, str):
+                for image in images_in_text(value, named=says_image(name)):
+                    yield Named(image, "found", f"{where}, annotation {name}")
+
+    def _texts(self, tree: dict[Any, Any], where: str) -> Iterator[Named]:
+        for field in ("data", "stringData", "binaryData"):
+            entries = tree.get(field)
+            coded = field == "binaryData" or (field == "data" and tree["kind"] == "Secret")
+            for name, value in entries.items() if isinstance(entries, dict) else ():
+                self._count()
+                if isinstance(value, str):
+                    text = _decoded(value) if coded else value
+                    for image in images_in_text(text, named=says_image(str(name))):
+                        yield Named(image, "found", f"{where}, {field} {name}")
+
+    def _fields(self, tree: Any, path: str, where: str) -> Iterator[Named]:
+        """Look for fields called image in a resource whose kind only its operator knows."""
+        self._count()
+        if isinstance(tree, list):
+            for item in tree:
+                yield from self._fields(item, path, where)
+            return
+        for key, value in tree.items() if isinstance(tree, dict) else ():
+            if key == "annotations" and path == ".metadata":
+                continue
+            place = f"{path}.{key}"
+            if says_image(str(key)):
+                for image in _named_images(value):
+                    yield Named(image, "found", f"{where}, {place[1:]}")
+            if isinstance(value, dict | list):
+                yield from self._fields(value, place, where)
+            elif isinstance(value, str):
+                for image in images_in_text(value):
+                    yield Named(image, "found", f"{where}, {place[1:]}")
+
+    def _defaults(self, tree: Any, name: str, where: str) -> Iterator[Named]:
+        """Look at the defaults in a CRD's schemas: the API server fills them in."""
+        self._count()
+        if isinstance(tree, list):
+            for item in tree:
+                yield from self._defaults(item, name, where)
+            return
+        for key, value in tree.items() if isinstance(tree, dict) else ():
+            if key == "default" and name != "properties":
+                place = f"{where}, default of {name}"
+                if isinstance(value, str):
+                    for image in images_in_text(value, named=says_image(name)):
+                        yield Named(image, "found", place)
+                else:
+                    yield from self._fields(value, f".{name}", place)
+            elif isinstance(value, dict | list):
+                yield from self._defaults(value, str(key), where)
+
+    def _list(self, tree: dict[Any, Any], field: str, where: str) -> list[dict[Any, Any]]:
+        items = tree.get(field)
+        self._count()
+        if items is None:
+            return []
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise self.refuse(f"{where}: {field} is not a list of objects")
+        return items
+
+    def _text(self, value: Any, place: str) -> str:
+        if not isinstance(value, str) or not value:
+            raise self.refuse(f"{place}: without an image")
+        return value
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise self.refuse("too many elements")
+
+    def refuse(self, why: str) -> FormatError:
+        """Describe what is wrong with what is rendered."""
+        return FormatError(
+            f"{self._what}: it renders {why[:300]}",
+            "Render it with `helm template`, and correct its values or ask its publisher.",
+        )
+
+
+def _named_images(value: Any) -> Iterator[str]:
+    """Yield what looks like an image in the value of a field called image or images."""
+    for item in value if isinstance(value, list) else (value,):
+        if isinstance(item, str):
+            if looks_like_image(item):
+                yield item
+        elif isinstance(item, dict):
+            image = joined_image(item)
+            if image:
+                yield image
+
+
+def _decoded(value: str) -> str:
+    try:
+        return base64.b64decode(value).decode("utf-8")
+    except (binascii.Error, ValueError):
+        return ""
+
+
+def _name(tree: dict[Any, Any]) -> str:
+    metadata = tree.get("metadata")
+    name = (
+        metadata.get("name") or metadata.get("generateName") if isinstance(metadata, dict) else ""
+    )
+    return name[:253] if isinstance(name, str) else ""
