@@ -15,6 +15,7 @@ import yaml
 from bundle.model.digest import digest_of, hex_of
 from bundle.model.reference import parse_reference
 from tests.support.chart_upstream import ChartUpstream, all_images, chart_upstream
+from tests.support.helm import helm_archive
 from tests.support.upstream_journey import APPROVERS, Journey, Machine, approve, build
 from tests.vectors.chart_shapes import OPERATOR, SHAPES, SHORT_NAMES, VALUES
 
@@ -198,6 +199,19 @@ def test_the_values_travel_with_the_charts(
     done = machine.attempt("build", vendor.lock, "-o", tmp_path / "third", *key)
     assert done.returncode == 10
     assert "no such file" in done.stderr
+
+
+def test_the_helm_that_rendered_is_carried(vendor: Vendor) -> None:
+    archive = helm_archive()
+    url = vendor.upstream.site.put("helm-v4-linux-amd64.tar.gz", archive)
+    digest = digest_of(archive)
+    with vendor.definition.open("a") as file:
+        file.write(f"helm: {{url: '{url}', digest: '{digest}'}}\n")
+    vendor.machine.run(*vendor.arguments())
+    lock = yaml.safe_load(vendor.lock.read_text())
+    assert lock["files"] == [{"digest": digest, "size": len(archive), "url": url}]
+    assert lock["helm"]["archive"] == digest
+    assert references(lock) == all_images(vendor.upstream.shapes)
 
 
 def test_every_reference_of_a_lock_is_a_full_one(vendor: Vendor) -> None:

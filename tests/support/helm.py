@@ -7,6 +7,7 @@ one program is used; it is for x86-64 alone, so elsewhere the machine's own Helm
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import platform
 import re
@@ -49,6 +50,17 @@ def helm_on_path() -> None:
     path = os.environ.get("PATH", os.defpath)
     if folder not in path.split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join((folder, path))
+
+
+def helm_archive(name: str = "linux-amd64/helm", script: str = "") -> bytes:
+    """Return an archive as Helm's project releases it, with a program that calls the real one."""
+    text = (script or f'#!/bin/sh\nexec {helm()} "$@"\n').encode()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        info = tarfile.TarInfo(name)
+        info.size, info.mode = len(text), 0o755
+        tar.addfile(info, io.BytesIO(text))
+    return buffer.getvalue()
 
 
 def bring_helm() -> Path:

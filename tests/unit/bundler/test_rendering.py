@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +27,7 @@ from bundler.sources.helm import open_helm
 from bundler.sources.rendering import Shown, show_chart
 from tests.support.connecting import client
 from tests.support.documents import locked_chart
-from tests.support.helm import helm
+from tests.support.helm import helm, helm_archive
 from tests.support.sources import context as make_context
 from tests.support.static_site import static_site
 from tests.vectors.chart_shapes import HOST, PLAIN, SHAPES, VALUES, Shape
@@ -232,17 +230,6 @@ def test_an_old_helm_is_refused(tmp_path: Path) -> None:
         open_helm(None, context),
     ):
         pass
-
-
-def helm_archive(name: str = "linux-amd64/helm", script: str = "") -> bytes:
-    """Return an archive as Helm's project releases it, with a program that calls the real one."""
-    text = (script or f'#!/bin/sh\nexec {helm()} "$@"\n').encode()
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        info = tarfile.TarInfo(name)
-        info.size, info.mode = len(text), 0o755
-        tar.addfile(info, io.BytesIO(text))
-    return buffer.getvalue()
 
 
 def test_the_helm_that_the_definition_names_renders(tmp_path: Path) -> None:
