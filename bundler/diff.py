@@ -64,6 +64,7 @@ def changes(old: Lock, new: Lock) -> list[Change]:
         *_pairs("Python package", _wheels(old), _wheels(new)),
         *_pairs("Python environment", _environments(old), _environments(new)),
         *_pairs("kubespray", kubespray_digests(old.kubespray), kubespray_digests(new.kubespray)),
+        *_pairs("start", _start(old), _start(new)),
     ]
     if not found:
         # Something that has no line of its own, such as a digest added to a tag.
@@ -92,6 +93,16 @@ def _environments(lock: Lock) -> dict[str, str]:
         f"{found.name}/{e.name} for {e.python} on {e.platform}": canonical_digest(e)
         for found in lock.python_packages
         for e in found.environments
+    }
+
+
+def _start(lock: Lock) -> dict[str, str]:
+    if lock.start is None:
+        return {}
+    sets = " ".join((lock.start.python_packages, lock.start.environment, *lock.start.os_packages))
+    return {
+        f"with {sets}": canonical_digest(lock.start),
+        lock.start.wheel.name: lock.start.wheel.digest,
     }
 
 

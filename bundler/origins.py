@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from bundle.model.errors import DefinitionError, SizeMismatchError
@@ -17,6 +18,7 @@ from bundler.sources.kubespray import kubespray_opener
 from bundler.sources.local_files import local_opener
 from bundler.sources.opener import BlobStream, FileStream, Opener, WholeBytes
 from bundler.sources.os_files import os_openers
+from bundler.sources.start import start_openers
 
 
 def origins(lock: Lock, context: SourceContext) -> dict[str, Opener]:
@@ -38,9 +40,9 @@ def origins(lock: Lock, context: SourceContext) -> dict[str, Opener]:
         found.setdefault(file.digest, made)
     for wheel in (wheel for python in lock.python_packages for wheel in python.files):
         found.setdefault(wheel.digest, _from_url(client, wheel.url))
-    for packages in lock.os_packages:
-        for digest, opener in os_openers(packages, context):
-            found.setdefault(digest, opener)
+    systems = (os_openers(packages, context) for packages in lock.os_packages)
+    for digest, opener in chain(*systems, start_openers(lock.start, context)):
+        found.setdefault(digest, opener)
     if lock.kubespray is not None:
         found.setdefault(lock.kubespray.tree, kubespray_opener(lock.kubespray, context))
     return found

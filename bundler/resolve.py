@@ -41,6 +41,7 @@ from bundler.sources.os_packages import resolve_os_packages
 from bundler.sources.python.resolve import resolve_python
 from bundler.sources.signatures import verified_image
 from bundler.sources.sought import Sought, SoughtFile, files_to_resolve, images_to_resolve
+from bundler.sources.start import resolve_start
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -65,6 +66,7 @@ def resolve(definition: Definition, context: SourceContext) -> Lock:
         ClosureError: What the content wants would be missing; it says who wants what.
         DefinitionError: Something does not exist as it is asked for.
         FormatError: Something upstream is malformed.
+        StorageError: A file cannot be read, or the store not be written.
         IntegrityError: Something upstream is not what was promised.
         TransportError: And its subclasses, when something cannot be had.
     """
@@ -86,6 +88,7 @@ def resolve(definition: Definition, context: SourceContext) -> Lock:
         helm=rendered.helm,
         python_packages=tuple(python),
         kubespray=kubespray.locked if kubespray else None,
+        start=resolve_start(definition.start, python, found.systems, context),
     )
     _check_references(lock)
     check_lock(lock)

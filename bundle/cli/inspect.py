@@ -19,6 +19,7 @@ from bundle.model.manifest import Artifact, ChartEntry, FileEntry, Manifest, che
 from bundle.model.os_packages import OsEntry
 from bundle.model.policy import describe_verified
 from bundle.model.python_packages import PythonSet
+from bundle.model.start import INSTALL_NAME, StartEntry
 from bundle.store.layout import MANIFEST_NAME, BundleDirectory
 
 
@@ -57,6 +58,7 @@ def _as_json(manifest: Manifest, digest: str) -> dict[str, Any]:
         "osPackages": [_os_json(entry) for entry in manifest.os_packages],
         "pythonPackages": [_python_json(found) for found in manifest.python_packages],
         "kubespray": msgspec.to_builtins(manifest.kubespray),
+        "start": None if manifest.start is None else msgspec.to_builtins(manifest.start),
         "sources": list(manifest.sources),
     }
 
@@ -167,6 +169,9 @@ def _as_text(manifest: Manifest, digest: str) -> str:
         lines.append(f"Python packages {found.name} ({len(found.files)})")
         lines += [f"  {short(file.digest)}  {file.name}" for file in found.files]
     lines += _kubespray(manifest.kubespray)
+    if manifest.start is not None:
+        lines.append(f"start ({INSTALL_NAME})")
+        lines += [f"  {line}" for line in _start(manifest.start)]
     lines.append("Nothing here was verified: run `isoward verify`.")
     return "\n".join(lines)
 
@@ -190,3 +195,12 @@ def _verified(image: Artifact) -> list[str]:
     """Say by what the image passed its rule, each signer once."""
     lines = [describe_verified(entry) for entry in image.verified]
     return list(dict.fromkeys(lines)) or ["not said by whom it is signed"]
+
+
+def _start(start: StartEntry) -> list[str]:
+    packages = f"{start.python_packages} ({start.environment})"
+    systems = ", ".join(start.os_packages) or "no system"
+    return [
+        f"{short(start.wheel.digest)}  {start.wheel.name}",
+        f"with Python packages {packages}, a Python for {systems}",
+    ]

@@ -191,7 +191,11 @@ def _os_packages(manifest: Manifest | None) -> dict[str, str]:
 
 
 def _wheels(manifest: Manifest | None) -> Mapping[str, str]:
-    return python_digests(manifest.python_packages if manifest else ())
+    """Return the wheels of all sets, and isoward's own."""
+    if manifest is None:
+        return {}
+    own = {manifest.start.wheel.name: manifest.start.wheel.digest} if manifest.start else {}
+    return {**python_digests(manifest.python_packages), **own}
 
 
 def _kubespray(manifest: Manifest | None) -> dict[str, str]:

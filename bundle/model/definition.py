@@ -19,6 +19,7 @@ from bundle.model.policy import SignatureRule, check_rules
 from bundle.model.python_packages import PythonSource, check_python_sources
 from bundle.model.reference import check_url, parse_reference
 from bundle.model.rendering import HelmSource
+from bundle.model.start import StartSource, check_start_source
 
 
 class ImageSource(Document, frozen=True, kw_only=True):
@@ -60,6 +61,8 @@ class Definition(Document, frozen=True, kw_only=True):
     kubespray: KubespraySource | None = None
     helm: HelmSource | None = None
     """Renders the charts, and is carried as a file; the vendor's machine's own when left out."""
+    start: StartSource | None = None
+    """What a machine without isoward begins with; the medium then has an install.sh."""
     signatures: tuple[SignatureRule, ...] = ()
     """By whom images must be signed; the first rule that matches counts, and one must."""
 
@@ -94,6 +97,11 @@ def check_definition(definition: Definition) -> None:
         check_os_source(source, f"osPackages[{i}]")
     if definition.kubespray is not None:
         check_kubespray(definition.kubespray)
+    check_start_source(
+        definition.start,
+        [source.name for source in definition.python_packages],
+        [source.name for source in definition.os_packages],
+    )
     kinds = (
         definition.images,
         definition.files,

@@ -128,6 +128,9 @@ MAX_RENDERED_NODES: Final = 2_000_000
 MAX_CHART_IMAGES: Final = 5_000
 """Images, or what looks like one, of one chart."""
 
+MAX_OWN_WHEEL_BYTES: Final = 64 * MIB
+"""A wheel of isoward, which is read whole into memory; ours has about 1 MiB."""
+
 MAX_REASON: Final = 500
 """Characters of a parser's message within one of ours, which is a line for a person."""
 

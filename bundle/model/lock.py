@@ -27,6 +27,7 @@ from bundle.model.policy import SignatureRule, VerifiedBy, check_rules
 from bundle.model.python_packages import LockedPythonSet, check_locked_python
 from bundle.model.reference import check_url, parse_reference
 from bundle.model.rendering import RenderedWith, Rendering
+from bundle.model.start import LockedStart, check_locked_start
 
 MediaType = Annotated[
     str,
@@ -140,6 +141,7 @@ class Lock(Document, frozen=True, kw_only=True):
     os_packages: tuple[LockedOs, ...] = ()
     python_packages: tuple[LockedPythonSet, ...] = ()
     kubespray: LockedKubespray | None = None
+    start: LockedStart | None = None
     signatures: tuple[SignatureRule, ...] = ()
     """The definition's rules, with the text of the files that they name."""
 
@@ -182,6 +184,8 @@ def _all_contents(lock: Lock) -> Iterator[Content]:
     yield from lock.files
     for file in sized_files(lock.os_packages):
         yield Content(digest=file.digest, size=file.size)
+    if lock.start is not None:
+        yield Content(digest=lock.start.wheel.digest, size=lock.start.wheel.size)
     for found in lock.python_packages:
         yield from (Content(digest=wheel.digest, size=wheel.size) for wheel in found.files)
     if lock.kubespray is not None:
@@ -239,6 +243,7 @@ def _check_names(lock: Lock) -> None:
             check_file_origin(file, f"files[{i}]")
         for packages in lock.os_packages:
             check_os_lock(packages)
+        check_locked_start(lock.start, lock.python_packages, lock.os_packages)
         for found in lock.python_packages:
             check_locked_python(found)
         if lock.kubespray is not None:

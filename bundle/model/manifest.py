@@ -24,6 +24,7 @@ from bundle.model.policy import SignatureRule, VerifiedBy, check_rules
 from bundle.model.python_packages import PythonSet, check_python_sets, python_digests
 from bundle.model.reference import check_url, is_host, is_tag, parse_reference
 from bundle.model.rendering import RenderedWith, Rendering
+from bundle.model.start import INSTALL_NAME, StartEntry, parts_of
 
 LayoutPath = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$(?!\n)")]
 """A file at the top of the bundle; a single component, so that it cannot leave the bundle."""
@@ -115,6 +116,8 @@ class Manifest(Document, frozen=True, kw_only=True):
     os_packages: tuple[OsEntry, ...] = ()
     python_packages: tuple[PythonSet, ...] = ()
     kubespray: KubesprayEntry | None = None
+    start: StartEntry | None = None
+    """What a machine without isoward begins with; install.sh follows from it."""
     signatures: tuple[SignatureRule, ...] = ()
     """By whom images must be signed; checked again wherever the bundle is verified."""
     sources: tuple[Text, ...] = ()
@@ -182,9 +185,17 @@ def _check_names(manifest: Manifest) -> None:
         check_kubespray_content(manifest.kubespray, files)
         path = kubespray_path(manifest.kubespray.version)
         served.add(f"files {path}", manifest.kubespray.tree)
+    _check_start(manifest)
     for host in manifest.sources:
         if not is_host(host):
             raise DefinitionError(f"sources: {host[:100]!r} is not a host", "")
+
+
+def _check_start(manifest: Manifest) -> None:
+    if (manifest.start is None) == (INSTALL_NAME in {file.path for file in manifest.layout}):
+        raise DefinitionError(f"{INSTALL_NAME} and `start` do not stand together", "")
+    if manifest.start is not None:
+        parts_of(manifest.start, manifest.python_packages, manifest.os_packages)
 
 
 def _check_artifact(artifact: Artifact, served: ServedNames) -> None:
@@ -214,6 +225,8 @@ def _named(manifest: Manifest) -> list[tuple[str, str]]:
         named += [(f"OS file {path}", digest) for path, digest in packages.served()]
     if manifest.kubespray is not None:
         named.append(("kubespray", manifest.kubespray.tree))
+    if manifest.start is not None:
+        named.append((manifest.start.wheel.name, manifest.start.wheel.digest))
     for artifact in artifacts:
         named.append((artifact.reference, artifact.digest))
         named += [(artifact.reference, entry.digest) for entry in artifact.manifests]

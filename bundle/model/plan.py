@@ -17,6 +17,7 @@ from bundle.model.chart_lock import folder_hosts
 from bundle.model.digest import digest_of
 from bundle.model.documents import API_VERSION
 from bundle.model.files import file_host
+from bundle.model.install_script import install_script
 from bundle.model.kubespray import kubespray_entry, kubespray_hosts
 from bundle.model.lock import (
     Content,
@@ -40,6 +41,7 @@ from bundle.model.oci import OCI_INDEX
 from bundle.model.os_packages import os_entry
 from bundle.model.python_packages import python_entry
 from bundle.model.reference import parse_reference
+from bundle.model.start import INSTALL_NAME, parts_of, start_entry
 from bundle.model.texts import readme_text, verify_text
 
 OCI_LAYOUT_VERSION: Final = "1.0.0"
@@ -72,6 +74,7 @@ def plan_bundle(lock: Lock) -> Plan:
         "VERIFY.txt": verify_text(lock.metadata).encode(),
         "index.json": canonical_json(_layout_index(lock)),
         "oci-layout": canonical_json({"imageLayoutVersion": OCI_LAYOUT_VERSION}),
+        **_start_layout(lock),
     }
     manifest = Manifest(
         api_version=API_VERSION,
@@ -91,11 +94,21 @@ def plan_bundle(lock: Lock) -> Plan:
         os_packages=tuple(map(os_entry, lock.os_packages)),
         python_packages=tuple(map(python_entry, lock.python_packages)),
         kubespray=None if lock.kubespray is None else kubespray_entry(lock.kubespray),
+        start=None if lock.start is None else start_entry(lock.start),
         signatures=lock.signatures,
         sources=tuple(sorted(set(_hosts(lock)))),
     )
     check_manifest(manifest)
     return Plan(manifest, canonical_json(manifest), layout)
+
+
+def _start_layout(lock: Lock) -> dict[str, bytes]:
+    """Return the layout files of a medium that carries its own start."""
+    if lock.start is None:
+        return {}
+    python, systems = map(python_entry, lock.python_packages), map(os_entry, lock.os_packages)
+    parts = parts_of(start_entry(lock.start), python, systems)
+    return {INSTALL_NAME: install_script(parts).encode("ascii")}
 
 
 def artifact_entry(locked: LockedArtifact) -> Artifact:

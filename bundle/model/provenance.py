@@ -212,6 +212,8 @@ def _dependencies(manifest: Manifest) -> Iterator[Resource]:
         yield _resource(digest, name=f"OS package {full_name}")
     for wheel, digest in python_digests(manifest.python_packages).items():
         yield _resource(digest, name=f"Python package {wheel}")
+    if manifest.start is not None:
+        yield _resource(manifest.start.wheel.digest, name=manifest.start.wheel.name)
 
 
 def _resource(digest: str, name: str = "", uri: str = "") -> Resource:

@@ -23,6 +23,10 @@ To install it, on a machine of the site where `isoward` is installed:
 
 To check it with tools that every Linux machine has, read VERIFY.txt.
 
+Where `isoward` is not installed yet, and this folder has an install.sh: check that as VERIFY.txt
+says, then run `sh install.sh` as root. It needs no network, and no Python on those Debian, Ubuntu
+or Rocky machines that the medium has packages for.
+
 What is where:
 
     bundle.json       every blob by digest and size, and what each one is

@@ -121,4 +121,18 @@ do
   digest=$(skopeo inspect --raw "oci:.:$name" | sha256sum | cut -c 1-64)
   grep -q "$digest" bundle.json && echo "$digest $name" || echo "NOT in bundle.json: $name"
 done
+
+# 8. sha256sum: install.sh is the one that bundle.json names
+#
+# Before you run it, on a medium that has one; it must print install.sh. It has the digest of all
+# that it uses, and checks it. On a bare machine, without python3, begin with steps 1, 2, 5 and this
+# one (without openssl do step 5 on another machine): bundle.json is then signed by keys of the root
+# that you were told of, whether by enough of them is left open. Then run `sh install.sh`, and with
+# what it installed `isoward verify`, which does all the rest, before anything else is used.
+
+if [ -f install.sh ]; then
+  digest=$(sha256sum install.sh | cut -c 1-64)
+  grep -q "\"digest\":\"sha256:$digest\",\"path\":\"install.sh\"" bundle.json &&
+    echo install.sh || echo "NOT in bundle.json: install.sh"
+fi
 """

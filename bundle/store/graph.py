@@ -49,6 +49,8 @@ def check_graph(bundle: BundleDirectory, manifest: Manifest) -> None:
         for chart in manifest.charts
         for values in (chart.rendering.values if chart.rendering is not None else ())
     }
+    if manifest.start is not None:
+        named.add(manifest.start.wheel.digest)
     for chart in manifest.charts:
         if chart.archive not in graph.layers_of(chart.artifact):
             raise FormatError(

@@ -70,7 +70,7 @@ def test_the_lowest_layer_of_dependencies_is_small(project: dict[str, Any]) -> N
     assert offline.isdisjoint(online)
 
 
-@pytest.mark.parametrize("name", ["base", "installer", "dev"])
+@pytest.mark.parametrize("name", ["base", "installer", "start", "dev"])
 def test_requirements_are_pinned_hashed_and_name_no_address(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
     entries = re.split(r"\n(?=\S)", text.strip())
@@ -83,12 +83,15 @@ def test_requirements_are_pinned_hashed_and_name_no_address(name: str) -> None:
     assert "--index" not in text
 
 
-@pytest.mark.parametrize("name", ["base", "installer", "dev"])
+@pytest.mark.parametrize("name", ["base", "installer", "start", "dev"])
 def test_requirements_lock_what_the_project_asks_for(name: str, project: dict[str, Any]) -> None:
     wanted = list(project["project"]["dependencies"])
     extras = project["project"]["optional-dependencies"]
-    for extra in {"base": [], "installer": ["installer"], "dev": list(extras)}[name]:
+    chosen = {"base": [], "installer": ["installer"], "start": ["installer"], "dev": list(extras)}
+    for extra in chosen[name]:
         wanted += extras[extra]
+    if name == "start":
+        wanted += project["dependency-groups"]["start"]
     text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
     locked = {_name(found) for found in re.findall(r"^[A-Za-z0-9._-]+(?===)", text, re.MULTILINE)}
     assert {_name(requirement) for requirement in wanted} <= locked

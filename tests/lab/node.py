@@ -11,6 +11,7 @@ import os
 import shlex
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,11 +23,12 @@ import psutil
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.lab.rootfs import LabError, rootfs_tarball, unpack
+from tests.lab.rootfs import PACKAGES, LabError, rootfs_tarball, unpack
 from tests.lab.slot import Slot, take_slot
 
 T = TypeVar("T")
 SSH_PORT: Final = 22
+MEDIUM: Final = "/media/isoward"
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _BOOT_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 10.0
@@ -91,6 +93,12 @@ class LabNode:
             raise LabError(f"{self.name}: {shlex.join(argv)} ended with {done.returncode}: {said}")
         return done
 
+    def connect(self, address: str, port: int) -> int:
+        """Connect within the node's network by this machine's Python; return the error's number."""
+        command = ["nsenter", "--net", f"--target={self._init().pid}", "--", sys.executable]
+        command += ["-c", _CONNECT, address, str(port)]
+        return subprocess.run(command, check=False, timeout=60).returncode
+
     def stop(self) -> None:
         """Power the node off, and end it if it does not go."""
         if self.process.poll() is None:
@@ -131,16 +139,22 @@ class Lab:
 
 
 @contextmanager
-def lab(nodes: int = 1) -> Iterator[Lab]:
+def lab(
+    nodes: int = 1, packages: Sequence[str] = PACKAGES, medium: Path | None = None
+) -> Iterator[Lab]:
     """Bring up nodes on a bridge of their own, and remove every trace of them at the end.
 
+    Args:
+        nodes: How many.
+        packages: What they have beside Debian's smallest set.
+        medium: A folder that each node sees, read-only, as MEDIUM.
     Raises:
         LabError: It cannot be done here; the message says why.
     """
     if os.geteuid() != 0:
         raise LabError("a lab node needs root")
     timings: dict[str, float] = {}
-    tarball = _timed(timings, "root file system", rootfs_tarball)
+    tarball = _timed(timings, "root file system", lambda: rootfs_tarball(packages))
     with take_slot() as slot, ExitStack() as stack:
         ssh_key, public = _make_key(slot.directory / "id_ed25519")
         names = [f"node{i + 1}" for i in range(nodes)]
@@ -150,7 +164,7 @@ def lab(nodes: int = 1) -> Iterator[Lab]:
         )  # fmt: skip
         started = []
         for i, name in enumerate(names):
-            process = _start(slot, name)
+            process = _start(slot, name, medium)
             node = LabNode(name, slot.node_address(i), host_keys[i],
                            slot.directory / name, process)  # fmt: skip
             stack.callback(node.stop)
@@ -174,7 +188,7 @@ def prove_no_way_out(node: LabNode) -> str:
     found = [*json.loads(routes or b"[]"), *json.loads(routes6 or b"[]")]
     if found:
         raise LabError(f"{node.name} has a default route: {found}")
-    code = node.run("python3", "-c", _CONNECT, OUTSIDE[0], str(OUTSIDE[1]), check=False).returncode
+    code = node.connect(*OUTSIDE)
     reason = os.strerror(code)
     if reason != "Network is unreachable":
         raise LabError(f"{node.name}: connecting to {OUTSIDE[0]} gave {reason!r}")
@@ -202,7 +216,7 @@ def _prepare(slot: Slot, index: int, name: str, tarball: Path, authorized: str) 
     return host_key
 
 
-def _start(slot: Slot, name: str) -> subprocess.Popen[bytes]:
+def _start(slot: Slot, name: str, medium: Path | None) -> subprocess.Popen[bytes]:
     root = slot.directory / name
     argv = [
         "systemd-nspawn", "--quiet", "--register=no", f"--directory={root}",
@@ -210,6 +224,8 @@ def _start(slot: Slot, name: str) -> subprocess.Popen[bytes]:
         f"--network-bridge={slot.bridge}", "--capability=all", "--resolv-conf=off",
         "--timezone=off", "--link-journal=no", "--system-call-filter=@keyring bpf", "--boot",
     ]  # fmt: skip
+    if medium is not None:
+        argv.insert(-1, f"--bind-ro={medium}:{MEDIUM}")
     procs: list[str] = []
     if not Path("/run/systemd/system").is_dir():
         # No systemd here that would give it a scope, so it gets control groups of its own by hand.

@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +17,10 @@ from typing import Final
 PACKAGES: Final = (
     "systemd-sysv", "openssh-server", "python3", "python3-apt", "iproute2", "iptables", "kmod",
     "ca-certificates", "udev", "ifupdown", "procps", "sudo", "dbus", "containerd", "runc",
+)  # fmt: skip
+# A machine as an installer leaves it that was asked for nothing: without Python, without openssl.
+BARE_PACKAGES: Final = (
+    "systemd-sysv", "openssh-server", "iproute2", "ifupdown", "procps", "dbus",
 )  # fmt: skip
 # Nobody reads manuals in a lab node; without them it unpacks faster.
 _EXCLUDED: Final = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
@@ -43,14 +47,16 @@ def cache_directory() -> Path:
     return Path(base) / "isoward" / "lab"
 
 
-def rootfs_tarball() -> Path:
-    """Return the tarball of the root file system, made now if there is none yet.
+def rootfs_tarball(packages: Sequence[str] = PACKAGES) -> Path:
+    """Return the tarball of a root file system, made now if there is none yet.
 
+    Args:
+        packages: What it has beside Debian's smallest set.
     Raises:
         LabError: It cannot be made; the message has the end of the tool's output.
     """
     release = debian_codename()
-    described = "\n".join((release, platform.machine(), _CUSTOMIZE, *PACKAGES, *_EXCLUDED))
+    described = "\n".join((release, platform.machine(), _CUSTOMIZE, *packages, *_EXCLUDED))
     key = hashlib.sha256(described.encode()).hexdigest()[:16]
     directory = cache_directory()
     directory.mkdir(parents=True, exist_ok=True)
@@ -58,7 +64,7 @@ def rootfs_tarball() -> Path:
     with _exclusive(directory / "rootfs.lock"):
         if not tarball.exists():
             partial = directory / "rootfs.partial"
-            _make(release, partial)
+            _make(release, partial, packages)
             partial.rename(tarball)
     return tarball
 
@@ -116,7 +122,7 @@ def run_tool(*argv: str) -> str:
     return done.stdout
 
 
-def _make(release: str, target: Path) -> None:
+def _make(release: str, target: Path, packages: Sequence[str]) -> None:
     with TemporaryDirectory(prefix="isoward-lab-") as temporary:
         # In a file, since a proxy's address may hold a password.
         options = Path(temporary) / "apt.conf"
@@ -124,7 +130,7 @@ def _make(release: str, target: Path) -> None:
         options.chmod(0o600)
         run_tool(
             "mmdebstrap", "--variant=minbase", "--mode=root", "--format=tar",
-            f"--include={','.join(PACKAGES)}", f"--aptopt={options}", "--dpkgopt=force-unsafe-io",
+            f"--include={','.join(packages)}", f"--aptopt={options}", "--dpkgopt=force-unsafe-io",
             *(f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED),
             f"--customize-hook={_CUSTOMIZE}", release, str(target), *host_sources(release),
         )  # fmt: skip

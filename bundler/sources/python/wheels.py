@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
 from packaging.markers import UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
@@ -20,6 +21,7 @@ from bundle.model.errors import DefinitionError, FormatError
 from bundle.model.limits import MAX_WHEEL_MEMBERS, MAX_WHEEL_METADATA_BYTES
 from bundle.model.manifest import Manifest
 from bundle.model.python_packages import PythonEnvironment, normal_name, project_of, version_of
+from bundle.model.start import EXTRA, OWN_PROJECT
 from bundle.store.atomic import storage_errors
 from bundle.store.layout import BundleDirectory
 from bundler.sources.python.target import Target
@@ -41,7 +43,7 @@ class _Metadata:
 
 
 def check_wheels(bundle: BundleDirectory, manifest: Manifest) -> None:
-    """Check that each environment of a bundle has all that its wheels need.
+    """Check that each environment of a bundle has all that its wheels, and isoward's own, need.
 
     Args:
         bundle: Its blobs, which are of their digests.
@@ -51,6 +53,7 @@ def check_wheels(bundle: BundleDirectory, manifest: Manifest) -> None:
         FormatError: A wheel is not what its name says.
         StorageError: It cannot be read.
     """
+    start = manifest.start
     for found in manifest.python_packages:
         known = {file.name: _read(bundle.blob_path(file.digest), file.name) for file in found.files}
         for environment in found.environments:
@@ -59,16 +62,23 @@ def check_wheels(bundle: BundleDirectory, manifest: Manifest) -> None:
                 f"{environment.python} on {environment.platform}"
             )
             _check_environment(environment, known, where)
+            if start is not None and start.takes(found.name, environment.name):
+                wheel = start.wheel
+                own = {wheel.name: _read(bundle.blob_path(wheel.digest), wheel.name)}
+                both = replace(environment, wheels=(*environment.wheels, wheel.name))
+                _check_environment(both, known | own, f"start: {where}", EXTRA)
 
 
 def _check_environment(
-    environment: PythonEnvironment, known: dict[str, _Metadata], where: str
+    environment: PythonEnvironment, known: dict[str, _Metadata], where: str, own_extra: str = ""
 ) -> None:
     # The C library is no matter here: markers do not know it.
     target = Target(environment.python, environment.platform, "2.17")
     members = {project_of(wheel): known[wheel] for wheel in environment.wheels}
     # Extras that some member asks of another are followed until none is new.
     pending: list[tuple[str, str]] = [(project, "") for project in sorted(members)]
+    if own_extra:
+        pending.append((OWN_PROJECT, own_extra))
     seen = set(pending)
     while pending:
         project, extra = pending.pop()
