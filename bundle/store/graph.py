@@ -51,6 +51,8 @@ def check_graph(bundle: BundleDirectory, manifest: Manifest) -> None:
     }
     if manifest.start is not None:
         named.add(manifest.start.wheel.digest)
+    if manifest.kubespray is not None:
+        named.add(manifest.kubespray.tree)
     for chart in manifest.charts:
         if chart.archive not in graph.layers_of(chart.artifact):
             raise FormatError(

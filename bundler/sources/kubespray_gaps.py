@@ -51,13 +51,21 @@ _APPS: Final = "kubernetes-apps"
 _CSI: Final = f"{_APPS}/csi_driver"
 _CLOUD: Final = f"{_APPS}/external_cloud_controller"
 
+_CILIUM: Final = (
+    f"kube_network_plugin | default('') == 'cilium' or ({_flag('cilium_deploy_additionally')})"
+)
+
 GAPS: Final = (
+    Gap("cilium-chart", _CILIUM, chart=("cilium", "{{ cilium_version }}")),
     Gap(
-        "cilium-chart",
-        "kube_network_plugin | default('') == 'cilium' or ("
-        + _flag("cilium_deploy_additionally")
-        + ")",
-        chart=("cilium", "{{ cilium_version }}"),
+        # The chart makes the operator's name of a repository and a cloud, `generic` for none, and
+        # runs Envoy apart, also where Hubble is off and `downloads` does not list it.
+        "cilium-chart-images",
+        _CILIUM,
+        images=(
+            "{{ cilium_operator_image_repo }}-generic:{{ cilium_operator_image_tag }}",
+            "{{ cilium_hubble_envoy_image_repo }}:{{ cilium_hubble_envoy_image_tag }}",
+        ),
     ),
     Gap(
         "kubelet-csr-approver-chart",
@@ -78,6 +86,16 @@ GAPS: Final = (
         "node-feature-discovery",
         _flag("node_feature_discovery_enabled"),
         role=f"{_APPS}/node_feature_discovery",
+    ),
+    Gap(
+        "kube-ovn-images",
+        "kube_network_plugin | default('') == 'kube-ovn'",
+        role="network_plugin/kube-ovn",
+    ),
+    Gap(
+        "scheduler-plugins",
+        f"({_flag('scheduler_plugins_enabled')}) and kube_major_version is version('1.29', '<')",
+        role=f"{_APPS}/scheduler_plugins",
     ),
     Gap(
         "cert-manager-acmesolver",

@@ -9,12 +9,18 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from bundle.model.digest import digest_of
+from bundle.model.errors import MissingProgramError
+from bundle.store.programs import Finished, run_program
+from tests.support.upstream_content import RegistryContent
+from tests.support.upstream_oci import image, index, layer_of
 
 VERSION = "v9.1.0"
 PLATFORMS = ("linux/amd64", "linux/arm64")
@@ -221,6 +227,28 @@ def stand_in(least: str = "2.18.0", below: str = "2.19.0") -> StandIn:
     return tree
 
 
+class Remembering:
+    """Runs programs, and each evaluation by Ansible once: it takes seconds, and is the same."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Finished] = {}
+        self.runs: list[tuple[list[str], dict[str, str]]] = []
+        self.without: tuple[str, ...] = ()
+
+    def __call__(self, command: Sequence[str], **options: Any) -> Finished:
+        if command[0] in self.without:
+            raise MissingProgramError(f"no {command[0]}")
+        if "playbook.yml" not in command:
+            return run_program(command, **options)
+        self.runs.append((list(command), dict(options["environment"])))
+        files = sorted(path for path in options["folder"].rglob("*") if path.is_file())
+        seen = {str(p.relative_to(options["folder"])): digest_of(p.read_bytes()) for p in files}
+        key = repr(seen)
+        if key not in self.known:
+            self.known[key] = run_program(command, **options)
+        return self.known[key]
+
+
 def inventory(**variables: Any) -> str:
     """Return an inventory of two nodes, with these variables for all."""
     return yaml.safe_dump(
@@ -246,3 +274,15 @@ def site_files() -> Mapping[str, bytes]:
     return {
         f"{name}/{arch}/{name}": content(name, arch) for name in FILES for arch in ARCHITECTURES
     }
+
+
+def put_images(content: RegistryContent, references: Iterable[str], folder: Path) -> None:
+    """Put an image of both platforms into a registry under each `host/repository:tag`."""
+    for number, reference in enumerate(sorted(references)):
+        tree = folder / str(number)
+        (tree / "etc").mkdir(parents=True)
+        (tree / "etc" / "reference").write_text(reference)
+        layer = layer_of(tree)
+        children = [image([layer], platform, ["/bin/none"], {}) for platform in PLATFORMS]
+        name, _, tag = reference.partition("/")[2].rpartition(":")
+        content.put(name, index(children), tag)

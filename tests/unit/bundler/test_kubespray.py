@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -24,38 +23,23 @@ from bundle.model.errors import (
     ProgramError,
 )
 from bundle.model.kubespray import KubespraySource, LeftOut
-from bundle.store.programs import Finished, run_program
+from bundle.store.programs import run_program
 from bundler.cache import BlobCache
 from bundler.sources import kubespray_ansible
 from bundler.sources.context import SourceContext
 from bundler.sources.kubespray import ResolvedKubespray, resolve_kubespray
 from tests.support import kubespray as standin
 from tests.support.connecting import client
-from tests.support.kubespray import PLATFORMS, StandIn, content, inventory, stand_in
+from tests.support.kubespray import (
+    PLATFORMS,
+    Remembering,
+    StandIn,
+    content,
+    inventory,
+    stand_in,
+)
 from tests.support.sources import context
 from tests.support.static_site import static_site
-
-
-class Remembering:
-    """Runs programs, and each evaluation by Ansible once: it takes seconds, and is the same."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, Finished] = {}
-        self.runs: list[tuple[list[str], dict[str, str]]] = []
-        self.without: tuple[str, ...] = ()
-
-    def __call__(self, command: Sequence[str], **options: Any) -> Finished:
-        if command[0] in self.without:
-            raise MissingProgramError(f"no {command[0]}")
-        if "playbook.yml" not in command:
-            return run_program(command, **options)
-        self.runs.append((list(command), dict(options["environment"])))
-        files = sorted(path for path in options["folder"].rglob("*") if path.is_file())
-        seen = {str(p.relative_to(options["folder"])): digest_of(p.read_bytes()) for p in files}
-        key = repr(seen)
-        if key not in self.known:
-            self.known[key] = run_program(command, **options)
-        return self.known[key]
 
 
 @dataclass
