@@ -79,7 +79,8 @@ def resolve(definition: Definition, context: SourceContext) -> Lock:
     rendered = render_charts(
         definition, found.charts, context, lambda tasks: _run(tasks, context.progress, "charts")
     )
-    moving = moving_images((name, ()) for name in names)
+    by_kubespray = [(want.reference, (want.by,)) for want in (kubespray.wants if kubespray else ())]
+    moving = moving_images([*((name, ()) for name in names), *by_kubespray])
     require_closed([*moving, *rendered.missing])
     wants = [*(kubespray.wants if kubespray else ()), *rendered.wants]
     images = _images(definition, wants, source, context)

@@ -15,7 +15,7 @@ import pytest
 import urllib3
 import yaml
 
-from bundle.model.errors import DefinitionError
+from bundle.model.errors import ClosureError, DefinitionError
 from tests.support import kubespray as standin
 from tests.support.faulty_registry import FaultyRegistry, faulty_registry
 from tests.support.git_repositories import commit_files, new_repository
@@ -210,6 +210,21 @@ def test_another_inventory_is_said_and_what_it_wants_more_is_asked_for(
     assert refused.returncode == DefinitionError.exit_code
     assert "argocd-images" in refused.stderr
     assert lock.read_bytes() == before
+
+
+def test_an_image_by_a_moving_tag_is_refused_with_who_wants_it(world: World) -> None:
+    text = (world.home / "definition.yaml").read_text()
+    moving = "node_feature_discovery_enabled: true\n    feature_tag: latest"
+    hosts = (world.home / "inventory.yaml").read_text()
+    (world.home / "moving-inventory.yaml").write_text(
+        hosts.replace("shim_enabled: true", f"shim_enabled: true\n    {moving}")
+    )
+    definition = world.home / "moving.yaml"
+    definition.write_text(text.replace("inventory.yaml", "moving-inventory.yaml"))
+    refused = world.machine.attempt("lock", definition, "--sources", world.home / "sources.yaml")
+    assert refused.returncode == ClosureError.exit_code
+    assert "kubespray node-feature-discovery" in refused.stderr
+    assert not (world.home / "moving.lock.yaml").exists()
 
 
 def _bytes(bundle: Path) -> dict[str, bytes]:
