@@ -20,6 +20,7 @@ from bundle.model.errors import (
     FormatError,
     NoSpaceError,
     SizeMismatchError,
+    UnsignedError,
     UsageError,
 )
 from bundle.model.limits import MIB
@@ -49,6 +50,7 @@ from bundler.cache import READ_ONLY, BlobCache
 from bundler.fetch import BlobFetcher
 from bundler.origins import origins
 from bundler.place import BlobPlace
+from bundler.sources.chart_provenance import verify_provenance
 from bundler.sources.context import SourceContext
 from bundler.sources.local_images import fill_local_image
 from bundler.sources.opener import Opener
@@ -127,6 +129,7 @@ def build(
         filled = _fill_local_images(lock, place, context)
         fetched = filled + _fetch_all(plan, place, origins(lock, context), context.progress, sleep)
         _make_charts(lock, building)
+        _check_provenance(lock, building, context)
         _remove_strays(building, plan)
         check_graph(BundleDirectory(building), plan.manifest)
         check_wheels(BundleDirectory(building), plan.manifest)
@@ -265,7 +268,7 @@ def _make_charts(lock: Lock, building: Path) -> None:
             continue
         where = f"chart {chart.name} {chart.version}"
         archive = bundle.read_small(bundle.blob_name(chart.archive.digest), chart.archive.size)
-        made = chart_artifact(archive, where)
+        made = chart_artifact(archive, where, _provenance(bundle, chart))
         for content, data in zip(_made_contents(chart), (made.config, made.manifest), strict=True):
             if content.digest != digest_of(data):
                 raise FormatError(
@@ -274,6 +277,31 @@ def _make_charts(lock: Lock, building: Path) -> None:
                     "The lock was made by another version of isoward; run `isoward lock` again.",
                 )
             write_atomic(bundle.blob_path(content.digest), data, READ_ONLY)
+
+
+def _check_provenance(lock: Lock, building: Path, context: SourceContext) -> None:
+    """Verify again what the lock says of provenance files, from the bundle's own bytes."""
+    bundle = BundleDirectory(building)
+    for chart in lock.charts:
+        found = chart.provenance
+        if found is None or found.keyring is None:
+            continue
+        where = f"chart {chart.name} {chart.version}"
+        archive = (f"{chart.name}-{chart.version}.tgz", chart.archive.digest)
+        document = _provenance(bundle, chart)
+        signer = verify_provenance(document, found.keyring, archive, context.run, where)
+        if signer != found.signer:
+            raise UnsignedError(
+                f"{where}: the lock says that {found.signer} signed it, found {signer}",
+                "The lock was edited; run `isoward lock` again.",
+            )
+
+
+def _provenance(bundle: BundleDirectory, chart: LockedChart) -> bytes | None:
+    found = chart.provenance
+    if found is None:
+        return None
+    return bundle.read_small(bundle.blob_name(found.digest), found.size)
 
 
 def _made_contents(chart: LockedChart) -> tuple[Content, Content]:

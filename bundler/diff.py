@@ -125,6 +125,7 @@ def _charts(old: Mapping[str, LockedChart], new: Mapping[str, LockedChart]) -> I
         before, after = old[name], new[name]
         yield from _changed(f"{name}: address", before.url or "", after.url or "")
         yield from _changed(f"{name}: folder", _folder(before), _folder(after))
+        yield from _changed(f"{name}: provenance", _provenance(before), _provenance(after))
         yield from _digests(_dependencies(name, before), _dependencies(name, after))
         yield from _inside(name, before.artifact, after.artifact)
         yield from _renderings(name, before.rendering, after.rendering)
@@ -174,6 +175,13 @@ def _folder(chart: LockedChart) -> str:
         return "none"
     where = f"{folder.git.repository} {folder.git.commit} " if folder.git else ""
     return f"{where}{folder.path or '.'}"
+
+
+def _provenance(chart: LockedChart) -> str:
+    found = chart.provenance
+    if found is None:
+        return "none"
+    return f"{found.digest} signed by {found.signer}" if found.signer else f"{found.digest}, unread"
 
 
 def _dependencies(name: str, chart: LockedChart) -> dict[str, str]:

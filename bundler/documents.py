@@ -15,6 +15,7 @@ from bundle.model.source_config import NO_SOURCES, SourceConfig, check_source_co
 from bundle.model.yaml_strict import load_yaml
 from bundle.store.atomic import storage_errors
 from bundle.trust.upstream.material import inline_material
+from bundler.sources.chart_keyring import inline_keyrings
 
 
 def default_sources() -> Path:
@@ -40,7 +41,8 @@ def load_definition(path: Path) -> Definition:
     )
     check_definition(definition)
     rules = inline_material(definition.signatures, path.parent, str(path))
-    return replace(definition, signatures=rules)
+    charts = inline_keyrings(definition.charts, path.parent, str(path))
+    return replace(definition, signatures=rules, charts=charts)
 
 
 def load_lock(path: Path) -> Lock:

@@ -56,6 +56,9 @@ def _add_chart(found: dict[str, Opener], chart: LockedChart, context: SourceCont
         _add_artifact(found, chart.artifact, context.client)
     else:
         found.setdefault(chart.archive.digest, _from_url(context.client, chart.url))
+        if chart.provenance is not None:
+            signed = _from_url(context.client, f"{chart.url}.prov")
+            found.setdefault(chart.provenance.digest, signed)
     for values in chart.rendering.values if chart.rendering is not None else ():
         found.setdefault(values.digest, _values(context.folder / values.path, values))
 

@@ -113,7 +113,7 @@ def _find(
 ) -> _Found:
     """Resolve what may want images."""
     found = _Found([], [], [])
-    charts = ChartResolver(definition.charts, source)
+    charts = ChartResolver(definition.charts, source, context.run)
     files = files_to_resolve(_files(definition), kubespray.files if kubespray else ())
     work: list[Callable[[], None]] = [
         *_tasks(found.charts, lambda chart: _chart(chart, charts, context), definition.charts),

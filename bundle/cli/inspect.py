@@ -63,6 +63,27 @@ def _as_json(manifest: Manifest, digest: str) -> dict[str, Any]:
     }
 
 
+def _chart_json(chart: ChartEntry) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "name": chart.name,
+        "version": chart.version,
+        "repository": chart.repository,
+        "digest": chart.archive,
+    }
+    for name in ("path", "git", "provenance", "rendering"):
+        value = getattr(chart, name)
+        if value is not None:
+            said[name] = msgspec.to_builtins(value)
+    return said
+
+
+def _origin(chart: ChartEntry) -> str:
+    if chart.git is not None:
+        within = f"{chart.path} in " if chart.path else ""
+        return f"from {within}{chart.git.repository} at {chart.git.commit[:12]}"
+    return f"from {chart.path or chart.repository}"
+
+
 def _file_json(file: FileEntry) -> dict[str, Any]:
     if file.url is not None:
         return {"url": file.url, "digest": file.digest, "wantedBy": list(file.wanted_by)}
@@ -90,25 +111,17 @@ def _os_json(entry: OsEntry) -> dict[str, Any]:
     }
 
 
-def _chart_json(chart: ChartEntry) -> dict[str, Any]:
-    shown = {
-        "name": chart.name,
-        "version": chart.version,
-        "repository": chart.repository,
-        "digest": chart.archive,
-    }
-    return shown | ({"rendering": msgspec.to_builtins(chart.rendering)} if chart.rendering else {})
-
-
 def _chart_text(chart: ChartEntry) -> list[str]:
-    lines = [f"  {short(chart.archive)}  {chart.name} {chart.version} from {chart.repository}"]
+    lines = [f"  {short(chart.archive)}  {chart.name} {chart.version} {_origin(chart)}"]
+    said = []
+    if chart.provenance is not None and chart.provenance.signer is not None:
+        said.append(f"provenance signed by {chart.provenance.signer}")
     rendering = chart.rendering
-    if rendering is None:
-        return lines
-    said = [f"wants {wanted.image}" for wanted in rendering.images]
-    said += [f"does not have {out.image}: {out.reason}" for out in rendering.left_out]
-    if rendering.not_rendered is not None:
-        said.append(f"was not rendered: {rendering.not_rendered}")
+    if rendering is not None:
+        said += [f"wants {wanted.image}" for wanted in rendering.images]
+        said += [f"does not have {out.image}: {out.reason}" for out in rendering.left_out]
+        if rendering.not_rendered is not None:
+            said.append(f"was not rendered: {rendering.not_rendered}")
     return lines + [f"                {line}" for line in said]
 
 

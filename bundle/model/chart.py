@@ -1,7 +1,7 @@
 """A Helm chart archive turned into the OCI artefact that Helm itself would push, always the same.
 
 Source: Helm, "Use OCI-based registries": config `application/vnd.cncf.helm.config.v1+json` is
-Chart.yaml as JSON, the one layer is the archive.
+Chart.yaml as JSON, the first layer is the archive, and a second one its provenance file.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from bundle.model.yaml_strict import check_yaml_events
 
 CONFIG_TYPE: Final = "application/vnd.cncf.helm.config.v1+json"
 LAYER_TYPE: Final = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+PROVENANCE_TYPE: Final = "application/vnd.cncf.helm.chart.provenance.v1.prov"
 _MAX_READ: Final = 2 * MIB
 _LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
@@ -51,12 +52,13 @@ class ChartArtifact:
     manifest: bytes
 
 
-def chart_artifact(archive: bytes, where: str) -> ChartArtifact:
+def chart_artifact(archive: bytes, where: str, provenance: bytes | None = None) -> ChartArtifact:
     """Make the OCI config and manifest of a chart archive.
 
     Args:
         archive: The .tgz, already checked against its digest where one is known.
         where: What it is, for messages.
+        provenance: Its provenance file, if it has one; a second layer, as `helm push` makes it.
     Raises:
         FormatError: Too large, not a chart archive, or without a sane Chart.yaml.
     """
@@ -69,7 +71,10 @@ def chart_artifact(archive: bytes, where: str) -> ChartArtifact:
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
             "config": _descriptor(CONFIG_TYPE, config),
-            "layers": [_descriptor(LAYER_TYPE, archive)],
+            "layers": [
+                _descriptor(LAYER_TYPE, archive),
+                *([] if provenance is None else [_descriptor(PROVENANCE_TYPE, provenance)]),
+            ],
             "annotations": {
                 "org.opencontainers.image.title": metadata["name"],
                 "org.opencontainers.image.version": metadata["version"],

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
+
+import msgspec
 
 from bundle.model.chart_source import (
     LOCAL_CHARTS,
@@ -16,6 +19,7 @@ from bundle.model.documents import Document, Url
 from bundle.model.errors import DefinitionError
 from bundle.model.git import GitSource, check_git_source, git_host
 from bundle.model.paths import InnerPath, check_inner_path
+from bundle.model.policy import Material
 from bundle.model.reference import check_url
 
 
@@ -29,6 +33,25 @@ class LockedDependency(Document, frozen=True, kw_only=True):
     size: Size
     url: Url | None = None
     """Of the archive, for a chart of an HTTP repository."""
+
+
+Fingerprint = Annotated[
+    str, msgspec.Meta(pattern=r"^[0-9A-F]{40}([0-9A-F]{24})?$(?!\n)", max_length=64)
+]
+"""Of an OpenPGP key, its primary one."""
+
+
+class LockedProvenance(Document, frozen=True, kw_only=True):
+    """A chart's provenance file.
+
+    Without a keyring nobody asked who signed it: it is carried for those who will.
+    """
+
+    digest: Digest
+    size: Size
+    signer: Fingerprint | None = None
+    keyring: Material | None = None
+    """OpenPGP public keys, armoured."""
 
 
 class LockedFolder(Document, frozen=True, kw_only=True):

@@ -6,9 +6,11 @@ from typing import Annotated, Final
 
 import msgspec
 
+from bundle.model.documents import Document
 from bundle.model.errors import DefinitionError
 from bundle.model.git import GitSource, check_git_source, git_host
 from bundle.model.paths import InnerPath, check_inner_path
+from bundle.model.policy import Material
 from bundle.model.reference import Reference, is_host, is_repository, is_tag, parse_reference
 from bundle.model.rendering import RenderOptions, check_render_options
 
@@ -30,6 +32,13 @@ ChartVersion = Annotated[
 ]
 
 
+class ProvenanceRule(Document, frozen=True, kw_only=True):
+    """The chart must have a provenance file that a key of this keyring signed."""
+
+    keyring: Material
+    """OpenPGP public keys."""
+
+
 class ChartSource(RenderOptions, frozen=True, kw_only=True):
     """One Helm chart at one version: of a repository, of a folder, or of a folder in Git."""
 
@@ -39,6 +48,7 @@ class ChartSource(RenderOptions, frozen=True, kw_only=True):
     path: InnerPath | None = None
     """A folder, relative to the definition or within the Git tree."""
     git: GitSource | None = None
+    provenance: ProvenanceRule | None = None
 
     @property
     def home(self) -> str:
@@ -105,6 +115,11 @@ def check_chart_source(chart: ChartSource, where: str) -> None:
         raise DefinitionError(
             f"{where}.name: {chart.name!r} is not a name under which it can be served",
             "Use letters and digits with single dots, dashes and underscores between them.",
+        )
+    if chart.provenance is not None:
+        raise DefinitionError(
+            f"{where}.provenance: a chart of a folder is packed here, so nobody has signed it yet",
+            "Remove provenance; whoever reviews the folder vouches for it.",
         )
 
 

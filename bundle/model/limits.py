@@ -68,6 +68,9 @@ MAX_GIT_LISTING_BYTES: Final = 64 * MIB
 MAX_GIT_TREE_BYTES: Final = 4 * 1024 * MIB
 """All files of a Git tree together; what is larger does not belong into Git."""
 
+MAX_PROVENANCE_BYTES: Final = 2 * MIB
+"""A chart's provenance file: its Chart.yaml, and a signature."""
+
 MAX_CHART_DEPTH: Final = 32
 """Folders within folders of a chart, and charts within charts; real ones have three or four."""
 

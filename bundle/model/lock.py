@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from bundle.model.chart_lock import LockedFolder, check_folder
+from bundle.model.chart_lock import LockedFolder, LockedProvenance, check_folder
 from bundle.model.chart_source import ChartName, ChartRepository, ChartVersion
 from bundle.model.closure import chart_wants, check_closure, kubespray_wants
 from bundle.model.digest import Digest, Size
@@ -101,6 +101,7 @@ class LockedChart(Document, frozen=True, kw_only=True):
     archive: Content
     url: Url | None = None
     folder: LockedFolder | None = None
+    provenance: LockedProvenance | None = None
     artifact: LockedArtifact
     rendering: Rendering | None = None
 
@@ -210,8 +211,9 @@ def check_lock(lock: Lock) -> None:
                 raise _inconsistent(artifact, referrer.subject)
     for chart in lock.charts:
         layers = {c.digest for m in chart.artifact.manifests for c in m.layers}
-        if chart.archive.digest not in layers:
-            raise _inconsistent(chart.artifact, chart.archive.digest)
+        for wanted in (chart.archive, chart.provenance):
+            if wanted is not None and wanted.digest not in layers:
+                raise _inconsistent(chart.artifact, wanted.digest)
     check_helm(lock.helm, {file.digest for file in lock.files}, "lock")
     _check_closure(lock)
 

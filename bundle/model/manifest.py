@@ -6,19 +6,20 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from bundle.model.chart_lock import Fingerprint
 from bundle.model.chart_source import ChartName, ChartRepository, ChartVersion
 from bundle.model.closure import chart_wants, check_closure, kubespray_wants
 from bundle.model.digest import Digest
 from bundle.model.documents import Document, Metadata, Text, Url
 from bundle.model.errors import DefinitionError, FormatError
 from bundle.model.files import FileName, check_file_origin, file_label, served_path
-from bundle.model.git import GitSource
+from bundle.model.git import GitSource, check_git_source
 from bundle.model.image_origin import ImageOrigin, check_image_origin
 from bundle.model.kubespray import KubesprayEntry, check_kubespray_content
 from bundle.model.lock import Content, MediaType, check_helm
 from bundle.model.names import ServedNames, chart_folder, kubespray_path
 from bundle.model.os_packages import OsEntry, check_os_entry
-from bundle.model.paths import InnerPath
+from bundle.model.paths import InnerPath, check_inner_path
 from bundle.model.platform import Platform
 from bundle.model.policy import SignatureRule, VerifiedBy, check_rules
 from bundle.model.python_packages import PythonSet, check_python_sets, python_digests
@@ -66,6 +67,13 @@ class Artifact(Document, frozen=True, kw_only=True):
     """What else in the bundle wants the image, sorted; empty when a person alone asked for it."""
 
 
+class ProvenanceEntry(Document, frozen=True, kw_only=True):
+    """A chart's provenance file, and who signed it, where that was verified."""
+
+    digest: Digest
+    signer: Fingerprint | None = None
+
+
 class ChartEntry(Document, frozen=True, kw_only=True):
     """A Helm chart; `archive` is the blob of its .tgz."""
 
@@ -74,6 +82,11 @@ class ChartEntry(Document, frozen=True, kw_only=True):
     repository: ChartRepository
     archive: Digest
     artifact: Artifact
+    path: InnerPath | None = None
+    """Of the folder that it was packed from."""
+    git: GitSource | None = None
+    """The commit that the folder is in."""
+    provenance: ProvenanceEntry | None = None
     rendering: Rendering | None = None
 
 
@@ -168,10 +181,7 @@ def _check_names(manifest: Manifest) -> None:
     for artifact in (*manifest.images, *(chart.artifact for chart in manifest.charts)):
         _check_artifact(artifact, served)
     for chart in manifest.charts:
-        check_url(chart.repository, "repository")
-        served.add(
-            f"{chart_folder(chart.repository)}/{chart.name}-{chart.version}.tgz", chart.archive
-        )
+        _check_chart(chart, served)
     for i, file in enumerate(manifest.files):
         check_file_origin(file, f"files[{i}]")
         served.add(f"files {served_path(file)}", file.digest)
@@ -198,6 +208,18 @@ def _check_start(manifest: Manifest) -> None:
         parts_of(manifest.start, manifest.python_packages, manifest.os_packages)
 
 
+def _check_chart(chart: ChartEntry, served: ServedNames) -> None:
+    check_url(chart.repository, "repository")
+    if chart.path is not None:
+        check_inner_path(chart.path, "path")
+    if chart.git is not None:
+        check_git_source(chart.git, "git")
+    name = f"{chart_folder(chart.repository)}/{chart.name}-{chart.version}.tgz"
+    served.add(name, chart.archive)
+    if chart.provenance is not None:
+        served.add(f"{name}.prov", chart.provenance.digest)
+
+
 def _check_artifact(artifact: Artifact, served: ServedNames) -> None:
     if str(parse_reference(artifact.reference)) != artifact.reference:
         raise DefinitionError(f"{artifact.reference!r} is not written out as a full reference", "")
@@ -218,6 +240,11 @@ def _named(manifest: Manifest) -> list[tuple[str, str]]:
         (f"chart {chart.name}", values.digest)
         for chart in manifest.charts
         for values in (chart.rendering.values if chart.rendering is not None else ())
+    ]
+    named += [
+        (f"chart {chart.name}", chart.provenance.digest)
+        for chart in manifest.charts
+        if chart.provenance is not None
     ]
     named += [(f"file {file_label(file)}", file.digest) for file in manifest.files]
     named += python_digests(manifest.python_packages).items()

@@ -34,6 +34,7 @@ from bundle.model.manifest import (
     LayoutFile,
     Manifest,
     ManifestEntry,
+    ProvenanceEntry,
     ReferrerEntry,
     check_manifest,
 )
@@ -146,6 +147,9 @@ def _chart(locked: LockedChart) -> ChartEntry:
         repository=locked.repository,
         archive=locked.archive.digest,
         artifact=artifact_entry(locked.artifact),
+        path=locked.folder.path if locked.folder else None,
+        git=locked.folder.git if locked.folder else None,
+        provenance=_provenance(locked),
         rendering=locked.rendering,
     )
 
@@ -159,6 +163,11 @@ def _file(locked: LockedFile) -> FileEntry:
         digest=locked.digest,
         wanted_by=locked.wanted_by,
     )
+
+
+def _provenance(locked: LockedChart) -> ProvenanceEntry | None:
+    found = locked.provenance
+    return None if found is None else ProvenanceEntry(digest=found.digest, signer=found.signer)
 
 
 def _layout_index(lock: Lock) -> dict[str, Any]:

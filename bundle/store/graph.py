@@ -59,6 +59,12 @@ def check_graph(bundle: BundleDirectory, manifest: Manifest) -> None:
                 f"chart {chart.name}: its artefact does not hold its archive {chart.archive}",
                 _AGAIN,
             )
+        signed = chart.provenance
+        if signed is not None and signed.digest not in graph.layers_of(chart.artifact):
+            raise FormatError(
+                f"chart {chart.name}: its artefact does not hold its provenance {signed.digest}",
+                _AGAIN,
+            )
     for blob in manifest.blobs:
         if blob.digest not in named:
             raise FormatError(

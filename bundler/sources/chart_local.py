@@ -63,7 +63,7 @@ def resolve_folder(chart: ChartSource, context: SourceContext) -> LockedChart:
                 sorted(set(fetched), key=lambda d: (d.repository, d.name, d.version))
             ),
         ),
-        artifact=made_artifact(reference, content, made),
+        artifact=made_artifact(reference, made, content),
     )
 
 
@@ -101,10 +101,11 @@ def _fetch_new(
 ) -> list[bytes]:
     """Fetch dependencies from their repositories, and note what came."""
     sources = [_as_source(exact) for exact in wanted]
-    resolver = ChartResolver(sources, ManifestSource(context.client, context.store))
+    source = ManifestSource(context.client, context.store)
+    resolver = ChartResolver(sources, source, context.run, provenance=False)
     archives = []
-    for source in sources:
-        found = resolver.resolve(source)
+    for wanted_chart in sources:
+        found = resolver.resolve(wanted_chart)
         archive = context.store.read_bytes(found.archive.digest, found.archive.size)
         if archive is None:
             raise FormatError(

@@ -15,18 +15,21 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
-from bundle.model.chart import LAYER_TYPE, ChartArtifact, chart_artifact
+from bundle.model.chart import LAYER_TYPE, PROVENANCE_TYPE, ChartArtifact, chart_artifact
+from bundle.model.chart_lock import LockedProvenance
 from bundle.model.chart_source import ChartSource
 from bundle.model.digest import digest_of
 from bundle.model.documents import Url
 from bundle.model.errors import DefinitionError, FormatError
-from bundle.model.limits import MAX_CHART_BYTES, MAX_INDEX_YAML_BYTES
+from bundle.model.limits import MAX_CHART_BYTES, MAX_INDEX_YAML_BYTES, MAX_PROVENANCE_BYTES
 from bundle.model.lock import Content, LockedArtifact, LockedChart, LockedManifest
 from bundle.model.oci import OCI_MANIFEST, OciManifest
 from bundle.model.reference import Reference, check_url, is_repository, parse_reference
+from bundle.store.programs import Runner
 from bundler.sources.chart_dependencies import check_complete
 from bundler.sources.chart_index import IndexEntry, read_index
 from bundler.sources.chart_parts import read_archive
+from bundler.sources.chart_provenance import fetch_provenance, verify_provenance
 from bundler.sources.download import check_digest, read_whole, small_blob
 from bundler.sources.manifests import ManifestSource, locked_manifest
 from bundler.sources.referrers import ReferrerSearch
@@ -39,9 +42,25 @@ _SHOWN: Final = 5
 class ChartResolver:
     """Resolves charts, reading each repository's index once; safe to use from several threads."""
 
-    def __init__(self, charts: Iterable[ChartSource], source: ManifestSource) -> None:
-        """Prepare for `charts`, since an index is read for all of its charts at a time."""
+    def __init__(
+        self,
+        charts: Iterable[ChartSource],
+        source: ManifestSource,
+        run: Runner,
+        *,
+        provenance: bool = True,
+    ) -> None:
+        """Prepare for `charts`, since an index is read for all of its charts at a time.
+
+        Args:
+            charts: All that will be resolved.
+            source: Fetches.
+            run: Runs gpgv.
+            provenance: Whether provenance files are of interest.
+        """
         self._source = source
+        self._run = run
+        self._provenance = provenance
         self._names: defaultdict[str, set[str]] = defaultdict(set)
         for chart in charts:
             self._names[chart.home].add(chart.name)
@@ -55,6 +74,8 @@ class ChartResolver:
             DefinitionError: The repository has no such chart or version.
             FormatError: Something upstream is malformed.
             DigestMismatchError: The archive is not the one that the index promises.
+            UnsignedError: It has no provenance file as the definition wants it.
+            ClosureError: It lacks a chart that it depends on.
             TransportError: And its subclasses, when something cannot be had.
         """
         return self._from_registry(chart) if chart.is_oci else self._from_http(chart)
@@ -84,7 +105,31 @@ class ChartResolver:
             manifests=(manifest, *(m for m in found.manifests if m.digest != manifest.digest)),
             referrers=found.referrers,
         )
-        return _locked(chart, layers[0], None, artifact)
+        document = self._provenance_layer(parsed.body, reference)
+        provenance = self._judged(chart, layers[0], document, str(reference))
+        return _locked(chart, layers[0], None, provenance, artifact)
+
+    def _provenance_layer(self, manifest: OciManifest, reference: Reference) -> bytes | None:
+        found = [layer for layer in manifest.layers if layer.media_type == PROVENANCE_TYPE]
+        if not found:
+            return None
+        content = found[0].content
+        return small_blob(self._source, reference, content, MAX_PROVENANCE_BYTES)
+
+    def _judged(
+        self, chart: ChartSource, archive: Content, document: bytes | None, where: str
+    ) -> LockedProvenance | None:
+        """Verify a provenance file where the definition wants that, and say what it is."""
+        keyring = chart.provenance.keyring if chart.provenance is not None else None
+        signer = None
+        if keyring is not None:
+            name = f"{chart.name}-{chart.version}.tgz"
+            signer = verify_provenance(document, keyring, (name, archive.digest), self._run, where)
+        if document is None:
+            return None
+        return LockedProvenance(
+            digest=digest_of(document), size=len(document), signer=signer, keyring=keyring
+        )
 
     def _from_http(self, chart: ChartSource) -> LockedChart:
         entry = self._entry(chart)
@@ -95,13 +140,20 @@ class ChartResolver:
         digest = digest_of(archive)
         if entry.digest:
             check_digest(digest, entry.digest, url)
-        made = chart_artifact(archive, url)
+        demanded = chart.provenance is not None
+        document = None
+        if self._provenance:
+            document = fetch_provenance(self._source.client, url, demanded=demanded)
+        made = chart_artifact(archive, url, document)
         check_identity(chart, made, url)
         check_complete(read_archive(archive, url), url)
-        for data in (archive, made.config, made.manifest):
-            self._source.store.put_bytes(digest_of(data), data)
         content = Content(digest=digest, size=len(archive))
-        return _locked(chart, content, url, made_artifact(chart_reference(chart), content, made))
+        provenance = self._judged(chart, content, document, url)
+        for data in (archive, document, made.config, made.manifest):
+            if data is not None:
+                self._source.store.put_bytes(digest_of(data), data)
+        artifact = made_artifact(chart_reference(chart), made, content, provenance)
+        return _locked(chart, content, url, provenance, artifact)
 
     def _entry(self, chart: ChartSource) -> IndexEntry:
         """Return the index's entry for a chart at its version."""
@@ -188,21 +240,33 @@ def check_identity(chart: ChartSource, made: ChartArtifact, where: str) -> None:
         )
 
 
-def made_artifact(reference: Reference, archive: Content, made: ChartArtifact) -> LockedArtifact:
+def made_artifact(
+    reference: Reference,
+    made: ChartArtifact,
+    archive: Content,
+    provenance: LockedProvenance | None = None,
+) -> LockedArtifact:
     """Return the artefact that a build makes of an archive, for the lock."""
+    layers = [archive]
+    if provenance is not None:
+        layers.append(Content(digest=provenance.digest, size=provenance.size))
     digest = digest_of(made.manifest)
     manifest = LockedManifest(
         digest=digest,
         size=len(made.manifest),
         media_type=OCI_MANIFEST,
         config=Content(digest=digest_of(made.config), size=len(made.config)),
-        layers=(archive,),
+        layers=tuple(layers),
     )
     return LockedArtifact(reference=str(reference), digest=digest, manifests=(manifest,))
 
 
 def _locked(
-    chart: ChartSource, archive: Content, url: str | None, artifact: LockedArtifact
+    chart: ChartSource,
+    archive: Content,
+    url: str | None,
+    provenance: LockedProvenance | None,
+    artifact: LockedArtifact,
 ) -> LockedChart:
     return LockedChart(
         name=chart.name,
@@ -210,5 +274,6 @@ def _locked(
         repository=chart.home,
         archive=archive,
         url=url,
+        provenance=provenance,
         artifact=artifact,
     )

@@ -58,6 +58,7 @@ class Chart:
         archive: Digest of the .tgz.
         manifest: Digest of the chart's OCI manifest, whose config is Chart.yaml as JSON.
         media_type: Of that manifest.
+        provenance: Digest of its provenance file, or an empty string.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Chart:
     archive: str
     manifest: str
     media_type: str
+    provenance: str = ""
 
     @property
     def file_name(self) -> str:
@@ -193,7 +195,8 @@ class Catalogue:
         path = chart_folder(chart.repository)
         root = chart.artifact.digest
         types = {entry.digest: entry.media_type for entry in chart.artifact.manifests}
-        made = Chart(chart.name, chart.version, chart.archive, root, types.get(root, ""))
+        signed = "" if chart.provenance is None else chart.provenance.digest
+        made = Chart(chart.name, chart.version, chart.archive, root, types.get(root, ""), signed)
         self.charts.setdefault(path, {})[made.file_name] = made
 
     def _add_python(self, found: PythonSet) -> None:

@@ -18,6 +18,7 @@ from installer.depot.content import REVALIDATE, BlobBrokenError, BlobReader, log
 from installer.depot.http import Reply, Request, json_reply, reply, text_reply
 
 _INDEX_NAME: Final = "index.yaml"
+_PROVENANCE: Final = ".prov"
 _CREATED: Final = "1970-01-01T00:00:00Z"
 """Helm wants a time; the bundle has none, and one that varies would change the index."""
 
@@ -94,6 +95,9 @@ class Downloads:
         chart = charts.get(file_name)
         if chart is not None:
             return self._send(request, chart.archive, "application/gzip")
+        chart = charts.get(file_name.removesuffix(_PROVENANCE))
+        if chart is not None and chart.provenance:
+            return self._send(request, chart.provenance, "text/plain; charset=utf-8")
         choices = self._catalogue.chart_choices(file_name)
         if not folder and choices:
             return _missing("more than one chart has this name: " + ", ".join(choices))

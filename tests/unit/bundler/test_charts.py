@@ -20,6 +20,7 @@ from bundle.model.errors import (
     NotFoundError,
 )
 from bundle.model.lock import LockedChart
+from bundle.store.programs import run_program
 from bundler.cache import BlobCache
 from bundler.sources.chart_index import IndexEntry, read_index
 from bundler.sources.charts import ChartResolver, chart_reference
@@ -71,7 +72,7 @@ class Repository:
     def resolve(self, *charts: ChartSource, hosts: tuple[str, ...] = ()) -> list[LockedChart]:
         wanted = charts or (self.chart(),)
         source = ManifestSource(client(self.site.url.partition("//")[2], *hosts), self.cache)
-        resolver = ChartResolver(wanted, source)
+        resolver = ChartResolver(wanted, source, run_program)
         return [resolver.resolve(chart) for chart in wanted]
 
 
@@ -243,7 +244,7 @@ def registry() -> Iterator[FaultyRegistry]:
 def from_registry(registry: FaultyRegistry, cache: BlobCache, version: str) -> LockedChart:
     chart = ChartSource(name="web", version=version, repository=f"oci://{registry.host}/charts")
     source = ManifestSource(client(registry.host), cache)
-    return ChartResolver([chart], source).resolve(chart)
+    return ChartResolver([chart], source, run_program).resolve(chart)
 
 
 def test_a_chart_of_a_registry_with_its_referrers(registry: FaultyRegistry, tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""Keyrings that a definition names for its charts: from files into the definition itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from msgspec.structs import replace
+
+from bundle.model.chart_source import ChartSource, ProvenanceRule
+from bundle.model.errors import DefinitionError
+from bundle.model.limits import KIB
+from bundle.model.openpgp import armoured_keyring
+from bundle.store.atomic import storage_errors
+
+MAX_KEYRING_BYTES: Final = 128 * KIB
+"""One publisher's keys; its text must fit where a signature rule's key does."""
+
+
+def inline_keyrings(
+    charts: tuple[ChartSource, ...], folder: Path, where: str
+) -> tuple[ChartSource, ...]:
+    """Return charts with the text of the keyrings that they name.
+
+    Args:
+        charts: As a person wrote them; a keyring that is text already stays.
+        folder: That relative paths are from.
+        where: The document, for messages.
+    Raises:
+        DefinitionError: There is no such file, or it holds something else, or a private key.
+        StorageError: It cannot be read.
+    """
+    return tuple(
+        _inline(chart, chart.provenance, folder, f"{where}: charts[{i}].provenance.keyring")
+        if chart.provenance is not None
+        else chart
+        for i, chart in enumerate(charts)
+    )
+
+
+def _inline(chart: ChartSource, rule: ProvenanceRule, folder: Path, where: str) -> ChartSource:
+    given = rule.keyring
+    if given.lstrip().startswith("-----BEGIN"):
+        text = armoured_keyring(given.encode(), where)
+    else:
+        path = folder / given
+        if "\0" in given or "\n" in given or not path.is_file():
+            raise DefinitionError(f"{where}: {given[:300]!r}: no such file", "Check the path.")
+        with storage_errors(f"read {path}"), path.open("rb") as file:
+            data = file.read(MAX_KEYRING_BYTES + 1)
+        if len(data) > MAX_KEYRING_BYTES:
+            raise DefinitionError(
+                f"{where}: {given[:300]!r}: expected at most {MAX_KEYRING_BYTES} bytes, found more",
+                "Name the keys of this chart's publisher alone.",
+            )
+        text = armoured_keyring(data, f"{where}: {given[:300]!r}")
+    return replace(chart, provenance=replace(rule, keyring=text))
