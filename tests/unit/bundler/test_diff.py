@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bundle.model.chart_lock import LockedDependency, LockedFolder
+from bundle.model.chart_lock import LockedDependency, LockedFolder, LockedProvenance
 from bundle.model.digest import digest_of
 from bundle.model.documents import Metadata
 from bundle.model.git import GitSource
@@ -142,6 +142,20 @@ def test_the_folder_of_a_chart_and_what_it_depends_on() -> None:
         f"~ {name}: folder: changed from {old} to {new}",
         f"~ {name}: dependency https://charts.example.org redis 17.2.0: moved {moved}",
     ]
+
+
+def test_the_provenance_of_a_chart() -> None:
+    made = Maker()
+    unread = LockedProvenance(digest=digest_of(b"1"), size=1)
+    signed = replace(unread, signer="A" * 40, keyring="keys")
+    locks = [
+        replace(lock(), charts=(replace(chart(made, "one"), provenance=provenance),))
+        for provenance in (None, unread, signed)
+    ]
+    name = "~ chart https://charts.example.org web 1.2.3: provenance: changed from"
+    (first,), (second,) = (lines(*locks[:2]), lines(*locks[1:]))
+    assert first == f"{name} none to {digest_of(b'1')}, unread"
+    assert second.endswith(f"unread to {digest_of(b'1')} signed by {'A' * 40}")
 
 
 def chart(made: Maker, seed: str) -> LockedChart:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bundle.model.chart_lock import LockedDependency, LockedFolder
+from bundle.model.chart_lock import LockedDependency, LockedFolder, LockedProvenance
 from bundle.model.chart_source import LOCAL_CHARTS
 from bundle.model.errors import FormatError
 from bundle.model.git import GitSource
@@ -94,6 +94,7 @@ def _file(url: str) -> Lock:
         (_chart(archive=content("other archive")), "which it does not list"),
         (_chart(repository="https://[::1"), "not a host"),
         (_chart(repository="charts"), "not a host"),
+        (_chart(provenance=LockedProvenance(digest=digest("p"), size=1)), "which it does not list"),
         (_chart(repository=LOCAL_CHARTS), "contradict each other"),
         (_chart(folder=LockedFolder(path="web")), "contradict each other"),
         (_local(LockedFolder(path="web"), url="https://e.org/web.tgz"), "contradict each other"),

@@ -14,8 +14,9 @@ import pytest
 from bundle.model.canonical import canonical_digest, decode_canonical
 from bundle.model.digest import digest_of
 from bundle.model.errors import FormatError
+from bundle.model.git import GitSource
 from bundle.model.lock import Lock, lock_contents
-from bundle.model.manifest import Manifest, check_manifest
+from bundle.model.manifest import Manifest, ProvenanceEntry, check_manifest
 from bundle.model.plan import REF_NAME, plan_bundle
 from tests.support.documents import digest, lock, locked_chart, locked_image
 
@@ -109,6 +110,11 @@ def _broken(plan: Manifest) -> list[tuple[str, Manifest]]:
         ("stands twice", replace(plan, blobs=(*blobs, blobs[-1]))),
         ("file https", replace(plan, files=(replace(file, digest=gone),))),
         ("chart web", replace(plan, charts=(replace(chart, archive=gone),))),
+        ("chart web", replace(plan, charts=(
+            replace(chart, provenance=ProvenanceEntry(digest=gone)),))),
+        ("not a path below", replace(plan, charts=(replace(chart, path="../web"),))),
+        ("relative folder", replace(plan, charts=(replace(chart, git=GitSource(
+            repository="/srv/charts", commit="a" * 40)),))),
         ("app/web", replace(plan, images=(replace(image, digest=gone),))),
         ("app/web", replace(plan, images=(replace(image, manifests=(
             replace(image.manifests[0], digest=gone),)),))),

@@ -14,7 +14,7 @@ from bundle.model.canonical import canonical_json
 from bundle.model.digest import digest_of, hex_of
 from bundle.model.errors import DigestMismatchError, FormatError
 from bundle.model.lock import Content
-from bundle.model.manifest import Manifest, ManifestEntry
+from bundle.model.manifest import Manifest, ManifestEntry, ProvenanceEntry
 from bundle.model.oci import OCI_INDEX, OCI_MANIFEST
 from bundle.store.graph import check_graph, check_index
 from bundle.store.layout import BundleDirectory
@@ -145,6 +145,14 @@ def test_a_manifest_of_many_bytes_is_not_read(good: tuple[BundleDirectory, Manif
     )
     with pytest.raises(FormatError, match="too many for an OCI manifest"):
         check_graph(bundle, replace(manifest, blobs=blobs))
+
+
+def test_a_chart_must_hold_its_provenance(good: tuple[BundleDirectory, Manifest]) -> None:
+    bundle, manifest = good
+    elsewhere = ProvenanceEntry(digest=manifest.files[0].digest)
+    charts = tuple(replace(chart, provenance=elsewhere) for chart in manifest.charts)
+    with pytest.raises(FormatError, match="does not hold its provenance"):
+        check_graph(bundle, replace(manifest, charts=charts))
 
 
 def test_a_chart_must_hold_its_archive(good: tuple[BundleDirectory, Manifest]) -> None:
