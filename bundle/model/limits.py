@@ -35,6 +35,9 @@ MAX_REQUIREMENTS_BYTES: Final = 4 * MIB
 MAX_WHEEL_METADATA_BYTES: Final = 4 * MIB
 """METADATA inside a wheel, which has the project's whole description."""
 
+MAX_WHEEL_REQUIRES: Final = 2000
+"""Requirements of one wheel; the largest known has a few hundred."""
+
 MAX_WHEEL_MEMBERS: Final = 200_000
 """Files in a wheel; the largest known, a collection of collections, has near 40,000."""
 

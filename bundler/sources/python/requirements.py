@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from bundle.model.digest import is_digest
 from bundle.model.errors import DefinitionError
@@ -89,12 +89,13 @@ def _read(folder: Path, name: PurePosixPath, asked_by: str, left: list[int]) -> 
 
 
 def _text(folder: Path, name: PurePosixPath, asked_by: str) -> str:
-    inside = not name.is_absolute() and ".." not in name.parts and ":" not in str(name)
+    plain = ":" not in str(name) and str(name).isprintable()
+    inside = plain and not name.is_absolute() and ".." not in name.parts
     path = folder / name
     with storage_errors(f"read {path}"):
         if not inside or not path.resolve().is_relative_to(folder.resolve()):
             raise DefinitionError(
-                f"{asked_by}: {name} is outside of the definition's folder",
+                f"{asked_by}: {str(name)[:200]!r} is outside of the definition's folder",
                 "Keep requirements files next to the definition, or in a folder below it.",
             )
         if not path.is_file():
@@ -174,7 +175,7 @@ def without_login(text: str) -> str:
 def _requirement(text: str, where: str) -> Requirement:
     try:
         requirement = Requirement(text)
-    except InvalidRequirement as error:
+    except (InvalidRequirement, RecursionError, ValueError) as error:
         reason = without_login(" ".join(str(error).split()))[:MAX_REASON]
         raise DefinitionError(
             f"{where}: {without_login(text)[:200]!r} is not a requirement: {reason}",
@@ -195,8 +196,8 @@ def _pinned_version(requirement: Requirement, where: str) -> Version:
     if len(specifiers) == 1 and specifiers[0].operator == "==":
         try:
             return Version(specifiers[0].version)
-        except InvalidVersion:
-            pass  # such as 1.*, which is no single version
+        except ValueError:
+            pass  # such as 1.*, which is no single version, or a number without end
     raise DefinitionError(
         f"{where}: expected {requirement.name}==<version>, found "
         f"{str(requirement.specifier)[:100] or 'any version'!r}",

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 import msgspec
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from bundle.model.definition import Definition
 from bundle.model.documents import Name
@@ -34,6 +34,8 @@ from bundler.sources.python.target import Target
 
 _PAGE_THREADS: Final = 6
 _SHOWN: Final = 5
+_MAX_NAME: Final = 255
+"""Characters of a file name; no longer one can be locked, or taken apart in bounded time."""
 Choice = tuple[Pin, IndexFile]
 
 
@@ -182,9 +184,11 @@ def choose_wheel(pin: Pin, files: list[IndexFile], target: Target, where: str) -
     fitting: list[tuple[tuple[bool, int, tuple[int, str] | tuple[()]], IndexFile]] = []
     others = []
     for file in files:
+        if len(file.name) > _MAX_NAME:
+            continue
         try:
             name, version, build, tags = parse_wheel_filename(file.name)
-        except InvalidWheelFilename:
+        except ValueError:
             if file.name.endswith((".tar.gz", ".zip")) and str(pin.version) in file.name:
                 others.append(file.name)
             continue
@@ -233,7 +237,7 @@ def _counting(pins: Iterable[Pin], target: Target) -> list[Pin]:
     """
     found: dict[str, Pin] = {}
     for pin in pins:
-        if not target.wants(pin.requirement.marker):
+        if not _counts(pin, target):
             continue
         known = found.setdefault(pin.name, pin)
         if known.version != pin.version:
@@ -246,6 +250,16 @@ def _counting(pins: Iterable[Pin], target: Target) -> list[Pin]:
             both = known.digests | pin.digests
             found[pin.name] = Pin(pin.name, pin.version, pin.requirement, both, known.where)
     return [found[name] for name in sorted(found)]
+
+
+def _counts(pin: Pin, target: Target) -> bool:
+    try:
+        return target.wants(pin.requirement.marker)
+    except ValueError as error:
+        raise DefinitionError(
+            f"{pin.where}: its marker cannot be judged: {str(error)[:200]}",
+            "Correct the marker, or make the file again.",
+        ) from error
 
 
 def _environment_name(path: str) -> str:

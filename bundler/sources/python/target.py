@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Final
 
 from packaging.markers import Marker
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag, compatible_tags, cpython_tags
 
 from bundle.model.python_packages import MACHINES
@@ -82,11 +82,15 @@ class Target:
         """Say whether a `Requires-Python` allows this Python; nonsense allows all, as in pip."""
         try:
             return SpecifierSet(requires).contains(self.full_version, prereleases=True)
-        except InvalidSpecifier:
+        except ValueError:
             return True
 
     def wants(self, marker: Marker | None, extra: str = "") -> bool:
-        """Say whether a requirement with this marker counts on such a machine."""
+        """Say whether a requirement with this marker counts on such a machine.
+
+        Raises:
+            ValueError: The marker compares what cannot be compared.
+        """
         return marker is None or marker.evaluate({**self._environment, "extra": extra})
 
     @cached_property

@@ -6,19 +6,24 @@ Source: PyPA specifications, "Binary distribution format" and "Core metadata".
 from __future__ import annotations
 
 import email.parser
+import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from msgspec.structs import replace
-from packaging.markers import UndefinedEnvironmentName
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.version import InvalidVersion, Version
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from bundle.model.errors import DefinitionError, FormatError
-from bundle.model.limits import MAX_WHEEL_MEMBERS, MAX_WHEEL_METADATA_BYTES
+from bundle.model.limits import (
+    MAX_REASON,
+    MAX_WHEEL_MEMBERS,
+    MAX_WHEEL_METADATA_BYTES,
+    MAX_WHEEL_REQUIRES,
+)
 from bundle.model.manifest import Manifest
 from bundle.model.python_packages import PythonEnvironment, normal_name, project_of, version_of
 from bundle.model.start import EXTRA, OWN_PROJECT
@@ -26,7 +31,17 @@ from bundle.store.atomic import storage_errors
 from bundle.store.layout import BundleDirectory
 from bundler.sources.python.target import Target
 
-_SUFFIX = ".dist-info/METADATA"
+_SUFFIX: Final = ".dist-info/METADATA"
+_BROKEN: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OverflowError,
+    ValueError,
+    RuntimeError,
+)
+"""What reading a broken archive or its metadata may raise, the parsers' own errors among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +50,12 @@ class _Metadata:
 
     Attributes:
         version: Its own.
+        python: Which Pythons it is for.
         requires: What it needs.
     """
 
     version: Version
+    python: str
     requires: tuple[Requirement, ...]
 
 
@@ -75,6 +92,12 @@ def _check_environment(
     # The C library is no matter here: markers do not know it.
     target = Target(environment.python, environment.platform, "2.17")
     members = {project_of(wheel): known[wheel] for wheel in environment.wheels}
+    for project, member in members.items():
+        if not target.accepts_python(member.python):
+            raise DefinitionError(
+                f"{where}: {project} {member.version} is for Python {member.python[:100]}",
+                "Choose another version; the index did not say so.",
+            )
     # Extras that some member asks of another are followed until none is new.
     pending: list[tuple[str, str]] = [(project, "") for project in sorted(members)]
     if own_extra:
@@ -83,7 +106,7 @@ def _check_environment(
     while pending:
         project, extra = pending.pop()
         for requirement in members[project].requires:
-            if not _counts(requirement, target, extra):
+            if not _counts(project, requirement, target, extra):
                 continue
             needed = normal_name(requirement.name)
             _check_has(members, needed, requirement, f"{where}: {project}")
@@ -92,11 +115,12 @@ def _check_environment(
             seen.update(more)
 
 
-def _counts(requirement: Requirement, target: Target, extra: str) -> bool:
+def _counts(project: str, requirement: Requirement, target: Target, extra: str) -> bool:
     try:
         return target.wants(requirement.marker, extra)
-    except UndefinedEnvironmentName:
-        return False
+    except ValueError as error:
+        why = f"the marker of {requirement.name[:100]} cannot be judged: {error}"
+        raise _refuse(project, why[:MAX_REASON]) from error
 
 
 def _check_has(
@@ -122,8 +146,7 @@ def _read(path: Path, name: str) -> _Metadata:
         ):
             data = _member(zipped, name)
         return _parse(data, name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError, ValueError,
-            NotImplementedError, RuntimeError) as error:  # fmt: skip
+    except _BROKEN as error:
         raise _refuse(name, f"{type(error).__name__}: {error}"[:200]) from error
 
 
@@ -139,6 +162,8 @@ def _member(zipped: zipfile.ZipFile, name: str) -> bytes:
     ]
     if len(found) != 1:
         raise _refuse(name, f"it has {len(found)} files METADATA, expected 1")
+    if found[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise _refuse(name, "it is compressed in a way that wheels are not")
     with zipped.open(found[0]) as member:
         data = member.read(MAX_WHEEL_METADATA_BYTES + 1)
     if len(data) > MAX_WHEEL_METADATA_BYTES:
@@ -148,21 +173,15 @@ def _member(zipped: zipfile.ZipFile, name: str) -> bytes:
 
 def _parse(data: bytes, name: str) -> _Metadata:
     head = email.parser.Parser().parsestr(data.decode("utf-8"), headersonly=True)
-    try:
-        version = Version(str(head.get("Version", "")))
-        requires = tuple(_requirements(head.get_all("Requires-Dist", [])))
-        said = normal_name(str(head.get("Name", "")))
-        same = (said, version) == (project_of(name), Version(version_of(name)))
-    except (InvalidVersion, InvalidRequirement) as error:
-        raise _refuse(name, str(error)[:200]) from error
-    if not same:
-        raise _refuse(name, f"it says that it is {said[:100]} {version}")
-    return _Metadata(version, requires)
-
-
-def _requirements(lines: list[str]) -> Iterator[Requirement]:
-    for line in lines:
-        yield Requirement(str(line))
+    lines = head.get_all("Requires-Dist", [])
+    if len(lines) > MAX_WHEEL_REQUIRES:
+        raise _refuse(name, f"it needs more than {MAX_WHEEL_REQUIRES} others")
+    version = Version(str(head.get("Version", "")))
+    said = normal_name(str(head.get("Name", "")))
+    if (said, version) != (project_of(name), Version(version_of(name))):
+        raise _refuse(name, f"it says that it is {said[:100]} {str(version)[:100]}")
+    requires = tuple(Requirement(str(line)) for line in lines)
+    return _Metadata(version, str(head.get("Requires-Python", "")), requires)
 
 
 def _refuse(name: str, why: str) -> FormatError:

@@ -64,6 +64,9 @@ def test_the_hash_of_an_installer_file_is_read_whole() -> None:
         ("-r /etc/hostname", "outside of the definition's folder"),
         ("-r link.txt", "outside of the definition's folder"),
         ("-r none.txt", "no such file"),
+        ("-r no\x00ne.txt", "outside of the definition's folder"),
+        (f"foo=={'9' * 5000} --hash=sha256:{A}", "expected foo==<version>"),
+        (f"foo==1 ; {'(' * 5000} --hash=sha256:{A}", "is not a requirement"),
         ("-r r.txt", "at most 50 requirements files"),
     ],
 )

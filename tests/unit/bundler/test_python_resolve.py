@@ -260,7 +260,9 @@ def test_a_page_that_is_none_is_refused(tmp_path: Path, media_type: str, body: b
 
 def test_hostile_names_are_passed_over(index: PythonIndex, tmp_path: Path) -> None:
     pure = index.add("pure-1.0-py3-none-any.whl")
-    for name in ("../pure-1.0-py3-none-any.whl", "pure-1.0-py3-none-any.whl\n", "", "\x1b[2J.whl"):
+    for name in ("../pure-1.0-py3-none-any.whl", "pure-1.0-py3-none-any.whl\n", "", "\x1b[2J.whl",
+                 f"pure-{'9' * 5000}-py3-none-any.whl", f"pure-1.0-{'1' * 5000}-py3-none-any.whl",
+                 f"pure-1.0-py3-none-{'any.' * 100_000}any.whl"):  # fmt: skip
         index.files["pure"].append(Listed(name, b"", pure.digest))
     locked = lock(index, requirements(pure), tmp_path)
     assert [file.name for file in locked.python_packages[0].files] == [pure.name]
@@ -270,6 +272,18 @@ def test_two_versions_for_one_machine_are_refused(index: PythonIndex, tmp_path: 
     listed = [index.add(f"pure-{n}.0-py3-none-any.whl") for n in (1, 2)]
     with pytest.raises(DefinitionError, match=r"pure==2.0, but tools.txt:1 has 1.0 for Python"):
         lock(index, requirements(*listed), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "marker",
+    ['os_name ~= "posix"', f'python_version < "{"9" * 5000}"', 'extra == "x" or os_name < 1'],
+)
+def test_a_marker_that_cannot_be_judged_ends_without_a_traceback(
+    index: PythonIndex, tmp_path: Path, marker: str
+) -> None:
+    listed = index.add("pure-1.0-py3-none-any.whl")
+    with pytest.raises(DefinitionError, match=r"tools\.txt:1"):
+        lock(index, requirements(listed, markers={"pure": marker}), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["Tools.txt", "tools one.txt"])

@@ -87,9 +87,9 @@ def test_an_environment_that_is_not(tmp_path: Path, requires: str, said: str) ->
     assert "tools for Python 3.12 on linux/amd64" in caught.value.message
 
 
-def zipped(**members: bytes) -> bytes:
+def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as file:
+    with zipfile.ZipFile(made, "w", method) as file:
         for name, data in members.items():
             file.writestr(name, data)
     return made.getvalue()
@@ -104,21 +104,32 @@ GOOD = b"Metadata-Version: 2.1\nName: app\nVersion: 1.0\n"
     [
         b"",
         b"not a zip",
-        zipped(**{"app.py": b""}),
-        zipped(**{METADATA: GOOD, "b.dist-info/METADATA": GOOD}),
-        zipped(**{METADATA: GOOD + b"x: " + b"y" * (4 * 1024 * 1024)}),
-        zipped(**{METADATA: GOOD.replace(b"1.0", b"1.1")}),
-        zipped(**{METADATA: GOOD.replace(b"app", b"other")}),
-        zipped(**{METADATA: GOOD.replace(b"1.0", b"one")}),
-        zipped(**{METADATA: b""}),
-        zipped(**{METADATA: b"\xff"}),
-        zipped(**{METADATA: GOOD + b"Requires-Dist: ===\n"}),
-        zipped(**{METADATA: GOOD})[:-30],
-        zipped(**{METADATA: GOOD * 50}).replace(b"PK\x03\x04", b"PK\x03\x05"),
+        zipped({"app.py": b""}),
+        zipped({METADATA: GOOD, "b.dist-info/METADATA": GOOD}),
+        zipped({METADATA: GOOD + b"x: " + b"y" * (4 * 1024 * 1024)}),
+        zipped({METADATA: GOOD.replace(b"1.0", b"1.1")}),
+        zipped({METADATA: GOOD.replace(b"app", b"other")}),
+        zipped({METADATA: GOOD.replace(b"1.0", b"one")}),
+        zipped({METADATA: b""}),
+        zipped({METADATA: b"\xff"}),
+        zipped({METADATA: GOOD + b"Requires-Dist: ===\n"}),
+        zipped({METADATA: GOOD + b"Requires-Dist: a; " + b"(" * 5000 + b"\n"}),
+        zipped({METADATA: GOOD + b"Requires-Dist: a\n" * 2001}),
+        zipped({METADATA: GOOD + b'Requires-Dist: a; os_name ~= "posix"\n'}),
+        zipped({METADATA: GOOD}, zipfile.ZIP_LZMA),
+        zipped({METADATA: GOOD})[:-30],
+        zipped({METADATA: GOOD * 50}).replace(b"PK\x03\x04", b"PK\x03\x05"),
     ],
-    ids=range(13),
+    ids=range(17),
 )
 def test_a_wheel_that_is_not_what_its_name_says(tmp_path: Path, data: bytes) -> None:
     bundle, manifest = stored(tmp_path, {"app-1.0-py3-none-any.whl": data})
-    with pytest.raises(FormatError, match=r"app-1\.0-py3-none-any\.whl: not the wheel"):
+    with pytest.raises(FormatError, match=r"^app.*: not the wheel that its name says"):
+        check_wheels(bundle, manifest)
+
+
+def test_a_wheel_for_another_python_whatever_the_index_says(tmp_path: Path) -> None:
+    data = zipped({METADATA: GOOD + b"Requires-Python: >=3.13\n"})
+    bundle, manifest = stored(tmp_path, {"app-1.0-py3-none-any.whl": data})
+    with pytest.raises(DefinitionError, match=r"app 1\.0 is for Python >=3\.13"):
         check_wheels(bundle, manifest)
