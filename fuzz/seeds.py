@@ -25,11 +25,13 @@ from bundle.model.predicates import Approval, Reviewed
 from bundle.model.yaml_strict import dump_yaml
 from bundle.trust.attest import sign_statement
 from bundle.trust.keys import generate_key
+from fuzz.packages import PINS, WHEEL
 from fuzz.registry import CORPUS
 from fuzz.trust import FIXED
 from tests.support.content import chart_archive, sample
 from tests.support.depot import import_now
 from tests.support.notation_world import authority, certificate, header, jws
+from tests.support.python_index import wheel
 from tests.support.sigstore_world import SigstoreWorld, b64
 from tests.support.site import expired_bundle, make_site, old_release, recovery_for, waiver_for
 from tests.support.trust import now, trusted_bundle
@@ -47,7 +49,7 @@ def main() -> None:
     FIXED.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         made: dict[str, dict[str, bytes]] = {}
-        for part in (_documents(), _trust(Path(name)), _network()):
+        for part in (_documents(), _trust(Path(name)), _network(), _packages()):
             made |= part
     for target, seeds in made.items():
         folder = CORPUS / target
@@ -96,6 +98,27 @@ def _documents() -> dict[str, dict[str, bytes]]:
             "repository": b"oci://registry.example.org/charts",
             "platform": b"linux/arm64/v8",
         },
+    }
+
+
+def _packages() -> dict[str, dict[str, bytes]]:
+    made = wheel(WHEEL, requires=('lib>=2; python_version < "3.12"', "x[y]"))
+    link = f'<a href="../../files/{WHEEL}#sha256={"0" * 64}" data-requires-python="&gt;=3.8">w</a>'
+    file = {
+        "filename": WHEEL,
+        "url": f"../../files/{WHEEL}",
+        "hashes": {"sha256": "0" * 64},
+        "requires-python": ">=3.8",
+        "size": 7,
+        "yanked": "no",
+    }
+    page = {"meta": {"api-version": "1.1"}, "name": "app", "files": [file]}
+    more = PINS.replace("app==1.0", 'a.b[c]==1!2.0+x ; os_name == "posix" \\\n ')
+    return {
+        "python-json": {"all": json.dumps(page).encode()},
+        "python-html": {"all": f"<!DOCTYPE html><html><body>{link}</body></html>".encode()},
+        "requirements": {"pins": f"# pins\n{PINS}{more}".encode()},
+        "wheel": {"all": made},
     }
 
 

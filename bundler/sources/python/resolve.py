@@ -121,7 +121,7 @@ class _Set:
                     "A file's name is the environment's: rename one of them.",
                 )
             for target in self._targets:
-                found[name, target] = _counting(pins, target)
+                found[name, target] = counting_pins(pins, target)
         if self._source.kubespray and not self._wants:
             raise DefinitionError(
                 f"pythonPackages {self._source.name}: kubespray: true, but nothing in the "
@@ -132,7 +132,7 @@ class _Set:
             for target in self._targets:
                 text = pin_requirements(want, target, self._index.url, self._context.run)
                 pins = parse_requirements(text, f"requirements of {want.by}")
-                found[want.environment, target] = _counting(pins, target)
+                found[want.environment, target] = counting_pins(pins, target)
         return found
 
     def _pages(self, projects: set[str]) -> Mapping[str, list[IndexFile]]:
@@ -229,8 +229,8 @@ def _no_wheel(pin: Pin, others: list[str], target: Target, where: str) -> Defini
     )
 
 
-def _counting(pins: Iterable[Pin], target: Target) -> list[Pin]:
-    """Return the pins that count on a machine, each project once.
+def counting_pins(pins: Iterable[Pin], target: Target) -> list[Pin]:
+    """Return the pins that count on a machine, each project once, sorted.
 
     Raises:
         DefinitionError: Two of them pin different versions.

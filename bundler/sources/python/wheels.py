@@ -45,7 +45,7 @@ _BROKEN: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Metadata:
+class WheelMetadata:
     """What a wheel says of itself.
 
     Attributes:
@@ -72,7 +72,10 @@ def check_wheels(bundle: BundleDirectory, manifest: Manifest) -> None:
     """
     start = manifest.start
     for found in manifest.python_packages:
-        known = {file.name: _read(bundle.blob_path(file.digest), file.name) for file in found.files}
+        known = {
+            file.name: read_metadata(bundle.blob_path(file.digest), file.name)
+            for file in found.files
+        }
         for environment in found.environments:
             where = (
                 f"pythonPackages {found.name}: {environment.name} for Python "
@@ -87,7 +90,7 @@ def check_wheels(bundle: BundleDirectory, manifest: Manifest) -> None:
 
 
 def _check_environment(
-    environment: PythonEnvironment, known: dict[str, _Metadata], where: str, own_extra: str = ""
+    environment: PythonEnvironment, known: dict[str, WheelMetadata], where: str, own_extra: str = ""
 ) -> None:
     # The C library is no matter here: markers do not know it.
     target = Target(environment.python, environment.platform, "2.17")
@@ -124,7 +127,7 @@ def _counts(project: str, requirement: Requirement, target: Target, extra: str) 
 
 
 def _check_has(
-    members: dict[str, _Metadata], needed: str, requirement: Requirement, who: str
+    members: dict[str, WheelMetadata], needed: str, requirement: Requirement, who: str
 ) -> None:
     found = members.get(needed)
     shown = f"{requirement.name}{requirement.specifier}"[:200]
@@ -136,8 +139,16 @@ def _check_has(
         )
 
 
-def _read(path: Path, name: str) -> _Metadata:
-    """Read a wheel's metadata."""
+def read_metadata(path: Path, name: str) -> WheelMetadata:
+    """Read what a wheel says of itself.
+
+    Args:
+        path: Of the wheel; of the bytes that were promised, else untrusted.
+        name: The wheel's file name.
+    Raises:
+        FormatError: It is no wheel, or not the one that its name says.
+        StorageError: It cannot be read.
+    """
     try:
         with (
             storage_errors(f"read {path}"),
@@ -171,7 +182,7 @@ def _member(zipped: zipfile.ZipFile, name: str) -> bytes:
     return data
 
 
-def _parse(data: bytes, name: str) -> _Metadata:
+def _parse(data: bytes, name: str) -> WheelMetadata:
     head = email.parser.Parser().parsestr(data.decode("utf-8"), headersonly=True)
     lines = head.get_all("Requires-Dist", [])
     if len(lines) > MAX_WHEEL_REQUIRES:
@@ -181,7 +192,7 @@ def _parse(data: bytes, name: str) -> _Metadata:
     if (said, version) != (project_of(name), Version(version_of(name))):
         raise _refuse(name, f"it says that it is {said[:100]} {str(version)[:100]}")
     requires = tuple(Requirement(str(line)) for line in lines)
-    return _Metadata(version, str(head.get("Requires-Python", "")), requires)
+    return WheelMetadata(version, str(head.get("Requires-Python", "")), requires)
 
 
 def _refuse(name: str, why: str) -> FormatError:
