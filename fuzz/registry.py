@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from bundle.model.errors import MAX_MESSAGE, IsowardError
-from fuzz import documents, network, packages, trust
+from fuzz import archives, documents, network, packages, trust
 from fuzz.target import Target
 
 CORPUS = Path(__file__).parent / "corpus"
 TARGETS: dict[str, Target] = {
-    target.name: target for part in (documents, trust, network, packages) for target in part.TARGETS
+    target.name: target
+    for part in (archives, documents, trust, network, packages)
+    for target in part.TARGETS
 }
 
 

@@ -7,7 +7,9 @@ be signed again.
 from __future__ import annotations
 
 import base64
+import io
 import json
+import tarfile
 import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -49,7 +51,8 @@ def main() -> None:
     FIXED.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         made: dict[str, dict[str, bytes]] = {}
-        for part in (_documents(), _trust(Path(name)), _network(), _packages()):
+        parts = (_documents(), _archives(), _trust(Path(name)), _network(), _packages())
+        for part in parts:
             made |= part
     for target, seeds in made.items():
         folder = CORPUS / target
@@ -162,6 +165,52 @@ deprecated: false
 dependencies: [{name: db, version: 1.x, repository: "https://x", enabled: true}]
 maintainers: [{name: A, email: a@example.org}]
 """
+
+
+def _archives() -> dict[str, dict[str, bytes]]:
+    layer = _tar({"file": b""})
+    config = canonical_json(
+        {"architecture": "amd64", "os": "linux", "rootfs": {"diff_ids": [digest_of(layer)]}}
+    )
+    listing = [{"Config": "config.json", "RepoTags": ["own:1.0"], "Layers": ["1/layer.tar"]}]
+    docker = {"config.json": config, "manifest.json": canonical_json(listing), "1/layer.tar": layer}
+    manifest = canonical_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": _descriptor("application/vnd.oci.image.config.v1+json", config),
+            "layers": [_descriptor("application/vnd.oci.image.layer.v1.tar", layer)],
+        }
+    )
+    index = {"schemaVersion": 2, "manifests": [_descriptor(OCI_MANIFEST, manifest)]}
+    layout = {
+        "oci-layout": canonical_json({"imageLayoutVersion": "1.0.0"}),
+        "index.json": canonical_json(index),
+        **{f"blobs/sha256/{digest_of(d)[7:]}": d for d in (config, manifest, layer)},
+    }
+    named = _tar({"long/" * 25 + "name": b"x", **docker}, link="2/layer.tar")
+    return {"archive": {"docker": _tar(docker), "oci": _tar(layout), "extended": named}}
+
+
+def _descriptor(media_type: str, data: bytes) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": digest_of(data), "size": len(data)}
+
+
+def _tar(files: Mapping[str, bytes], link: str = "") -> bytes:
+    """Make a small tar, with a link to a layer if it has a name."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+        if link:
+            member = tarfile.TarInfo(link)
+            member.type, member.linkname = tarfile.SYMTYPE, "../1/layer.tar"
+            tar.addfile(member)
+        end = tar.offset
+    # Without the padding to whole records, which is nothing to fuzz.
+    return buffer.getvalue()[:end] + bytes(2 * tarfile.BLOCKSIZE)
 
 
 def _trust(folder: Path) -> dict[str, dict[str, bytes]]:

@@ -104,7 +104,7 @@ class _Reader:
                     told |= found
                 elif not found.keys().isdisjoint({"path", "linkpath", "size"}):
                     raise self.refuse("a global header renames its files")
-            elif header.type == tarfile.DIRTYPE or header.name.endswith("/"):
+            elif header.type == tarfile.DIRTYPE:
                 told = {}
             else:
                 return self._member(header, told)

@@ -27,7 +27,9 @@ from tests.support.image_archives import (
     podman,
     small_image,
 )
+from tests.support.needs import requires_tool
 from tests.support.signature_rules import WAIVE_ALL_YAML
+from tests.support.upstream_clients import private_containerd
 from tests.support.upstream_journey import Journey, Machine, ServedDepot, build, carry, served
 
 HOST = "registry.example.org"
@@ -93,6 +95,18 @@ def test_skopeo_pulls_them_with_the_digests_of_the_lock(
     )
     assert shown.stdout.strip() == images[f"{HOST}/app/{name}:1.0"]["digest"]
     assert len(json.loads(data).get("manifests", [1])) == (2 if name == "all" else 1)
+
+
+@pytest.mark.parametrize("name", ["own", "all", "dev"])
+def test_containerd_pulls_them_by_the_names_that_the_definition_gave(
+    journey: Journey, depot: ServedDepot, tmp_path: Path, name: str
+) -> None:
+    requires_tool("containerd", "ctr")
+    images = {image["reference"]: image for image in journey.manifest()["images"]}
+    reference = f"{HOST}/app/{name}:1.0"
+    with private_containerd(tmp_path) as running:
+        running.mirror(HOST, depot.url, depot.ca)
+        assert running.fetch(reference, AMD64) == images[reference]["digest"]
 
 
 def test_podman_runs_on_what_was_made_of_its_own_image(

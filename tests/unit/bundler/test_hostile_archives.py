@@ -85,6 +85,17 @@ def test_the_archive_that_the_others_are_made_of_is_good(at: SourceContext) -> N
     assert take(at, _tar(image_files())) == take(at, gzip.compress(_tar(image_files())))
 
 
+def test_names_of_any_length_are_read(at: SourceContext) -> None:
+    """Of a long name a tar's header has the beginning only, which may look like a folder's."""
+    digests = set()
+    for length in (90, 98, 99, 100, 101, 255, 300):
+        name = ("long/" * 60)[: length - 1].rstrip("/") + "x" * 5
+        files = image_files(**{name: LAYER, "manifest.json": _listing(Layers=[name])})
+        del files["1/layer.tar"]
+        digests.add(take(at, _tar(files)))
+    assert len(digests) == 1
+
+
 def _listing(**change: Any) -> bytes:
     one = {"Config": "config.json", "RepoTags": ["own:1.0"], "Layers": ["1/layer.tar"]}
     return to_json([one | change])

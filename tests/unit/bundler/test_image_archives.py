@@ -12,12 +12,19 @@ from typing import Any
 
 import pytest
 
-from bundle.model.definition import ImageSource
+from bundle.model.definition import Definition, ImageSource
 from bundle.model.digest import digest_of
-from bundle.model.errors import DefinitionError, DigestMismatchError, MissingBlobError
+from bundle.model.documents import Metadata
+from bundle.model.errors import (
+    DefinitionError,
+    DigestMismatchError,
+    MissingBlobError,
+    UnsignedError,
+)
 from bundle.model.lock import LockedArtifact, artifact_contents
 from bundle.model.oci import DOCKER_MANIFEST, OCI_MANIFEST
 from bundler.cache import BlobCache
+from bundler.resolve import resolve as resolve_all
 from bundler.sources.context import SourceContext
 from bundler.sources.local_images import fill_local_image, resolve_local_image
 from tests.support.connecting import client
@@ -44,6 +51,8 @@ from tests.support.upstream_oci import (
     to_json,
     write_layout,
 )
+from tests.support.upstream_referrers import ImageSigner, cosign_signature, cosign_tag
+from tests.support.upstream_signing import by_key
 
 REFERENCE = "registry.example.org/app/own:1.0"
 TAR = "application/vnd.oci.image.layer.v1.tar"
@@ -218,6 +227,33 @@ def test_signatures_in_a_layout_are_carried(at: SourceContext, way: str) -> None
     (found,) = resolve(at, layout).referrers
     assert (found.digest, found.subject) == (signature.digest, made.digest)
     assert (found.via, found.tag) == (("api", "") if way == "subject" else ("cosign-tag", tag))
+
+
+def test_a_signature_in_an_archive_is_verified_by_the_rules(at: SourceContext) -> None:
+    made = small_image(at.folder / "x", "a")
+    signer, stranger = ImageSigner(), ImageSigner()
+    signature = cosign_signature(signer, REFERENCE, made)
+    tag = cosign_tag(made.digest, "sig")
+    write_layout(at.folder / "signed", {"own:1.0": made, f"own:{tag}": signature})
+    lock = resolve_all(_asks("signed", signer), at)
+    (verified,) = lock.images[0].verified
+    assert (verified.method, verified.digest) == ("cosign", signature.digest)
+    with pytest.raises(UnsignedError):
+        resolve_all(_asks("signed", stranger), at)
+    docker_archive(at.folder, made)
+    with pytest.raises(UnsignedError):
+        resolve_all(_asks("docker-archive.tar", signer), at)
+
+
+def _asks(archive: str, signer: ImageSigner) -> Definition:
+    return Definition(
+        api_version="isoward/v1",
+        kind="BundleDefinition",
+        metadata=Metadata(name="x", version="1"),
+        platforms=(AMD64,),
+        images=(ImageSource(reference=REFERENCE, archive=archive),),
+        signatures=(by_key(signer),),
+    )
 
 
 def test_a_build_fills_the_cache_again(at: SourceContext, tmp_path: Path) -> None:
