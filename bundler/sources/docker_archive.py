@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterable
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -52,16 +52,6 @@ class _RootFs(msgspec.Struct, frozen=True):
 
 class _Config(msgspec.Struct, frozen=True):
     rootfs: _RootFs
-
-
-class _Unpacker(Protocol):
-    """Takes the bytes of a layer as they come, and knows the digest of its tar."""
-
-    def take(self, chunk: memoryview) -> None:
-        """Take the next bytes."""
-
-    def diff_id(self) -> str:
-        """Return the digest of all of the tar."""
 
 
 def docker_images(archive: Archive) -> tuple[DockerImage, ...]:
@@ -140,16 +130,21 @@ def _layer(archive: Archive, name: str, diff_id: str, context: SourceContext) ->
     size = archive.size(name)
     if size is None:
         raise archive.refuse(f"the layer {name[:200]!r} is not in it")
-    begin = next(archive.chunks(name), memoryview(b""))[:_BEGIN]
-    if bytes(begin[: len(GZIP)]) == GZIP:
-        unpacker: _Unpacker = _Gunzip(archive, name)
-        media_type = f"{_TAR}+gzip"
-    elif _is_tar(bytes(begin)):
-        unpacker, media_type = _Plain(), _TAR
-        if context.store.has(diff_id, size):
-            return _descriptor(media_type, Content(digest=diff_id, size=size))
-    else:
+    begin = bytes(next(archive.chunks(name), memoryview(b""))[:_BEGIN])
+    if begin.startswith(GZIP):
+        return _descriptor(f"{_TAR}+gzip", _keep_gzip(archive, name, diff_id, context))
+    if not _is_tar(begin):
         raise archive.refuse(f"the layer {name[:200]!r} is neither a tar nor a gzip of one")
+    # Of a layer that is a tar already the diffID is the digest.
+    content = Content(digest=diff_id, size=size)
+    if not context.store.has(diff_id, size):
+        archive.keep(name, context.store, content, lambda _: None)
+    return _descriptor(_TAR, content)
+
+
+def _keep_gzip(archive: Archive, name: str, diff_id: str, context: SourceContext) -> Content:
+    """Put a compressed layer into the store, and unpack it on the way to see what is in it."""
+    unpacker = _Gunzip(archive, name)
     content = archive.keep(name, context.store, None, unpacker.take)
     found = unpacker.diff_id()
     if found != diff_id:
@@ -158,28 +153,13 @@ def _layer(archive: Archive, name: str, diff_id: str, context: SourceContext) ->
             "The archive is damaged or was changed; make it again.",
             {"expected": diff_id, "found": found},
         )
-    return _descriptor(media_type, content)
+    return content
 
 
 def _is_tar(begin: bytes) -> bool:
     """Say whether a layer begins as a tar does; one without files is all zeros."""
     magic = begin[_MAGIC_PLACE : _MAGIC_PLACE + len(_MAGIC)]
     return len(begin) == _BEGIN and (magic == _MAGIC or not any(begin))
-
-
-class _Plain:
-    """A layer that is a tar already."""
-
-    def __init__(self) -> None:
-        self._state: Any = hashlib.sha256()
-
-    def take(self, chunk: memoryview) -> None:
-        """Take the next bytes."""
-        self._state.update(chunk)
-
-    def diff_id(self) -> str:
-        """Return the digest of all of the tar."""
-        return PREFIX + str(self._state.hexdigest())
 
 
 class _Gunzip:

@@ -120,7 +120,7 @@ def _config(*diff_ids: Any) -> bytes:
         ({"config.json": b"{}"}, "malformed", FormatError),
         ({"config.json": _config()}, "has 0 diffIDs, expected 1", FormatError),
         ({"config.json": _config("sha256:../../x")}, "malformed", FormatError),
-        ({"config.json": _config(digest_of(b"x"))}, "expected the diffID", DigestMismatchError),
+        ({"config.json": _config(digest_of(b"x"))}, "expected sha256", DigestMismatchError),
         ({"1/layer.tar": b"no tar" * 100}, "neither a tar nor a gzip", FormatError),
         ({"1/layer.tar": b""}, "neither a tar nor a gzip", FormatError),
         ({"1/layer.tar": b"\x28\xb5\x2f\xfd" + LAYER}, "neither a tar nor a gzip", FormatError),
