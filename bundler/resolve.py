@@ -114,13 +114,14 @@ def _find(
     """Resolve what may want images."""
     found = _Found([], [], [])
     charts = ChartResolver(definition.charts, source, context.run)
+    os_wants = kubespray.systems if kubespray else ()
     files = files_to_resolve(_files(definition), kubespray.files if kubespray else ())
     work: list[Callable[[], None]] = [
         *_tasks(found.charts, lambda chart: _chart(chart, charts, context), definition.charts),
         *_tasks(found.files, lambda file: _file(file, context), files),
         *_tasks(
             found.systems,
-            lambda s: resolve_os_packages(s, definition.platforms, context),
+            lambda s: resolve_os_packages(s, definition.platforms, context, os_wants),
             definition.os_packages,
         ),
     ]

@@ -70,7 +70,9 @@ class OsSource(Document, frozen=True, kw_only=True):
     repositories: Annotated[tuple[OsRepositorySource, ...], msgspec.Meta(min_length=1)]
     keyring: InnerPath
     """File with the distribution's public keys, below the definition's folder."""
-    packages: Annotated[tuple[PackageName, ...], msgspec.Meta(min_length=1)]
+    packages: tuple[PackageName, ...] = ()
+    kubespray: bool = False
+    """Whether the packages that Kubespray installs on nodes of this release belong to it."""
     recommends: bool = False
     """Whether what they recommend is carried as well; the site's machines must be told the same."""
     platforms: tuple[Platform, ...] = ()
@@ -218,6 +220,11 @@ def check_os_source(source: OsSource, where: str) -> None:
             )
     _unique((_key(place_of(r)) for r in source.repositories), f"{where}.repositories")
     _unique(source.packages, f"{where}.packages")
+    if not source.packages and not source.kubespray:
+        raise DefinitionError(
+            f"{where}: expected packages: or kubespray: true, found neither",
+            "Name the packages that the site's machines need.",
+        )
     check_inner_path(source.keyring, f"{where}.keyring")
 
 

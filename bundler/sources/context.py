@@ -96,3 +96,18 @@ class FileWant:
     url: str
     digest: str
     by: str
+
+
+@dataclass(frozen=True, slots=True)
+class OsWant:
+    """OS packages that some content needs on the site's machines of one release.
+
+    Attributes:
+        release: As a definition has it, such as `rocky-9`.
+        packages: Their names.
+        by: Who wants them, such as `kubespray v2.31.0`.
+    """
+
+    release: str
+    packages: tuple[str, ...]
+    by: str

@@ -22,7 +22,7 @@ from bundle.model.kubespray import (
     plain_version,
 )
 from bundle.model.limits import CHUNK_BYTES
-from bundler.sources.context import FileWant, PythonWant, SourceContext, Want
+from bundler.sources.context import FileWant, OsWant, PythonWant, SourceContext, Want
 from bundler.sources.keep import keeping
 from bundler.sources.kubespray_ansible import evaluate
 from bundler.sources.kubespray_inventory import read_inventory
@@ -49,6 +49,12 @@ class ResolvedKubespray:
     files: tuple[FileWant, ...]
     wants: tuple[Want, ...]
     python: PythonWant
+
+    @property
+    def systems(self) -> tuple[OsWant, ...]:
+        """OS packages that it installs on nodes, by release."""
+        by = f"kubespray {self.locked.version}"
+        return tuple(OsWant(p.release, p.packages, by) for p in self.locked.packages)
 
 
 def resolve_kubespray(

@@ -115,7 +115,7 @@ def resolve_apt(
 
 def _architectures(source: OsSource, platforms: tuple[Platform, ...]) -> list[str]:
     found = []
-    for platform in source.platforms or platforms:
+    for platform in platforms:
         if platform not in ARCHITECTURES:
             raise DefinitionError(
                 f"osPackages {source.name}: {source.release} has no packages for {platform}",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from bundle.model.os_packages import LockedOs, OsKind, OsSource
+import msgspec
+from msgspec.structs import replace
+
+from bundle.model.errors import DefinitionError, FormatError
+from bundle.model.os_packages import LockedOs, OsKind, OsSource, PackageName
 from bundle.model.platform import Platform
-from bundler.sources.context import SourceContext
+from bundler.sources.context import OsWant, SourceContext
 from bundler.sources.os_apt import resolve_apt
 from bundler.sources.rpm import resolve_rpm
 
@@ -17,10 +21,18 @@ RESOLVERS: Final[Mapping[OsKind, OsResolver]] = {"apt": resolve_apt, "rpm": reso
 
 
 def resolve_os_packages(
-    source: OsSource, platforms: tuple[Platform, ...], context: SourceContext
+    source: OsSource,
+    platforms: tuple[Platform, ...],
+    context: SourceContext,
+    wants: Iterable[OsWant] = (),
 ) -> LockedOs:
     """Resolve packages with all that they depend on, against an empty system of their release.
 
+    Args:
+        source: Checked.
+        platforms: Of the definition; the source's own come before them.
+        context: What sources work with.
+        wants: What other content wants; it counts where the source says so.
     Raises:
         DefinitionError: The repositories do not have what is asked of them.
         SignatureError: The distribution did not sign what the repositories say.
@@ -28,4 +40,31 @@ def resolve_os_packages(
         ProgramError: The distribution's own tool failed, or is missing.
         TransportError: And its subclasses, when something cannot be had.
     """
-    return RESOLVERS[source.kind](source, platforms, context)
+    sought = _with_wants(source, wants) if source.kubespray else source
+    return RESOLVERS[source.kind](sought, source.platforms or platforms, context)
+
+
+def _with_wants(source: OsSource, wants: Iterable[OsWant]) -> OsSource:
+    """Add the packages that other content wants for the release.
+
+    Raises:
+        DefinitionError: Nothing wants any.
+        FormatError: What is wanted is not the name of a package.
+    """
+    named = set(source.packages)
+    found = [want for want in wants if want.release == source.release]
+    if not found:
+        raise DefinitionError(
+            f"osPackages {source.name}: kubespray: true, but nothing in the definition wants "
+            f"packages of {source.release}",
+            "Add kubespray: to the definition, or remove it here.",
+        )
+    for want in found:
+        try:
+            named.update(msgspec.convert(want.packages, tuple[PackageName, ...]))
+        except msgspec.ValidationError as error:
+            raise FormatError(
+                f"osPackages {source.name}: {want.by} wants what is not a package ({error})",
+                "Look at its list of packages.",
+            ) from error
+    return replace(source, packages=tuple(sorted(named)))

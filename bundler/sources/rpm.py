@@ -47,7 +47,7 @@ def resolve_rpm(
         TransportError, StorageError: And subclasses.
     """
     where = f"osPackages {source.name}"
-    architectures = architectures_of(source.repositories, source.platforms or platforms)
+    architectures = architectures_of(source.repositories, platforms)
     keyring = keep_keyring(source.keyring, context)
     with storage_errors("make a folder for dnf"):
         work = tempfile.TemporaryDirectory(prefix="isoward-rpm-", ignore_cleanup_errors=True)

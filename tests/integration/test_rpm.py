@@ -13,8 +13,14 @@ from typing import Any
 
 import pytest
 
-from bundle.model.errors import DefinitionError, DigestMismatchError, MissingProgramError
+from bundle.model.errors import (
+    DefinitionError,
+    DigestMismatchError,
+    FormatError,
+    MissingProgramError,
+)
 from bundle.store.programs import Finished, run_program
+from bundler.sources.context import OsWant
 from tests.support.depot import RunningDepot, serving
 from tests.support.rpm_vendor import AMD64, CLOSURE, Vendor, names
 from tests.support.rpm_world import APPSTREAM, BASEOS, ON_ARM, RpmWorld
@@ -103,6 +109,22 @@ def test_an_address_for_one_architecture_is_refused_for_two(vendor: Vendor) -> N
     assert names(vendor.lock("bash", platforms=both, own_platforms=AMD64)) == CLOSURE[:1]
     with pytest.raises(DefinitionError, match="linux/s390x"):
         vendor.lock("bash", platforms=("linux/s390x",))
+
+
+def test_what_kubespray_wants_of_the_release_comes_as_well(vendor: Vendor) -> None:
+    by = "kubespray v2.31.0"
+    wants = (
+        OsWant("rocky-9", ("conntrack", "bash"), by),
+        OsWant("rocky-10", ("lonely",), by),
+    )
+    assert names(vendor.lock(kubespray=True, wants=wants)) == CLOSURE
+    both = sorted([*CLOSURE, "socat 1:1.7.4.1-6.el9 x86_64"])
+    assert names(vendor.lock("socat", kubespray=True, wants=wants)) == both
+    assert names(vendor.lock("bash", wants=wants)) == CLOSURE[:1]
+    with pytest.raises(DefinitionError, match="nothing in the definition wants packages of rocky"):
+        vendor.lock("bash", kubespray=True, wants=wants[1:])
+    with pytest.raises(FormatError, match=r"kubespray v2\.31\.0 wants what is not a package"):
+        vendor.lock(kubespray=True, wants=(OsWant("rocky-9", ("bash-",), by),))
 
 
 @pytest.mark.parametrize(

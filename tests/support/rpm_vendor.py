@@ -9,7 +9,8 @@ from typing import Any
 from bundle.model.os_packages import LockedOs, OsRepositorySource, OsSource
 from bundle.store.programs import Runner, run_program
 from bundler.cache import BlobCache
-from bundler.sources.rpm import resolve_rpm
+from bundler.sources.context import OsWant
+from bundler.sources.os_packages import resolve_os_packages
 from tests.support.connecting import client
 from tests.support.rpm_world import RpmWorld
 from tests.support.sources import context
@@ -35,6 +36,7 @@ class Vendor:
         repositories: tuple[str, ...] = ("baseos", "appstream"),
         metadata_signed: bool = True,
         own_platforms: tuple[str, ...] = (),
+        wants: tuple[OsWant, ...] = (),
         **fields: Any,
     ) -> LockedOs:
         named = tuple(
@@ -58,7 +60,7 @@ class Vendor:
         )
         host = self.site.url.removeprefix("http://")
         made = context(client(host), self.cache, self.folder, run=run)
-        return resolve_rpm(source, platforms, made)
+        return resolve_os_packages(source, platforms, made, wants)
 
 
 def names(locked: LockedOs) -> list[str]:

@@ -139,6 +139,8 @@ def test_files_have_the_checksums_of_the_tree_and_images_their_names(bench: Benc
 def test_packages_follow_from_the_release_and_not_from_this_machine(bench: Bench) -> None:
     found = bench.resolve({"kube_network_plugin": "rich"})
     packages = {entry.release: entry.packages for entry in found.locked.packages}
+    assert {want.release: want.packages for want in found.systems} == packages
+    assert {want.by for want in found.systems} == {f"kubespray {found.locked.version}"}
     debian = ("conntrack", "curl", "gnupg", "iproute2", "iputils-ping")
     assert packages == {
         "debian-12": debian,

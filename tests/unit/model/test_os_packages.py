@@ -39,6 +39,11 @@ def test_packages_for_apt_and_for_dnf() -> None:
     assert list(definition_hosts(rpm)) == ["mirror.example.org"]
 
 
+def test_packages_may_be_those_of_kubespray_alone() -> None:
+    found = read_definition(source(packages="[]", kubespray="true")).os_packages[0]
+    assert (found.packages, found.kubespray) == ((), True)
+
+
 def test_two_suites_of_one_repository_share_its_folder() -> None:
     updates = APT.replace("bookworm", "bookworm-updates")
     found = read_definition(source(f"{APT}, {updates}")).os_packages[0]
@@ -70,7 +75,7 @@ def test_two_suites_of_one_repository_share_its_folder() -> None:
         (source(keyring="/usr/share/keyrings/x.gpg"), "not a path below a folder"),
         (source(keyring="../x.gpg"), "not a path below a folder"),
         (source(keyring="''"), "keyring"),
-        (source(packages="[]"), "packages"),
+        (source(packages="[]"), "found neither"),
         (source(packages="[socat, socat]"), "stands twice"),
         (source(packages="[--help]"), "packages"),
         (source(packages="[socat-]"), "packages"),
