@@ -258,6 +258,17 @@ def test_what_is_no_keyring_is_refused(bench: Bench, data: bytes) -> None:
     assert "expected OpenPGP public keys" in bench.refuse(DefinitionError, keyring="bad.gpg")
 
 
+def test_this_machine_s_own_settings_change_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = bench.resolve()
+    settings = bench.folder / "own.conf"
+    settings.write_text('APT::Install-Recommends "true";\nAPT::Architecture "arm64";\n')
+    monkeypatch.setenv("APT_CONFIG", str(settings))
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    assert bench.resolve() == found
+
+
 def test_a_machine_without_apt(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(bench.folder))
     assert "apt-get" in bench.refuse(MissingProgramError)
