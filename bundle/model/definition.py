@@ -95,6 +95,11 @@ def check_definition(definition: Definition) -> None:
     _unique([source.name for source in definition.os_packages], "osPackages")
     for i, source in enumerate(definition.os_packages):
         check_os_source(source, f"osPackages[{i}]")
+        if source.kubespray and definition.kubespray is None:
+            raise DefinitionError(
+                f"osPackages[{i}].kubespray: the definition has no Kubespray to ask",
+                "Add kubespray:, or name the packages.",
+            )
     if definition.kubespray is not None:
         check_kubespray(definition.kubespray)
     check_start_source(

@@ -110,14 +110,24 @@ class AptRoot:
             )
 
     def closure(self, packages: Sequence[str], where: str) -> list[Chosen]:
-        """Return what apt would install into an empty system.
+        """Return what apt would install into an empty system, with and without the base.
+
+        Of alternatives apt takes the one that is there already, so neither need contain the other.
 
         Raises:
             DefinitionError: It cannot: a package does not exist, or something that it needs.
             FormatError: The repository gives a package no SHA-256, or no sane path.
             ProgramError: apt is missing, or did not end.
         """
-        done = self._apt("install", "--print-uris", "--", *packages, *_BASE)
+        chosen = [
+            found
+            for base in ((), _BASE)
+            for found in self._install(["--", *packages, *base], where)
+        ]
+        return list({found.path: found for found in chosen}.values())
+
+    def _install(self, wanted: Sequence[str], where: str) -> list[Chosen]:
+        done = self._apt("install", "--print-uris", *wanted)
         if done.code != 0:
             raise DefinitionError(
                 f"{where}: apt cannot install the packages: {_words(done)}",

@@ -23,7 +23,7 @@ from bundle.model.errors import (
 from bundle.model.lock import check_lock
 from bundle.model.os_packages import LockedOs, OsSource
 from bundler.cache import BlobCache
-from bundler.sources.context import SourceContext
+from bundler.sources.context import OsWant, SourceContext
 from bundler.sources.os_files import os_openers
 from bundler.sources.os_packages import resolve_os_packages
 from tests.support import apt_repository as apt
@@ -122,6 +122,24 @@ def test_a_lock_fetches_what_is_signed_and_no_package(bench: Bench) -> None:
     assert bench.resolve() == found
     # The index is in the store; only what moves is asked for again.
     assert bench.site.log.count("GET") - asked == {"/debian/dists/stable/InRelease": 1}
+
+
+def test_what_kubespray_installs_comes_as_well(bench: Bench) -> None:
+    asked = replace(bench.source(packages="thing-data"), kubespray=True)
+    wants = (OsWant("debian-12", ("thing-tool", "thing-data"), "kubespray v1"),)
+    found = names(resolve_os_packages(asked, PLATFORMS, bench.context, wants))
+    assert {"libthing1", "thing-data", "thing-tool"} <= set(found)
+    other = replace(asked, release="debian-13")
+    with pytest.raises(DefinitionError, match="nothing in the definition wants packages of deb"):
+        resolve_os_packages(other, PLATFORMS, bench.context, wants)
+
+
+def test_both_sides_of_an_alternative_that_the_base_decides(bench: Bench) -> None:
+    """A machine without the newer one of two would be offered the older."""
+    bench.repository.add(apt.Deb("old-init"))
+    bench.repository.add(apt.Deb("either", depends="old-init | base-system"))
+    bench.repository.publish()
+    assert names(bench.resolve(packages="either")) == ["base-system", "either", "old-init"]
 
 
 def test_recommended_packages_come_if_they_are_asked_for(bench: Bench) -> None:

@@ -76,6 +76,7 @@ def test_two_suites_of_one_repository_share_its_folder() -> None:
         (source(keyring="../x.gpg"), "not a path below a folder"),
         (source(keyring="''"), "keyring"),
         (source(packages="[]"), "found neither"),
+        (source(kubespray="true"), "has no Kubespray to ask"),
         (source(packages="[socat, socat]"), "stands twice"),
         (source(packages="[--help]"), "packages"),
         (source(packages="[socat-]"), "packages"),
