@@ -30,6 +30,7 @@ from bundle.model.reference import check_url, parse_reference
 from bundle.model.site import Site, check_site
 from bundle.model.source_config import SourceConfig, check_source_config
 from bundle.model.yaml_strict import load_yaml
+from bundler.sources.apt_release import read_release
 from bundler.sources.chart_index import read_index
 from bundler.sources.rpm_metadata import is_carried, read_repomd
 from fuzz.target import Target
@@ -133,6 +134,17 @@ def chart_index(data: bytes) -> None:
     read_index(data, ["web", "db"], "https://charts.example.org")
 
 
+def release(data: bytes) -> None:
+    """Read the signed list of an apt repository."""
+    found = read_release(data, "https://mirror.example.org/dists/stable/InRelease")
+    assert all(is_digest(content.digest) for content in found.contents.values())
+    try:
+        paths = [path for path, _ in found.indexes("main", "amd64")]
+    except DefinitionError:
+        return
+    assert all(path.startswith("main/binary-") for path in paths)
+
+
 def repomd(data: bytes) -> None:
     """Read the index of an rpm repository."""
     found = read_repomd(data, "https://mirror.example.org/repodata/repomd.xml")
@@ -152,5 +164,6 @@ TARGETS = (
     Target("chart-yaml", chart_yaml),
     Target("chart-index", chart_index),
     Target("names", names, max_length=256),
+    Target("release", release),
     Target("repomd", repomd),
 )

@@ -92,6 +92,7 @@ def _documents() -> dict[str, dict[str, bytes]]:
             "escape": b'name: "\\uD800"\nversion: 1\napiVersion: v2\n',
         },
         "chart-index": {"all": repository_index({chart: digest_of(b"x")}, base="")},
+        "release": {"all": _RELEASE, "xz": _RELEASE.replace(b"Packages.gz", b"Packages.xz")},
         "repomd": {"all": _REPOMD, "encoding": _REPOMD.replace(b"UTF-8", b"none", 1)},
         "names": {
             "short": b"nginx:1.27",
@@ -123,6 +124,21 @@ def _packages() -> dict[str, dict[str, bytes]]:
         "requirements": {"pins": f"# pins\n{PINS}{more}".encode()},
         "wheel": {"all": made},
     }
+
+
+_RELEASE = b"""\
+-----BEGIN PGP SIGNED MESSAGE-----
+Hash: SHA256
+
+Suite: stable
+Codename: bookworm
+Architectures: all amd64
+Acquire-By-Hash: yes
+SHA256:
+ %b 7 main/binary-amd64/Packages.gz
+ %b 0 main/binary-all/Packages
+-----BEGIN PGP SIGNATURE-----
+""" % (b"0" * 64, b"1" * 64)
 
 
 _REPOMD = b"""\
