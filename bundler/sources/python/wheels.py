@@ -84,7 +84,7 @@ def check_wheels(bundle: BundleDirectory, manifest: Manifest) -> None:
             _check_environment(environment, known, where)
             if start is not None and start.takes(found.name, environment.name):
                 wheel = start.wheel
-                own = {wheel.name: _read(bundle.blob_path(wheel.digest), wheel.name)}
+                own = {wheel.name: read_metadata(bundle.blob_path(wheel.digest), wheel.name)}
                 both = replace(environment, wheels=(*environment.wheels, wheel.name))
                 _check_environment(both, known | own, f"start: {where}", EXTRA)
 
