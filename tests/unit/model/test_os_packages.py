@@ -40,7 +40,8 @@ def test_packages_for_apt_and_for_dnf() -> None:
 
 
 def test_packages_may_be_those_of_kubespray_alone() -> None:
-    found = read_definition(source(packages="[]", kubespray="true")).os_packages[0]
+    tree = "\nkubespray: {version: v1.0.0, path: kubespray, inventory: inventory.yaml}"
+    found = read_definition(source(packages="[]", kubespray="true") + tree).os_packages[0]
     assert (found.packages, found.kubespray) == ((), True)
 
 
