@@ -173,7 +173,8 @@ def _begin(medium: Medium, prefix: Path) -> subprocess.Popen[bytes]:
     """Start install.sh in a process group of its own, and wait until it installs."""
     process = subprocess.Popen(
         medium.command(prefix), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
+        # One that is killed leaves its links behind.
+        env={**os.environ, "TMPDIR": str(medium.path.parent)}, start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + _SECONDS
     while not list(prefix.glob("*/unfinished")):
