@@ -233,9 +233,9 @@ class ArchiveSource(ManifestSource):
                 return self._parse(self._fetched(entry.descriptor), str(reference))
         return None
 
-    def digest_at(self, reference: Reference) -> str | None:  # noqa: ARG002 - the base's form
-        """Return the image's digest: an archive's tags are not the registry's."""
-        return self._root.descriptor.digest
+    def at_both(self, reference: Reference) -> tuple[Parsed, str | None]:
+        """Return the image: an archive's tags are not the registry's, so only the digest counts."""
+        return self.at(reference), self._root.descriptor.digest
 
     def listed_referrers(self, reference: Reference, subject: str) -> list[OciDescriptor]:  # noqa: ARG002 - the base's form
         """Return what the archive has that refers to a manifest."""

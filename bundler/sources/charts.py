@@ -136,10 +136,8 @@ class ChartResolver:
         base = f"{chart.home.rstrip('/')}/"
         first = next(iter(entry.urls), "")
         url = _archive_url(chart, _joined(base, first) if first else "")
-        archive = read_whole(lambda: self._source.client.open_url(url), MAX_CHART_BYTES, url)
+        archive = self._archive(entry, url)
         digest = digest_of(archive)
-        if entry.digest:
-            check_digest(digest, entry.digest, url)
         demanded = chart.provenance is not None
         document = None
         if self._provenance:
@@ -154,6 +152,18 @@ class ChartResolver:
                 self._source.store.put_bytes(digest_of(data), data)
         artifact = made_artifact(chart_reference(chart), made, content, provenance)
         return _locked(chart, content, url, provenance, artifact)
+
+    def _archive(self, entry: IndexEntry, url: str) -> bytes:
+        """Return a chart's archive, from the store where the index tells its digest."""
+        kept = None
+        if entry.digest:
+            kept = self._source.store.find_bytes(entry.digest, MAX_CHART_BYTES)
+        if kept is not None:
+            return kept
+        archive = read_whole(lambda: self._source.client.open_url(url), MAX_CHART_BYTES, url)
+        if entry.digest:
+            check_digest(digest_of(archive), entry.digest, url)
+        return archive
 
     def _entry(self, chart: ChartSource) -> IndexEntry:
         """Return the index's entry for a chart at its version."""

@@ -33,6 +33,9 @@ class Store(Protocol):
     def read_bytes(self, digest: str, size: int) -> bytes | None:
         """Return a small blob, checked again, or None when it is not here or damaged."""
 
+    def find_bytes(self, digest: str, limit: int) -> bytes | None:
+        """Return a blob of at most `limit` bytes, checked again, or None as `read_bytes`."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceContext:

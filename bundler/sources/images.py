@@ -25,7 +25,6 @@ from bundle.model.oci import (
 from bundle.model.platform import matches
 from bundle.model.progress import Progress
 from bundle.model.reference import Reference, parse_reference
-from bundle.registry.client import by_tag
 from bundler.sources.download import small_blob
 from bundler.sources.manifests import ManifestSource, Parsed, check_nesting, locked_manifest
 from bundler.sources.referrers import Found, ReferrerSearch
@@ -58,9 +57,7 @@ def resolve_image(
     """
     reference = parse_reference(image.reference)
     wanted = image.platforms or tuple(platforms)
-    root = source.at(reference)
-    if reference.tag and reference.digest:
-        _compare_tag(reference, source, progress)
+    root = _root(reference, source, progress)
     if isinstance(root.body, OciManifest):
         manifest = _only_manifest(reference, root, root.body, wanted, source)
         found = ReferrerSearch(source, reference).search([root.digest], [])
@@ -83,13 +80,19 @@ def resolve_image(
     return _artifact(reference, root, locked, manifests, found)
 
 
-def _compare_tag(reference: Reference, source: ManifestSource, progress: Progress) -> None:
-    """The digest wins over the tag, but a person wants to know when the two parted."""
-    now = source.digest_at(by_tag(reference, reference.tag))
+def _root(reference: Reference, source: ManifestSource, progress: Progress) -> Parsed:
+    """Fetch what a reference names.
+
+    The digest wins over the tag, but a person wants to know when the two parted.
+    """
+    if not (reference.tag and reference.digest):
+        return source.at(reference)
+    root, now = source.at_both(reference)
     if now is None:
         progress.note(f"{reference}: the tag is gone upstream; the digest is used")
     elif now != reference.digest:
         progress.note(f"{reference}: the tag is {now} now; the digest is used")
+    return root
 
 
 def _indexes(reference: Reference, index: Parsed, source: ManifestSource) -> Iterator[Parsed]:

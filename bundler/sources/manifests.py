@@ -22,7 +22,7 @@ from bundle.model.oci import (
     parse_oci,
 )
 from bundle.model.reference import Reference
-from bundle.registry.client import FetchedManifest, RegistryClient, by_digest
+from bundle.registry.client import FetchedManifest, RegistryClient, by_digest, by_tag
 from bundler.sources.opener import BlobStream
 
 _MAX_BELOW: Final = 256
@@ -37,6 +37,9 @@ class ContentStore(Protocol):
 
     def read_bytes(self, digest: str, size: int) -> bytes | None:
         """Return content that is here, checked, or None."""
+
+    def find_bytes(self, digest: str, limit: int) -> bytes | None:
+        """Return content of an unknown size that is here, checked, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,18 @@ class ManifestSource:
     def at(self, reference: Reference) -> Parsed:
         """Fetch what a reference of the definition names."""
         return self._parse(self.client.get_manifest(reference), str(reference))
+
+    def at_both(self, reference: Reference) -> tuple[Parsed, str | None]:
+        """Fetch what a reference with a tag and a digest names: the digest decides.
+
+        Returns:
+            That, and the digest that the tag names now; None when there is no such tag.
+        """
+        tagged = self.client.try_get_manifest(by_tag(reference, reference.tag))
+        if tagged is None or tagged.digest != reference.digest:
+            return self.at(reference), None if tagged is None else tagged.digest
+        # The bytes are those of the digest, so they need not come a second time.
+        return self._parse(tagged, str(reference)), tagged.digest
 
     def at_tag(self, reference: Reference) -> Parsed | None:
         """Fetch what a tag names; None when there is no such tag."""
@@ -129,11 +144,6 @@ class ManifestSource:
     def listed_referrers(self, reference: Reference, subject: str) -> list[OciDescriptor]:
         """Return what the place says refers to a manifest, unchecked."""
         return self.client.referrers(reference, subject) or []
-
-    def digest_at(self, reference: Reference) -> str | None:
-        """Return what a tag names now; None when there is no such tag."""
-        found = self.client.try_get_manifest(reference)
-        return None if found is None else found.digest
 
     def open_blob(self, reference: Reference, digest: str, *, mirrors: bool = True) -> BlobStream:
         """Open a blob for reading; the caller checks its digest."""

@@ -42,7 +42,7 @@ def definition_yaml(
     for chart in upstream.seeded.charts:
         where = f'repository: "{chart.repository}", version: {chart.version}'
         lines.append(f"  - {{name: {chart.name}, {where}{more}}}")
-    lines.append("files:")
+    lines.append("files:" if upstream.seeded.files else "files: []")
     for file in upstream.seeded.files:
         lines += [f"  - url: {file.url}", f"    digest: {file.digest}"]
     return "\n".join(lines) + "\n" + signature_rules_yaml(upstream, chosen)
