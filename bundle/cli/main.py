@@ -13,8 +13,10 @@ from bundle.cli.output import Output, report_error, wants_json
 from bundle.model.errors import InterruptedByUserError, IsowardError, UsageError
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "convert": ("bundler.cli.convert", "Make a definition of what other tools use."),
     "lock": ("bundler.cli.lock", "Resolve a definition to digests."),
     "build": ("bundler.cli.build", "Fetch what a lock names into a bundle."),
+    "export": ("bundler.cli.export", "Write a lock as other tools have it."),
     "approve": ("bundler.cli.approve", "Add an approver's signature to a bundle."),
     "keys": ("bundler.cli.keys", "Make keys."),
     "root": ("bundler.cli.root", "Make, change and show the root of trust."),

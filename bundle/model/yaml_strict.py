@@ -81,14 +81,21 @@ def dump_yaml(value: Any) -> str:
     )
 
 
-def check_yaml_events(text: str, where: str, error: type[IsowardError]) -> None:
+def check_yaml_events(
+    text: str, where: str, error: type[IsowardError], *, many: bool = False
+) -> None:
     """Walk the parser's events, which needs no memory, before any tree is built.
 
+    Args:
+        text: Untrusted.
+        where: The file's name, for messages.
+        error: The class to raise.
+        many: Whether there may be several documents.
     Raises:
         IsowardError: As `error`: an alias, tag, duplicate key, too deep or too large.
         yaml.YAMLError: Not YAML.
     """
-    checker = _EventChecker(where, error)
+    checker = _EventChecker(where, error, many=many)
     for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
         if count > MAX_YAML_EVENTS:
             raise error(f"{where}: it has too many elements", "Is it the right file?")
@@ -98,8 +105,9 @@ def check_yaml_events(text: str, where: str, error: type[IsowardError]) -> None:
 class _EventChecker:
     """Refuses aliases, tags, duplicate keys and too deep nesting, naming the line."""
 
-    def __init__(self, where: str, error: type[IsowardError]) -> None:
+    def __init__(self, where: str, error: type[IsowardError], *, many: bool) -> None:
         self._where = where
+        self._many = many
         self._error = error
         # One frame a collection: the keys seen (None for a sequence), and whether a key comes next.
         self._frames: list[tuple[set[str] | None, list[bool]]] = []
@@ -108,7 +116,7 @@ class _EventChecker:
     def see(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
-            if self._documents > 1:
+            if self._documents > 1 and not self._many:
                 raise self._refuse(event, "expected one document, found a second one")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise self._refuse(event, "anchors and aliases are not accepted; write it out")

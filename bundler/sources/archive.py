@@ -195,7 +195,7 @@ class StreamArchive(Archive):
         self._store = store
         self._index = TarIndex(where)
         self._kept: dict[str, Content] = {}
-        source = _StreamBytes(where, stream)
+        source = StreamBytes(where, stream)
         for member in tar_members(source, where):
             self._index.add(member)
             if not member.link:
@@ -230,7 +230,7 @@ class StreamArchive(Archive):
             seen(chunk)
         return kept
 
-    def _keep(self, member: TarMember, source: _StreamBytes) -> Content:
+    def _keep(self, member: TarMember, source: StreamBytes) -> Content:
         with keeping(self._store) as kept:
             rest = member.size
             while rest and (chunk := source.read(min(rest, CHUNK_BYTES))):
@@ -332,7 +332,7 @@ class _FileBytes:
         self.position += count
 
 
-class _StreamBytes:
+class StreamBytes:
     """A stream as a tar's source, of which there is an end."""
 
     def __init__(self, where: str, stream: Stream) -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.architecture.source import PACKAGES, Module, imports, modules, under
 
 _SHARED = ("bundle.model", "bundle.store", "bundle.trust", "bundle.registry")
-_ONLINE = ("bundler.sources", "bundler.gates")
+_ONLINE = ("bundler.sources", "bundler.gates", "bundler.formats")
 _OFFLINE = ("installer.depot", "installer.preflight", "installer.steps")
 _OUTPUT = ("bundle.cli.output", "bundle.cli.passphrase", "bundle.cli.progress")
 """What commands on both sides talk to a person with; it is all that they see of bundle.cli."""
@@ -30,6 +30,8 @@ ALLOWED = {
     "bundle.cli": _SHARED,
     "bundler.sources": _SHARED,
     "bundler.gates": _SHARED,
+    # Unpacking a package takes the sources' reader of archives.
+    "bundler.formats": (*_SHARED, "bundler.sources"),
     "bundler": (*_SHARED, *_ONLINE),
     "bundler.cli": (*_SHARED, *_OUTPUT, *_ONLINE, "bundler"),
     "installer.depot": _SHARED,
@@ -69,7 +71,13 @@ BEHIND = {
     "tqdm": ("bundle.cli",),
     "tuf": ("bundle.trust",),
     "urllib3": ("bundle.registry",),
-    "yaml": ("bundle.model.yaml_strict", "bundle.model.chart", "bundler.sources"),
+    "zstandard": ("bundler.formats.zarf_archive",),
+    "yaml": (
+        "bundle.model.yaml_strict",
+        "bundle.model.chart",
+        "bundler.sources",
+        "bundler.formats.yaml_lines",
+    ),
 }
 
 

@@ -1,0 +1,33 @@
+"""`isoward export`: a lock as other tools have it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bundle.cli.output import Output, json_option, pass_output
+from bundle.store.atomic import write_new
+from bundler.documents import load_lock
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command("export")
+@click.argument("lock", type=_FILE)
+@click.option("--to", "form", type=click.Choice(("images", "hauler")), required=True)
+@click.option("-o", "--output", "target", type=_FILE, required=True, help="The file to write.")
+@json_option
+@pass_output
+def command(says: Output, *, lock: Path, form: str, target: Path) -> None:
+    """Write LOCK as an images.txt or a Hauler manifest, by digests."""
+    from bundler.formats.hauler_export import write_hauler
+    from bundler.formats.image_list import write_image_list
+
+    locked = load_lock(lock)
+    text, notes = (
+        write_hauler(locked) if form == "hauler" else (write_image_list(locked.images), ())
+    )
+    write_new(target, text.encode())
+    lines = [f"wrote {target}", *(f"  note: {note}" for note in notes)]
+    says.result({"output": str(target), "notes": list(notes)}, "\n".join(lines))

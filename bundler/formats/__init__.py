@@ -1,0 +1,1 @@
+"""Formats that users already have: read into a definition, written from a lock."""

@@ -1,0 +1,248 @@
+"""Zarf packages: what they hold becomes content of a definition, from the unpacked folder.
+
+Source: Zarf 0.84, src/api/v1alpha1 and "Package layout".
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from bundle.model.canonical import canonical_json
+from bundle.model.chart import chart_artifact
+from bundle.model.chart_source import ChartSource
+from bundle.model.definition import ImageSource
+from bundle.model.digest import digest_of
+from bundle.model.errors import FormatError, SignatureError
+from bundle.model.files import FileSource
+from bundle.model.limits import (
+    MAX_CHART_BYTES,
+    MAX_CHART_UNPACKED_BYTES,
+    MAX_OCI_MANIFEST_BYTES,
+    MIB,
+)
+from bundle.model.oci import OCI_INDEX
+from bundle.model.reference import parse_reference
+from bundle.store.atomic import storage_errors, write_atomic
+from bundle.trust.upstream.keys import UpstreamKey, decode_base64, load_upstream_key
+from bundle.trust.upstream.sigstore_bundle import KeyBundleVerifier
+from bundle.trust.upstream.verdict import NotGoodError, Subject
+from bundler.formats.converted import Converted, unique_images
+from bundler.formats.yaml_lines import Located, read_documents
+from bundler.formats.zarf_archive import SIGNATURES, Unpacked, check_aggregate, unpack_tar
+from bundler.sources.archive import StreamBytes
+from bundler.sources.tar_members import tar_members
+
+_KIND: Final = "ZarfPackageConfig"
+_NAMES: Final = ("org.opencontainers.image.ref.name", "org.opencontainers.image.base.name")
+_TOP: Final = frozenset(
+    {"apiVersion", "kind", "metadata", "build", "components", "constants", "variables", "values",
+     "documentation"}
+)  # fmt: skip
+_COMPONENT: Final = frozenset(
+    {"name", "description", "default", "required", "only", "group", "import", "manifests",
+     "charts", "dataInjections", "files", "images", "imageArchives", "repos", "scripts", "actions",
+     "healthChecks", "stateAccess"}
+)  # fmt: skip
+_NOT_CARRIED: Final = {
+    "actions": "commands run by Zarf at a deployment",
+    "scripts": "commands run by Zarf at a deployment",
+    "dataInjections": "data copied into running pods",
+    "repos": "Git repositories",
+    "healthChecks": "Zarf's own waiting",
+}
+_MAX_SIGNATURE: Final = MIB
+
+
+class _Index(msgspec.Struct, frozen=True):
+    manifests: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class ZarfPackage:
+    """What a package says of itself.
+
+    Attributes:
+        name: Of the package.
+        version: Of the package; empty when it has none.
+        content: For a definition; paths are relative to the folder that the package's is in.
+    """
+
+    name: str
+    version: str
+    content: Converted
+
+
+def read_package(unpacked: Unpacked, folder: Path, key: str | None) -> ZarfPackage:
+    """Read an unpacked package.
+
+    Args:
+        unpacked: From `unpack_package`.
+        folder: Where it lies; charts and components are unpacked within it.
+        key: A public key in PEM that must have signed zarf.yaml; None when nobody asks.
+    Raises:
+        DefinitionError: zarf.yaml is malformed or has an unknown field.
+        DigestMismatchError: It does not vouch for the rest.
+        SignatureError: It is not signed by the key.
+        FormatError: Something in the package cannot be carried.
+    """
+    top = _package(unpacked)
+    metadata, build = top.at("metadata"), top.at("build")
+    aggregate = metadata.at("aggregateChecksum").value or build.at("aggregateChecksum").value
+    check_aggregate(str(aggregate), unpacked)
+    notes = [_signature_note(unpacked, folder, key)]
+    architecture = metadata.at("architecture").text(build.at("architecture").text("amd64"))
+    charts: list[ChartSource] = []
+    files: list[FileSource] = []
+    for component in top.at("components").items():
+        name = component.mapping(_COMPONENT).at("name").text()
+        notes += _notes(component, name)
+        tar = folder / "components" / f"{name}.tar"
+        if f"components/{name}.tar" not in unpacked.digests:
+            continue
+        unpack_tar(tar, folder / "components")
+        tar.unlink()
+        charts += _charts(folder, name)
+        files += _files(folder, name)
+    content = Converted(
+        images=unique_images(_images(folder)),
+        charts=tuple({(c.name, c.version): c for c in charts}.values()),
+        files=tuple(files),
+        platforms=(f"linux/{architecture}",),
+        notes=tuple(note for note in notes if note),
+    )
+    return ZarfPackage(metadata.at("name").text(), metadata.at("version").text(""), content)
+
+
+def _package(unpacked: Unpacked) -> Located:
+    documents = read_documents(unpacked.package, "zarf.yaml")
+    if len(documents) != 1:
+        raise FormatError("zarf.yaml: expected one document", "Is it a Zarf package?")
+    top = documents[0].mapping(_TOP)
+    if top.at("kind").text() != _KIND:
+        raise top.at("kind").place.refuse(
+            f"expected {_KIND}", "A package that sets Zarf itself up is not carried."
+        )
+    if top.at("build").at("differential").flag():
+        raise top.at("build").place.refuse(
+            "the package is a differential one, which lacks what an older one has",
+            "Take the whole package.",
+        )
+    return top
+
+
+def _signature_note(unpacked: Unpacked, folder: Path, key: str | None) -> str:
+    present = [name for name in SIGNATURES if name in unpacked.digests]
+    if key is None:
+        return "its signature was not looked at; --key does that" if present else ""
+    if not present:
+        raise SignatureError(
+            "zarf.yaml: expected a signature, found none", "Ask the package's publisher."
+        )
+    try:
+        verifier = load_upstream_key(key)
+        path = folder / present[0]
+        with storage_errors(f"read {path}"), path.open("rb") as file:
+            data = file.read(_MAX_SIGNATURE)
+        subject = Subject(digest_of(unpacked.package), "application/yaml", unpacked.package)
+        if present[0] == SIGNATURES[0]:
+            KeyBundleVerifier(verifier).bundle(data, subject)
+        else:
+            _verify_detached(verifier, data, unpacked.package)
+    except NotGoodError as error:
+        raise SignatureError(
+            f"zarf.yaml: {present[0]}: {error}", "Ask the package's publisher for the right key."
+        ) from error
+    return f"zarf.yaml is signed by {verifier.fingerprint}"
+
+
+def _verify_detached(key: UpstreamKey, data: bytes, package: bytes) -> None:
+    signature = decode_base64(data.decode("ascii", "replace").strip(), "the signature")
+    if not key.verify(signature, package):
+        raise NotGoodError("it is not by this key")
+
+
+def _notes(component: Located, name: str) -> list[str]:
+    return [
+        f"component {name}: {field} are left out: {what}"
+        for field, what in _NOT_CARRIED.items()
+        if component.at(field).value
+    ]
+
+
+def _images(folder: Path) -> list[ImageSource]:
+    """Name the images of the package's layout, each taken from there."""
+    layout = folder / "images"
+    index = layout / "index.json"
+    if not index.is_file():
+        return []
+    with index.open("rb") as file:
+        data = file.read(MAX_OCI_MANIFEST_BYTES + 1)
+    try:
+        entries = msgspec.json.decode(data, type=_Index).manifests
+    except msgspec.MsgspecError as error:
+        raise FormatError(f"images/index.json: {error}", "Make the package again.") from error
+    found = []
+    for entry in entries:
+        notes = entry["annotations"] = dict(entry.get("annotations") or {})
+        name = next((str(notes[key]) for key in _NAMES if notes.get(key)), "")
+        if not name:
+            raise FormatError("images/index.json: an image has no name", "Make the package again.")
+        # Older packages have it as the base's name, where no reader of a layout looks for it.
+        notes[_NAMES[0]] = name
+        reference = str(parse_reference(name, "images/index.json"))
+        found.append(ImageSource(reference=reference, archive=f"{folder.name}/images", name=name))
+    named = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+    write_atomic(index, canonical_json(named))
+    return found
+
+
+def _charts(folder: Path, component: str) -> list[ChartSource]:
+    """Unpack a component's charts, which are packed again from their folders."""
+    found = []
+    base = folder / "components" / component / "charts"
+    for archive in sorted(base.glob("*.tgz")):
+        with archive.open("rb") as file:
+            data = file.read(MAX_CHART_BYTES + 1)
+        made = chart_artifact(data, archive.name)
+        target = base / archive.name.removesuffix(".tgz")
+        _unpack_chart(data, archive.name, target)
+        archive.unlink()
+        path = f"{folder.name}/components/{component}/charts/{target.name}/{made.name}"
+        found.append(ChartSource(name=made.name, version=made.version, path=path))
+    return found
+
+
+def _unpack_chart(data: bytes, where: str, target: Path) -> None:
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as unpacked:
+        source = StreamBytes(where, unpacked)
+        rest = MAX_CHART_UNPACKED_BYTES
+        for member in tar_members(source, where):
+            rest -= member.size
+            if member.link or rest < 0:
+                what = "a link" if member.link else "the chart unpacks to too much"
+                raise FormatError(f"{where}: {member.name[:200]!r}: {what}", "Make it again.")
+            path = target / member.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(source.read(member.size))
+
+
+def _files(folder: Path, component: str) -> list[FileSource]:
+    """Name a component's files, manifests and values."""
+    base = folder / "components" / component
+    found = []
+    for kind in ("files", "manifests", "values"):
+        for path in sorted(p for p in (base / kind).rglob("*") if p.is_file()):
+            inner = path.relative_to(base)
+            found.append(
+                FileSource(
+                    path=f"{folder.name}/components/{component}/{inner.as_posix()}",
+                    name="-".join((component, *inner.parts)),
+                )
+            )
+    return found
