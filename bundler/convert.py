@@ -15,6 +15,7 @@ from bundle.model.files import FileSource
 from bundle.model.limits import CHUNK_BYTES, MAX_DEFINITION_BYTES, MAX_INDEX_YAML_BYTES
 from bundle.model.policy import SignatureRule, UnsignedRule
 from bundle.model.reference import parse_reference
+from bundle.model.yaml_strict import dump_yaml, load_yaml
 from bundle.registry.client import RegistryClient
 from bundle.store.atomic import storage_errors
 from bundler.formats.converted import Converted, UnpinnedFile
@@ -162,8 +163,13 @@ def make_definition(
         files=files,
         signatures=(*content.rules, *_waiver(content, asked.waiver)),
     )
-    check_definition(definition)
-    return definition
+    # As it will be read: what other tools take for a name is not always one of ours.
+    data = dump_yaml(definition).encode()
+    read = load_yaml(
+        data, Definition, where=asked.output.name, limit=MAX_DEFINITION_BYTES, error=DefinitionError
+    )
+    check_definition(read)
+    return read
 
 
 def unsigned_images(definition: Definition) -> int:

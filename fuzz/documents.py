@@ -30,6 +30,8 @@ from bundle.model.reference import check_url, parse_reference
 from bundle.model.site import Site, check_site
 from bundle.model.source_config import SourceConfig, check_source_config
 from bundle.model.yaml_strict import load_yaml
+from bundler.formats.hauler import read_hauler
+from bundler.formats.image_list import read_image_list
 from bundler.sources.apt_release import read_release
 from bundler.sources.chart_index import read_index
 from bundler.sources.rpm_metadata import is_carried, read_repomd
@@ -152,7 +154,19 @@ def repomd(data: bytes) -> None:
     assert all(is_digest(file.digest) and is_carried(file.kind) for file in found)
 
 
+def converted(data: bytes) -> None:
+    """Read a list of images and a Hauler manifest; each says the same of its bytes alone."""
+    for read in (read_image_list, read_hauler):
+        try:
+            found = read(data, "given")
+        except DefinitionError:
+            continue
+        for image in found.images:
+            assert str(parse_reference(image.reference)) == image.reference
+
+
 TARGETS = (
+    Target("converted", converted),
     Target("manifest", manifest, "json", 16_384),
     Target("definition", partial(_yaml, type_=Definition, check=check_definition)),
     Target("lock", lock, max_length=16_384),

@@ -43,6 +43,8 @@ from tests.support.upstream_signing import simple_payload, statement
 from tests.vectors.bad_documents import GOOD_DEFINITION, GOOD_SITE
 from tests.vectors.charts import Chart, repository_index
 
+_HAULER = Path(__file__).parents[1] / "tests" / "vectors" / "peers" / "hauler-manifest.yaml"
+
 Seeds = Mapping[str, Mapping[str, bytes]]
 
 
@@ -92,6 +94,10 @@ def _documents() -> dict[str, dict[str, bytes]]:
             "escape": b'name: "\\uD800"\nversion: 1\napiVersion: v2\n',
         },
         "chart-index": {"all": repository_index({chart: digest_of(b"x")}, base="")},
+        "converted": {
+            "hauler": _HAULER.read_bytes(),
+            "images": b"# ours\nnginx:1.27\nquay.io/a/b:v1@sha256:" + b"0" * 64 + b"\n",
+        },
         "release": {"all": _RELEASE, "xz": _RELEASE.replace(b"Packages.gz", b"Packages.xz")},
         "repomd": {"all": _REPOMD, "encoding": _REPOMD.replace(b"UTF-8", b"none", 1)},
         "names": {

@@ -22,12 +22,13 @@ _FILE = click.Path(path_type=Path)
 def command(says: Output, *, lock: Path, form: str, target: Path) -> None:
     """Write LOCK as an images.txt or a Hauler manifest, by digests."""
     from bundler.formats.hauler_export import write_hauler
-    from bundler.formats.image_list import write_image_list
+    from bundler.formats.image_list import left_out_images, write_image_list
 
     locked = load_lock(lock)
-    text, notes = (
-        write_hauler(locked) if form == "hauler" else (write_image_list(locked.images), ())
-    )
+    if form == "hauler":
+        text, notes = write_hauler(locked)
+    else:
+        text, notes = write_image_list(locked.images), left_out_images(locked.images)
     write_new(target, text.encode())
     lines = [f"wrote {target}", *(f"  note: {note}" for note in notes)]
     says.result({"output": str(target), "notes": list(notes)}, "\n".join(lines))

@@ -13,7 +13,7 @@ from bundle.model.policy import rule_for
 from bundle.model.reference import parse_reference
 from bundle.model.yaml_strict import dump_yaml
 from bundler.formats.hauler import API_VERSIONS
-from bundler.formats.image_list import pinned
+from bundler.formats.image_list import left_out_images, pinned
 
 _SEPARATOR: Final = "---\n"
 
@@ -24,9 +24,13 @@ def write_hauler(lock: Lock) -> tuple[str, tuple[str, ...]]:
     Images are named by digest, so Hauler fetches what the lock names or nothing. Hauler has no
     place for digests of charts and files.
     """
-    notes: list[str] = []
+    notes: list[str] = list(left_out_images(lock.images))
     documents = []
-    images = [_image(lock, image.reference, image.digest, notes) for image in lock.images]
+    images = [
+        _image(lock, image.reference, image.digest, notes)
+        for image in lock.images
+        if not image.origin
+    ]
     charts = [
         {"name": c.name, "repoURL": c.repository, "version": c.version}
         for c in lock.charts

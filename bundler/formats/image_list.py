@@ -51,9 +51,16 @@ def list_lines(data: bytes, where: str) -> Iterator[tuple[int, str]]:
 
 
 def write_image_list(images: Iterable[LockedArtifact]) -> str:
-    """Return an images.txt of a lock: full references with tag and digest, sorted."""
-    lines = (pinned(image.reference, image.digest) for image in images)
-    return "".join(f"{line}\n" for line in sorted(set(lines)))
+    """Return an images.txt of images in registries: references with tag and digest, sorted."""
+    lines = {pinned(image.reference, image.digest) for image in images if image.origin is None}
+    return "".join(f"{line}\n" for line in sorted(lines))
+
+
+def left_out_images(images: Iterable[LockedArtifact]) -> tuple[str, ...]:
+    """Say which images no other tool could fetch; for a person."""
+    return tuple(
+        f"{image.reference} is left out; it is in no registry" for image in images if image.origin
+    )
 
 
 def pinned(reference: str, digest: str) -> str:

@@ -28,6 +28,7 @@ from bundle.model.limits import (
 )
 from bundle.model.oci import OCI_INDEX
 from bundle.model.reference import parse_reference
+from bundle.model.rendering import DEFAULT_NAMESPACE, Release
 from bundle.store.atomic import storage_errors, write_atomic
 from bundle.trust.upstream.keys import UpstreamKey, decode_base64, load_upstream_key
 from bundle.trust.upstream.sigstore_bundle import KeyBundleVerifier
@@ -107,7 +108,7 @@ def read_package(unpacked: Unpacked, folder: Path, key: str | None) -> ZarfPacka
             continue
         unpack_tar(tar, folder / "components")
         tar.unlink()
-        charts += _charts(folder, name)
+        charts += _charts(folder, component, name)
         files += _files(folder, name)
     content = Converted(
         images=unique_images(_images(folder)),
@@ -202,20 +203,47 @@ def _images(folder: Path) -> list[ImageSource]:
     return found
 
 
-def _charts(folder: Path, component: str) -> list[ChartSource]:
+def _charts(folder: Path, said: Located, component: str) -> list[ChartSource]:
     """Unpack a component's charts, which are packed again from their folders."""
     found = []
-    base = folder / "components" / component / "charts"
-    for archive in sorted(base.glob("*.tgz")):
+    base = folder / "components" / component
+    releases = {
+        f"{chart.at('name').text()}-{chart.at('version').text('')}": chart
+        for chart in said.at("charts").items()
+    }
+    for archive in sorted((base / "charts").glob("*.tgz")):
         with archive.open("rb") as file:
             data = file.read(MAX_CHART_BYTES + 1)
         made = chart_artifact(data, archive.name)
-        target = base / archive.name.removesuffix(".tgz")
-        _unpack_chart(data, archive.name, target)
+        stem = archive.name.removesuffix(".tgz")
+        _unpack_chart(data, archive.name, base / "charts" / stem)
         archive.unlink()
-        path = f"{folder.name}/components/{component}/charts/{target.name}/{made.name}"
-        found.append(ChartSource(name=made.name, version=made.version, path=path))
+        inner = f"{folder.name}/components/{component}"
+        found.append(
+            ChartSource(
+                name=made.name,
+                version=made.version,
+                path=f"{inner}/charts/{stem}/{made.name}",
+                release=_release(releases[stem], made.name) if stem in releases else None,
+                values=tuple(f"{inner}/values/{name}" for name in _values(base, stem)),
+            )
+        )
     return found
+
+
+def _release(said: Located, name: str) -> Release:
+    namespace = said.at("namespace").text(DEFAULT_NAMESPACE)
+    return Release(name=said.at("releaseName").text(name), namespace=namespace)
+
+
+def _values(base: Path, stem: str) -> list[str]:
+    """Name the values files of a chart, in their order."""
+    numbered = {
+        int(path.name.removeprefix(f"{stem}-")): path.name
+        for path in (base / "values").glob(f"{stem}-*")
+        if path.name.removeprefix(f"{stem}-").isdecimal()
+    }
+    return [numbered[number] for number in sorted(numbered)]
 
 
 def _unpack_chart(data: bytes, where: str, target: Path) -> None:
@@ -233,10 +261,10 @@ def _unpack_chart(data: bytes, where: str, target: Path) -> None:
 
 
 def _files(folder: Path, component: str) -> list[FileSource]:
-    """Name a component's files, manifests and values."""
+    """Name a component's files and manifests; values go with their chart."""
     base = folder / "components" / component
     found = []
-    for kind in ("files", "manifests", "values"):
+    for kind in ("files", "manifests"):
         for path in sorted(p for p in (base / kind).rglob("*") if p.is_file()):
             inner = path.relative_to(base)
             found.append(
