@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from bundle.model.chart_source import ChartSource, check_chart_source
-from bundle.model.documents import Document, Metadata, Text
+from bundle.model.documents import Document, Metadata, Text, each_once
 from bundle.model.errors import DefinitionError
 from bundle.model.files import FileSource, check_file_source
 from bundle.model.image_origin import ImageOrigin, check_image_origin
@@ -77,22 +77,22 @@ def check_definition(definition: Definition) -> None:
         str(parse_reference(image.reference, f"images[{i}].reference"))
         for i, image in enumerate(definition.images)
     ]
-    _unique(images, "images")
+    each_once(images, "images")
     for i, image in enumerate(definition.images):
         if image.origin is not None:
             check_image_origin(image.origin, f"images[{i}]")
     for i, file in enumerate(definition.files):
         check_file_source(file, f"files[{i}]")
-    _unique([file.url or f"local/{file.served_name}" for file in definition.files], "files")
-    _unique([f"{c.home} {c.name} {c.version}" for c in definition.charts], "charts")
-    _unique(list(definition.platforms), "platforms")
+    each_once([file.url or f"local/{file.served_name}" for file in definition.files], "files")
+    each_once([f"{c.home} {c.name} {c.version}" for c in definition.charts], "charts")
+    each_once(list(definition.platforms), "platforms")
     check_rules(definition.signatures)
     check_python_sources(definition.python_packages, definition.platforms)
     if definition.helm is not None:
         check_url(definition.helm.url, "helm.url")
     for i, chart in enumerate(definition.charts):
         check_chart_source(chart, f"charts[{i}]")
-    _unique([source.name for source in definition.os_packages], "osPackages")
+    each_once([source.name for source in definition.os_packages], "osPackages")
     for i, source in enumerate(definition.os_packages):
         check_os_source(source, f"osPackages[{i}]")
         if source.kubespray and definition.kubespray is None:
@@ -121,13 +121,3 @@ def check_definition(definition: Definition) -> None:
             "Add an entry under images:, files:, charts:, osPackages:, pythonPackages: or "
             "kubespray:.",
         )
-
-
-def _unique(values: list[str], where: str) -> None:
-    seen: set[str] = set()
-    for value in values:
-        if value in seen:
-            raise DefinitionError(
-                f"{where}: {value!r} stands twice", "Remove one of the two entries."
-            )
-        seen.add(value)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Final
 
 import msgspec
+
+from bundle.model.errors import DefinitionError
 
 # Patterns end in `$(?!\n)`: in Python `$` alone also matches before a final newline, and `\Z`
 # would mean nothing to the editors that read our JSON Schemas.
@@ -53,3 +56,18 @@ class Metadata(Document, frozen=True, kw_only=True):
 
     name: Name
     version: Version
+
+
+def each_once(values: Iterable[str], where: str) -> None:
+    """Check that nothing stands twice in a list.
+
+    Raises:
+        DefinitionError: Something does.
+    """
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            raise DefinitionError(
+                f"{where}: {value!r} stands twice", "Remove one of the two entries."
+            )
+        seen.add(value)

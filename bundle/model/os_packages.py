@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from bundle.model.digest import Digest, Size
-from bundle.model.documents import Document, Name, Url
+from bundle.model.documents import Document, Name, Url, each_once
 from bundle.model.errors import DefinitionError
 from bundle.model.paths import InnerPath, check_inner_path
 from bundle.model.platform import Platform
@@ -218,8 +218,8 @@ def check_os_source(source: OsSource, where: str) -> None:
                 f"{at}: {place.folder!r} would be the folder of two repositories",
                 "Give each a `name` of its own.",
             )
-    _unique((_key(place_of(r)) for r in source.repositories), f"{where}.repositories")
-    _unique(source.packages, f"{where}.packages")
+    each_once((_key(place_of(r)) for r in source.repositories), f"{where}.repositories")
+    each_once(source.packages, f"{where}.packages")
     if not source.packages and not source.kubespray:
         raise DefinitionError(
             f"{where}: expected packages: or kubespray: true, found neither",
@@ -262,14 +262,14 @@ def check_os_entry(entry: OsEntry) -> None:
     where = f"osPackages {entry.name}"
     for place in entry.repositories:
         _check_place(place, entry.kind, where)
-    _unique(map(_key, entry.repositories), f"{where}: repositories")
+    each_once(map(_key, entry.repositories), f"{where}: repositories")
     folders = {place.folder for place in entry.repositories}
     for file in entry.files:
         folder, _, rest = file.path.partition("/")
         if folder not in folders or not rest:
             raise DefinitionError(f"{where}: {file.path!r} is in none of its repositories", "")
-    _unique((file.path for file in entry.files), f"{where}: files")
-    _unique((package.full_name for package in entry.packages), f"{where}: packages")
+    each_once((file.path for file in entry.files), f"{where}: files")
+    each_once((package.full_name for package in entry.packages), f"{where}: packages")
     digests = {file.digest for file in entry.files}
     for package in entry.packages:
         if package.digest not in digests:
@@ -300,18 +300,8 @@ def _check_place(place: OsPlace, kind: OsKind, where: str) -> None:
         raise DefinitionError(
             f"{where}: {place.folder!r} is not a name for a repository", "Choose another `name`."
         )
-    _unique(place.components, f"{where}: components")
+    each_once(place.components, f"{where}: components")
 
 
 def _key(place: OsPlace) -> str:
     return f"{place.folder} {place.suite or ''}".strip()
-
-
-def _unique(values: Iterable[str], where: str) -> None:
-    seen: set[str] = set()
-    for value in values:
-        if value in seen:
-            raise DefinitionError(
-                f"{where}: {value!r} stands twice", "Remove one of the two entries."
-            )
-        seen.add(value)

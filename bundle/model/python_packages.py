@@ -16,7 +16,7 @@ from typing import Annotated, Final
 import msgspec
 
 from bundle.model.digest import Digest, Size, hex_of
-from bundle.model.documents import Document, Name, Text, Url
+from bundle.model.documents import Document, Name, Text, Url, each_once
 from bundle.model.errors import DefinitionError
 from bundle.model.names import ServedNames
 from bundle.model.platform import Platform
@@ -194,7 +194,7 @@ def check_python_sources(
         DefinitionError: A set stands twice, asks for nothing, or is for a platform that has no
             wheels that we know of.
     """
-    _each_once([source.name for source in sources], "pythonPackages")
+    each_once([source.name for source in sources], "pythonPackages")
     for i, source in enumerate(sources):
         where = f"pythonPackages[{i}]"
         if source.name == MERGED:
@@ -207,8 +207,8 @@ def check_python_sources(
                 f"{where}: expected requirements: or kubespray: true, found neither",
                 "Name a requirements file, pinned and with hashes.",
             )
-        _each_once(list(source.requirements), f"{where}.requirements")
-        _each_once(list(source.pythons), f"{where}.pythons")
+        each_once(list(source.requirements), f"{where}.requirements")
+        each_once(list(source.pythons), f"{where}.pythons")
         if source.index is not None:
             check_url(source.index, f"{where}.index")
         for platform in platforms:
@@ -236,7 +236,7 @@ def check_python_sets(sets: tuple[PythonSet, ...], served: ServedNames) -> None:
     Raises:
         DefinitionError, FormatError: As `check_python_set`, or a name stands twice.
     """
-    _each_once([found.name for found in sets], "pythonPackages")
+    each_once([found.name for found in sets], "pythonPackages")
     for found in sets:
         check_python_set(found, served)
 
@@ -259,7 +259,7 @@ def check_python_set(found: PythonSet, served: ServedNames) -> None:
         served.add(f"pypi {found.name} {_one_spelling(file.name)}", file.digest)
     if len(listed) != len(found.files):
         raise DefinitionError(f"{where}: a wheel stands twice", "Run `isoward lock` again.")
-    _each_once([f"{e.name} {e.python} {e.platform}" for e in found.environments], where)
+    each_once([f"{e.name} {e.python} {e.platform}" for e in found.environments], where)
     named: set[str] = set()
     for environment in found.environments:
         inside = f"{where}, {environment.name} for Python {environment.python}"
@@ -267,7 +267,7 @@ def check_python_set(found: PythonSet, served: ServedNames) -> None:
             raise DefinitionError(
                 f"{inside}: {environment.platform} has no wheels", "Run `isoward lock` again."
             )
-        _each_once([project_of(wheel) for wheel in environment.wheels], inside)
+        each_once([project_of(wheel) for wheel in environment.wheels], inside)
         named.update(environment.wheels)
     if named != listed:
         odd = min(named ^ listed)
@@ -286,13 +286,3 @@ def _one_spelling(wheel: str) -> str:
     """Return a wheel's name in one spelling: installers take others for the same file."""
     project, _, rest = wheel.partition("-")
     return f"{normal_name(project)}-{rest.lower()}"
-
-
-def _each_once(values: list[str], where: str) -> None:
-    seen: set[str] = set()
-    for value in values:
-        if value in seen:
-            raise DefinitionError(
-                f"{where}: {value!r} stands twice", "Remove one of the two entries."
-            )
-        seen.add(value)

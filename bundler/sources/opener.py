@@ -9,6 +9,7 @@ from typing import BinaryIO, Protocol
 from bundle.model.digest import PREFIX
 from bundle.model.errors import DigestMismatchError, SizeMismatchError
 from bundle.model.lock import Content
+from bundle.registry.stream import BytesStream
 
 
 class BlobStream(Protocol):
@@ -32,24 +33,12 @@ class Opener(Protocol):
         """Open it at `offset` bytes, at its origin alone unless `mirrors` may answer."""
 
 
-class WholeBytes:
-    """Bytes that are in memory already, as a stream."""
-
-    start = 0
+class WholeBytes(BytesStream):
+    """Bytes that are in memory already and came from no host, as a stream."""
 
     def __init__(self, data: bytes) -> None:
-        self._rest = memoryview(data)
-
-    def readinto(self, buffer: memoryview) -> int:
-        """Fill `buffer` from the front."""
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-    def close(self) -> None:
-        """Let go of the bytes."""
-        self._rest = memoryview(b"")
+        """Read `data` from its beginning."""
+        super().__init__(data, host="")
 
 
 class CheckedStream:
