@@ -27,7 +27,8 @@ from bundle.model.plan import plan_bundle
 from bundle.model.platform import matches
 from bundle.model.policy import SitePolicy, check_rules, rule_for
 from bundle.model.reference import check_url, parse_reference
-from bundle.model.site import Site, check_site
+from bundle.model.site import Site
+from bundle.model.site_checks import check_site
 from bundle.model.source_config import SourceConfig, check_source_config
 from bundle.model.yaml_strict import load_yaml
 from bundler.formats.hauler import read_hauler

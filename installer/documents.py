@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
+
+import msgspec
 
 from bundle.model.errors import DefinitionError
 from bundle.model.limits import MAX_DEFINITION_BYTES
-from bundle.model.site import Site, check_site
-from bundle.model.yaml_strict import load_yaml
+from bundle.model.paths import is_inner_path
+from bundle.model.problems import Problem, structural_problems
+from bundle.model.site import Site
+from bundle.model.site_checks import site_problems
+from bundle.model.yaml_strict import load_yaml, yaml_lines
 from bundle.store.atomic import storage_errors
 from installer.preflight.host_key import parse_host_key
+from installer.secrets_file import secrets_problems
 
 _ADVICE = 'See docs/FORMAT.md, "Site", and inventory/samples/site.yaml.'
+_SECRET: Final = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY|AGE-SECRET-KEY-1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +49,9 @@ def load_site(path: Path) -> SiteFile:
         StorageError: It cannot be read.
     """
     site = parse_site(_read(path), str(path))
-    key = path.parent / Path(site.ssh.key).expanduser()
-    _check_key(key, path)
+    key = _key_path(site, path)
+    for problem in _key_problems(key):
+        raise DefinitionError(f"{path}: {problem.text}", problem.hint)
     return SiteFile(path, site, key.resolve())
 
 
@@ -49,16 +59,98 @@ def parse_site(data: bytes, where: str) -> Site:
     """Parse and check a site document, without looking at the disk.
 
     Raises:
-        DefinitionError: It is wrong; the message names the field.
+        DefinitionError: It is wrong; the message names the line and field of the first problem.
     """
-    site = load_yaml(data, Site, where=where, limit=MAX_DEFINITION_BYTES, error=DefinitionError)
-    try:
-        check_site(site)
-        for i, node in enumerate(site.nodes):
-            parse_host_key(node.host_key, f"nodes[{i}].hostKey")
-    except DefinitionError as error:
-        raise DefinitionError(f"{where}: {error.message}", error.hint or _ADVICE) from error
-    return site
+    site, problems = examine_site(data, where)
+    if site is not None and not problems:
+        return site
+    first = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    hint = first.hint or _ADVICE
+    if more:
+        hint += " `isoward site check` shows everything."
+    raise DefinitionError(f"{where}: {first.placed}{more}", hint)
+
+
+def examine_site(data: bytes, where: str) -> tuple[Site | None, list[Problem]]:
+    """Find everything that is wrong with a site document, by line.
+
+    Args:
+        data: Typed by a person.
+        where: The file's name, for messages.
+    Returns:
+        The site, if its structure is right, and the problems in the order of their lines.
+    Raises:
+        DefinitionError: It is not YAML that we read, so that nothing further can be said.
+    """
+    tree = load_yaml(
+        data, dict[str, Any], where=where, limit=MAX_DEFINITION_BYTES, error=DefinitionError
+    )
+    text = data.decode("utf-8")
+    problems = [*_secret_problems(text), *structural_problems(tree, Site)]
+    site = None
+    if not problems:
+        site = msgspec.convert(tree, Site, strict=True)
+        problems = [*site_problems(site), *_host_key_problems(site)]
+    lines = yaml_lines(text)
+    placed = [found if found.line else found.at(lines) for found in problems]
+    return site, sorted(placed, key=lambda found: found.line)
+
+
+def examine_site_file(path: Path) -> tuple[Site | None, list[Problem]]:
+    """Find everything that is wrong with a site file and the files that it names.
+
+    Raises:
+        DefinitionError: It is not there, or is not YAML that we read.
+        StorageError: It cannot be read.
+    """
+    return examine_site_bytes(_read(path), path)
+
+
+def examine_site_bytes(data: bytes, path: Path) -> tuple[Site | None, list[Problem]]:
+    """Find what is wrong with a site file that is, or will be, at `path`.
+
+    Raises:
+        DefinitionError: It is not YAML that we read.
+    """
+    site, problems = examine_site(data, str(path))
+    if site is None:
+        return site, problems
+    found = _key_problems(_key_path(site, path))
+    if site.secrets is not None and is_inner_path(site.secrets):
+        found += secrets_problems(path.parent / site.secrets)
+    lines = yaml_lines(data.decode("utf-8"))
+    problems += [problem.at(lines) for problem in found]
+    return site, sorted(problems, key=lambda problem: problem.line)
+
+
+def _secret_problems(text: str) -> list[Problem]:
+    return [
+        Problem(
+            "",
+            "a private key stands in the site file",
+            "Take it out, and take the key for lost: the file is read by many. Keep secrets in "
+            "the file that secrets: names.",
+            number,
+        )
+        for number, line in enumerate(text.splitlines(), start=1)
+        if _SECRET.search(line)
+    ]
+
+
+def _host_key_problems(site: Site) -> list[Problem]:
+    problems = []
+    for i, node in enumerate(site.nodes):
+        field = f"nodes[{i}].hostKey"
+        try:
+            parse_host_key(node.host_key, field)
+        except DefinitionError as error:
+            problems.append(Problem(field, error.message.removeprefix(f"{field}: "), error.hint))
+    return problems
+
+
+def _key_path(site: Site, path: Path) -> Path:
+    return path.parent / Path(site.ssh.key).expanduser()
 
 
 def _read(path: Path) -> bytes:
@@ -68,21 +160,31 @@ def _read(path: Path) -> bytes:
         return file.read(MAX_DEFINITION_BYTES + 1)
 
 
-def _check_key(key: Path, site: Path) -> None:
+def _key_problems(key: Path) -> list[Problem]:
     try:
         mode = key.stat().st_mode
     except OSError as error:
-        raise DefinitionError(
-            f"{site}: ssh.key: expected a private key at {key}, found none ({error.strerror})",
-            "Write the path relative to the site file.",
-        ) from error
+        return [
+            Problem(
+                "ssh.key",
+                f"expected a private key at {key}, found none ({error.strerror})",
+                "Write the path relative to the site file.",
+            )
+        ]
     if not stat.S_ISREG(mode):
-        raise DefinitionError(
-            f"{site}: ssh.key: expected a file at {key}, found something else",
-            "Name the private key itself, not its folder.",
-        )
+        return [
+            Problem(
+                "ssh.key",
+                f"expected a file at {key}, found something else",
+                "Name the private key itself, not its folder.",
+            )
+        ]
     if mode & 0o077:
-        raise DefinitionError(
-            f"{site}: ssh.key: expected {key} to be its owner's alone, found mode {mode & 0o777:o}",
-            f"Run `chmod 600 {key}`; ssh refuses a key that others can read.",
-        )
+        return [
+            Problem(
+                "ssh.key",
+                f"expected {key} to be its owner's alone, found mode {mode & 0o777:o}",
+                f"Run `chmod 600 {key}`; ssh refuses a key that others can read.",
+            )
+        ]
+    return []

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, Literal
 
 import msgspec
 
 from bundle.model.documents import Document, Name, Text
-from bundle.model.errors import DefinitionError
-from bundle.model.reference import is_host, parse_reference
+from bundle.model.paths import InnerPath
+from bundle.model.site_cluster import Kubernetes, Port, Role, Zone
 
-Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 HostKey = Annotated[
     str,
     msgspec.Meta(
@@ -51,6 +49,8 @@ class Node(Document, frozen=True, kw_only=True):
     name: Name
     address: Text
     zone: Name
+    roles: tuple[Role, ...] = ()
+    """What it is in the cluster; a site without one needs none."""
     host_key: HostKey
     """The public key that the node's sshd shows, pinned: `ssh-ed25519 AAAA...`."""
     port: Port | None = None
@@ -73,50 +73,28 @@ class Site(Document, frozen=True, kw_only=True):
     kind: Literal["Site"]
     metadata: SiteMetadata
     depot: DepotAddress
+    second_depot: DepotAddress | None = None
+    """One that holds the same, for when the first is down."""
     ssh: SshAccess
-    zones: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)]
+    zones: Annotated[tuple[Zone | Name, ...], msgspec.Meta(min_length=1)]
+    """Each with its networks and marks, or its name alone."""
     nodes: Annotated[tuple[Node, ...], msgspec.Meta(min_length=1)]
     first_image: FirstImage
+    kubernetes: Kubernetes | None = None
+    """The cluster; without it the nodes are only pointed at the depot."""
+    secrets: InnerPath | None = None
+    """A file beside this one, encrypted by SOPS with age; no secret ever stands in this one."""
 
+    @property
+    def depots(self) -> tuple[DepotAddress, ...]:
+        """The one or two depots, the first one first."""
+        return (self.depot, self.second_depot) if self.second_depot else (self.depot,)
 
-def check_site(site: Site) -> None:
-    """Check what the structure alone cannot say.
+    @property
+    def all_zones(self) -> tuple[Zone, ...]:
+        """The zones, written out."""
+        return tuple(Zone(name=zone) if isinstance(zone, str) else zone for zone in self.zones)
 
-    Raises:
-        DefinitionError: An address, zone or reference is wrong, or a node stands twice.
-    """
-    _check_address(site.depot.address, "depot.address")
-    _unique([node.name for node in site.nodes], "nodes", "name")
-    _unique(
-        [f"{node.address}:{node.port or site.ssh.port}" for node in site.nodes], "nodes", "address"
-    )
-    _unique([node.host_key for node in site.nodes], "nodes", "hostKey")
-    _unique(list(site.zones), "zones", "zone")
-    for i, node in enumerate(site.nodes):
-        _check_address(node.address, f"nodes[{i}].address")
-        if node.zone not in site.zones:
-            raise DefinitionError(
-                f"nodes[{i}].zone: expected one of {', '.join(site.zones)}, found {node.zone!r}",
-                "Name the zone under zones: or correct the node.",
-            )
-    parse_reference(site.first_image.reference, "firstImage.reference")
-
-
-def _check_address(text: str, where: str) -> None:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        # A last label of digits alone is a mistyped address, not a name (RFC 3696, section 2).
-        if not is_host(text) or ":" in text or text.rpartition(".")[2].isdigit():
-            raise DefinitionError(
-                f"{where}: expected an IP address or a host name, found {text[:100]!r}",
-                "Write it as 10.0.0.11 or node1.hospital.example.",
-            ) from None
-
-
-def _unique(values: list[str], where: str, what: str) -> None:
-    for value in values:
-        if values.count(value) > 1:
-            raise DefinitionError(
-                f"{where}: {what} {value[:80]!r} stands twice", "Each one must be different."
-            )
+    def nodes_with(self, role: Role) -> tuple[Node, ...]:
+        """Return the nodes that have a role, in the order of the file."""
+        return tuple(node for node in self.nodes if role in node.roles)

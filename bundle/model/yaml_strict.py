@@ -61,9 +61,31 @@ def load_yaml(
         return msgspec.convert(tree, type_, strict=True)
     except msgspec.ValidationError as cause:
         raise error(
-            f"{where}: {_readable(str(cause), tree)}",
+            f"{where}: {readable_problem(str(cause), tree)}",
             "See docs/FORMAT.md; text that looks like a number needs quotes.",
         ) from cause
+
+
+def yaml_lines(text: str) -> dict[str, int]:
+    """Return the line, from 1, of each field and each item of a document, by its path.
+
+    Args:
+        text: That `check_yaml_events` has accepted; it holds no alias, so this ends.
+    """
+    lines: dict[str, int] = {}
+    pending = [("", yaml.compose(text, Loader=_LOADER))]
+    while pending:
+        path, node = pending.pop()
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                inner = f"{path}.{key.value}" if path else str(key.value)
+                lines[inner] = key.start_mark.line + 1
+                pending.append((inner, value))
+        elif isinstance(node, yaml.SequenceNode):
+            for i, value in enumerate(node.value):
+                lines[f"{path}[{i}]"] = value.start_mark.line + 1
+                pending.append((f"{path}[{i}]", value))
+    return lines
 
 
 def dump_yaml(value: Any) -> str:
@@ -169,8 +191,8 @@ def _describe(cause: Exception) -> str:
     return f"line {mark.line + 1}: {problem}" if mark else str(problem)
 
 
-def _readable(message: str, tree: Any) -> str:
-    """Turn msgspec's `... - at `$.images[0]`` into `images[0]: ..., found '...'`."""
+def readable_problem(message: str, tree: Any) -> str:
+    """Turn msgspec's `... - at `$.images[0]`` into `images[0]: ..., found '...'`, for a person."""
     what, _, path = message.partition(" - at `$")
     place = path.rstrip("`").lstrip(".")
     # A person is not helped by the whole of a pattern, but by what stands there.

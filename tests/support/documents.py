@@ -22,7 +22,8 @@ from bundle.model.lock import (
     LockedReferrer,
 )
 from bundle.model.oci import OCI_INDEX, OCI_MANIFEST
-from bundle.model.site import Site, check_site
+from bundle.model.site import Site
+from bundle.model.site_checks import check_site
 from bundle.model.yaml_strict import load_yaml
 
 T = TypeVar("T", bound=msgspec.Struct)

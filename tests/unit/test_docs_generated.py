@@ -13,7 +13,8 @@ import yaml
 from bundle.model.definition import Definition, check_definition
 from bundle.model.errors import DefinitionError, IsowardError, all_errors
 from bundle.model.limits import MAX_DEFINITION_BYTES
-from bundle.model.site import Site, check_site
+from bundle.model.site import Site
+from bundle.model.site_checks import check_site
 from bundle.model.source_config import SourceConfig, check_source_config
 from bundle.model.yaml_strict import load_yaml
 from tools.generate import DOCUMENTS, ROOT, exit_codes, stale_files

@@ -1,0 +1,88 @@
+"""`isoward site`: writing and checking the site file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bundle.cli.output import Output, json_option, pass_output
+from bundle.model.errors import DefinitionError
+from bundle.model.problems import Problem
+from bundle.model.site import Site
+from installer.cli.site_new import new
+from installer.documents import examine_site_file
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.group("site")
+def command() -> None:
+    """Write and check a site file."""
+
+
+command.add_command(new)
+
+
+@command.command("check")
+@click.argument("file", metavar="SITE", type=_PATH)
+@json_option
+@pass_output
+def check(output: Output, *, file: Path) -> int:
+    """Say everything that is wrong with a SITE file, by line.
+
+    Also looks at the SSH key and the secrets file that it names; no machine is asked.
+    """
+    site, problems = examine_site_file(file)
+    if site is None or problems:
+        return _refused(output, file, problems)
+    output.result({"site": site.metadata.name, "problems": []}, _good(file, site))
+    return 0
+
+
+def _good(file: Path, site: Site) -> str:
+    lines = [f"{file}: nothing is wrong with the site {site.metadata.name}"]
+    for zone in site.all_zones:
+        names = [node.name for node in site.nodes if node.zone == zone.name]
+        lines.append(f"  {zone.name}: {', '.join(names) or 'no node'}")
+    if site.kubernetes is None:
+        lines.append("  no cluster: it has no kubernetes:")
+    else:
+        counts = ", ".join(
+            f"{len(site.nodes_with(role))} {role}" for role in ("control-plane", "etcd", "worker")
+        )
+        lines.append(f"  Kubernetes {site.kubernetes.version}: {counts}")
+    return "\n".join(lines)
+
+
+def _refused(output: Output, file: Path, problems: list[Problem]) -> int:
+    count = len(problems)
+    error = DefinitionError(
+        f"{file}: {count} problem{'' if count == 1 else 's'}, first {problems[0].placed}",
+        problems[0].hint,
+    )
+    if not output.as_json:
+        for problem in problems:
+            output.say(f"{file}: {problem.placed}\n  {problem.hint}")
+        raise error
+    # The one error object of `--json`, and with it all the others.
+    output.result(
+        {
+            "error": error.id,
+            "exitCode": error.exit_code,
+            "message": error.message,
+            "hint": error.hint,
+            "context": {},
+            "problems": [
+                {
+                    "line": problem.line,
+                    "field": problem.path,
+                    "message": problem.message,
+                    "hint": problem.hint,
+                }
+                for problem in problems
+            ],
+        },
+        "",
+    )
+    return error.exit_code
