@@ -37,7 +37,7 @@ fuzz: $(FUZZ)  ## Fuzz every parser of what comes from outside (RUNS=...)
 	$(RUN)/python -m fuzz --runs $(RUNS) --jobs $(JOBS)
 
 bench: setup  ## Measure, and write docs/BENCHMARKS.md
-	$(RUN)/python -m bench
+	$(RUN)/python -m bench --write
 
 generate: $(STAMP)  ## Write docs/EXIT_CODES.md and manifests/schema from the model
 	$(RUN)/python -m tools.generate

@@ -1,117 +1,67 @@
-"""`python -m bench`: measure, print the table, and with --write keep it in docs/BENCHMARKS.md."""
+"""`python -m bench`: measure, print, and with --write keep it in docs/BENCHMARKS.md."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import shutil
 import tempfile
-from contextlib import ExitStack
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 
-from bench.content import source
-from bench.journey import (
-    Kit,
-    build_rows,
-    depot_rows,
-    import_rows,
-    inspect_seconds,
-    prepare,
-    verify_rows,
-)
-from bench.measure import Row
+from bench import commands, locking
+from bench.report import Section, Stamp, write
+from bench.warm import warm
 
-MIB = 1024 * 1024
 _REPORT = Path(__file__).parent.parent / "docs" / "BENCHMARKS.md"
-_SHARED_MEMORY = Path("/dev/shm")
 
 
 def main() -> int:
     """Measure and return 0 when every goal is met, else 1."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--size-mib", type=int, default=2048, help="content of the bundle")
-    parser.add_argument("--images", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=3, help="the median of so many runs counts")
-    parser.add_argument("--write", action="store_true", help="keep the table in docs/BENCHMARKS.md")
-    arguments = parser.parse_args()
-    for tool in ("docker-registry", "skopeo", "nginx", "curl", "sha256sum"):
+    arguments = _arguments()
+    for tool in (*commands.TOOLS, *locking.TOOLS):
         if shutil.which(tool) is None:
             raise SystemExit(f"bench: {tool} is needed and not here")
-    rows, inspect = _measure(arguments.size_mib * MIB, arguments.images, arguments.rounds)
-    table = _table(rows, inspect, arguments.size_mib, arguments.images, arguments.rounds)
-    print(table)
+    sections = []
+    for name, part in _parts(arguments).items():
+        if name in (arguments.only or _NAMES):
+            # Each part's content is gone before the next one's comes.
+            with tempfile.TemporaryDirectory(prefix="isoward-bench-") as work:
+                sections.append(part(Path(work)))
+            print(f"## {sections[-1].heading}\n\n{sections[-1].text}")
     if arguments.write:
-        _REPORT.write_text(table)
-    missed = [row for row in rows if not row.met]
-    for row in missed:
-        print(f"bench: goal missed: {row.what} against {row.peer_name}: {row.ratio:.2f}")
+        write(_REPORT, sections)
+    missed = [goal for section in sections for goal in section.missed]
+    for goal in missed:
+        print(f"bench: goal missed: {goal}")
     return 1 if missed else 0
 
 
-def _measure(size: int, images: int, rounds: int) -> tuple[list[Row], float]:
-    with ExitStack() as stack:
-        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isoward-bench-")))
-        medium = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="isoward-", dir=_SHARED_MEMORY))
-        )
-        kit = Kit(work, medium, rounds)
-        with source(work / "upstream", images, size) as upstream:
-            prepare(kit, upstream)
-            rows = build_rows(kit, upstream)
-        shutil.rmtree(work / "upstream")
-        rows += verify_rows(kit)
-        inspect = inspect_seconds(kit)
-        rows += import_rows(kit)
-        rows += depot_rows(kit)
-    return rows, inspect
+_NAMES = ("commands", "lock", "warm")
 
 
-_INTRODUCTION = """\
-# Benchmarks
-
-Made by `make bench`: each command against a peer or against the limit, in turn, on one machine in
-one run. {size} MiB of content that does not compress, in {images} images of 4 layers; medians of
-{rounds} rounds; files in the page cache; the work folder on the machine's disk, the medium of the
-import on another filesystem, so that it has to copy. isoward syncs what it writes; skopeo does not.
-
-| command | isoward | peer | | ratio | goal | memory |
-|---|---|---|---|---|---|---|
-{rows}
-
-`isoward inspect` answers in {inspect:.2f} s (goal: under 0.3 s).
-
-Measured on {date:%Y-%m-%d}: {cores} cores, {system}, Python {python}.
-"""
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--only", choices=_NAMES, action="append", help="this part; repeat it")
+    parser.add_argument("--size-mib", type=int, default=2048, help="content of the bundle")
+    parser.add_argument("--images", type=int, default=8)
+    parser.add_argument("--lock-images", type=int, default=100, help="images of a platform")
+    parser.add_argument("--lock-charts", type=int, default=16, help="charts of a platform")
+    parser.add_argument("--warm-mib", type=int, default=10_000, help="content of a warm cache")
+    parser.add_argument("--rounds", type=int, default=3, help="the median of so many runs counts")
+    parser.add_argument("--write", action="store_true", help="keep it in docs/BENCHMARKS.md")
+    return parser.parse_args()
 
 
-def _table(rows: list[Row], inspect: float, size: int, images: int, rounds: int) -> str:
-    return _INTRODUCTION.format(
-        size=size,
-        images=images,
-        rounds=rounds,
-        rows="\n".join(_line(row) for row in rows),
-        inspect=inspect,
-        date=datetime.now(UTC),
-        cores=os.cpu_count(),
-        system=platform.system(),
-        python=platform.python_version(),
-    )
-
-
-def _line(row: Row) -> str:
-    sign = "≤" if row.unit == "s" else "≥"
-    cells = [
-        row.what,
-        f"{row.ours:.2f} {row.unit}",
-        f"{row.peer:.2f} {row.unit}",
-        row.peer_name,
-        f"**{row.ratio:.2f}**",
-        f"{sign} {row.goal}",
-        f"{row.memory:.0f} MiB" if row.memory else "",
-    ]
-    return f"| {' | '.join(cells)} |"
+def _parts(arguments: argparse.Namespace) -> dict[str, Callable[[Path], Section]]:
+    stamp = Stamp()
+    images, charts, rounds = arguments.lock_images, arguments.lock_charts, arguments.rounds
+    return {
+        "commands": lambda work: commands.commands(
+            work, stamp, arguments.size_mib, arguments.images, rounds
+        ),
+        "lock": lambda work: locking.locking(work, stamp, images, charts, rounds),
+        "warm": lambda work: warm(work, stamp, arguments.warm_mib, images, rounds),
+    }
 
 
 if __name__ == "__main__":

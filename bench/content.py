@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.support.upstream_registry import Registry, distribution_registry
 
 _CHUNK = 1024 * 1024
-_LAYERS = 4
+LAYERS = 4
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
@@ -40,7 +40,7 @@ def source(directory: Path, images: int, size: int) -> Iterator[Source]:
     """Run a registry with `images` images that are `size` bytes together."""
     layout = directory / "layout"
     names = [f"image-{i}" for i in range(images)]
-    _write_layout(layout, names, size // images // _LAYERS)
+    write_layout(layout, names, size // images // LAYERS)
     with distribution_registry(directory / "registry") as registry:
         references = tuple(f"{registry.host}/bench/{name}:1" for name in names)
         for name, reference in zip(names, references, strict=True):
@@ -52,12 +52,13 @@ def source(directory: Path, images: int, size: int) -> Iterator[Source]:
         yield Source(references, size, registry)
 
 
-def _write_layout(layout: Path, names: list[str], layer_size: int) -> None:
+def write_layout(layout: Path, names: list[str], layer_size: int) -> None:
+    """Write an OCI layout of images of random bytes, under these names."""
     blobs = layout / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     entries = []
     for name in names:
-        layers = [_random_blob(blobs, layer_size) for _ in range(_LAYERS)]
+        layers = [_random_blob(blobs, layer_size) for _ in range(LAYERS)]
         config = {
             "architecture": "amd64",
             "os": "linux",

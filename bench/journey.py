@@ -7,15 +7,15 @@ import json
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.content import Source
-from bench.measure import ISOWARD, Row, Run, alternate, isoward, run
+from bench.measure import ISOWARD, MIB, Row, Run, alternate, isoward, run
 from bench.serving import serve_rows
 
 _CHUNK = 1024 * 1024
-MIB = 1024 * 1024
 _APPROVERS = ("ada", "ben", "cleo")
 _DEFINITION = """\
 apiVersion: isoward/v1
@@ -68,7 +68,7 @@ class Kit:
         return self.key(name).with_suffix(".pub")
 
 
-def prepare(kit: Kit, source: Source) -> None:
+def prepare(kit: Kit, references: Sequence[str]) -> None:
     """Make keys, a root, a definition and its lock."""
     (kit.work / "keys").mkdir()
     for name in ("root", *_APPROVERS, "builder"):
@@ -81,7 +81,7 @@ def prepare(kit: Kit, source: Source) -> None:
         *("--builder", key["builder"], "--sign-with", kit.key("root")),
     )
     definition = kit.work / "bench.yaml"
-    lines = "".join(f"  - reference: {reference}\n" for reference in source.references)
+    lines = "".join(f"  - reference: {reference}\n" for reference in references)
     definition.write_text(_DEFINITION + lines + _SIGNATURES)
     isoward("lock", definition, "-o", kit.lock, "--cache", kit.work / "cache")
 

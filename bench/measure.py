@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+MIB = 1024 * 1024
 ISOWARD = (sys.executable, "-m", "bundle.cli.main")
 
 
@@ -61,6 +64,11 @@ def run(command: Sequence[str | Path], cwd: Path | None = None) -> Run:
     Raises:
         RuntimeError: It failed; the message has what it wrote.
     """
+    return _run(command, cwd)[0]
+
+
+def _run(command: Sequence[str | Path], cwd: Path | None) -> tuple[Run, str]:
+    """Run a command to its end and return what it wrote, too."""
     began = time.monotonic()
     process = subprocess.Popen(
         [str(part) for part in command],
@@ -79,12 +87,19 @@ def run(command: Sequence[str | Path], cwd: Path | None = None) -> Run:
         raise RuntimeError(
             f"{' '.join(map(str, command))} ended with {process.returncode}:\n{said}"
         )
-    return Run(took, usage.ru_maxrss / 1024)
+    return Run(took, usage.ru_maxrss / 1024), said
 
 
 def isoward(*arguments: str | Path) -> Run:
     """Run isoward as a user does."""
     return run([*ISOWARD, *arguments])
+
+
+def isoward_result(*arguments: str | Path) -> tuple[Run, dict[str, Any]]:
+    """Run isoward with --json and return its result, too."""
+    took, said = _run([*ISOWARD, *arguments, "--json"], None)
+    result: dict[str, Any] = json.loads(said[said.index("{") :])
+    return took, result
 
 
 def alternate(
@@ -98,8 +113,9 @@ def alternate(
         theirs.append(peer(i))
         os.sync()
         mine.append(ours(i))
-    return _median(mine), _median(theirs)
+    return median_of(mine), median_of(theirs)
 
 
-def _median(runs: Sequence[Run]) -> Run:
+def median_of(runs: Sequence[Run]) -> Run:
+    """Return the median time, and the largest memory."""
     return Run(median(r.seconds for r in runs), max(r.memory for r in runs))

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import psutil
 
-from bench.measure import ISOWARD, Row, Run, alternate
+from bench.measure import ISOWARD, MIB, Row, Run, alternate
 from tests.support.processes import free_port, listens, running
 
 CLIENTS = 4
-MIB = 1024 * 1024
 _LARGE = 16 * MIB
 _NGINX = """\
 daemon off;

@@ -78,7 +78,7 @@ class BlobCache:
             raise DigestMismatchError(
                 f"expected {digest}, found {found}", "The source sent other bytes; try again."
             )
-        if not self.has(digest, len(data)):
+        if self.read_bytes(digest, len(data)) is None:
             write_atomic(self.blob_path(digest), data, READ_ONLY)
 
     def read_bytes(self, digest: str, size: int) -> bytes | None:

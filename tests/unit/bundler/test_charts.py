@@ -19,6 +19,7 @@ from bundle.model.errors import (
     HostNotAllowedError,
     NotFoundError,
 )
+from bundle.model.limits import MAX_CHART_BYTES
 from bundle.model.lock import LockedChart
 from bundle.store.programs import run_program
 from bundler.cache import BlobCache
@@ -35,13 +36,14 @@ from tests.support.upstream_referrers import referrer
 CONFIG = "application/vnd.cncf.helm.config.v1+json"
 
 
-def archive(name: str, version: str) -> bytes:
-    text = f"apiVersion: v2\nname: {name}\nversion: {version}\n".encode()
+def archive(name: str, version: str, description: str = "") -> bytes:
+    text = f"apiVersion: v2\nname: {name}\nversion: {version}\n"
+    text += f"description: {description}\n" if description else ""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         info = tarfile.TarInfo(f"{name}/Chart.yaml")
         info.size = len(text)
-        tar.addfile(info, io.BytesIO(text))
+        tar.addfile(info, io.BytesIO(text.encode()))
     return gzip.compress(buffer.getvalue(), mtime=0)
 
 
@@ -109,6 +111,32 @@ def test_a_digest_in_the_index_is_checked_in_both_spellings(
         repository.index(digest=written.format("0" * 64))
         with pytest.raises(DigestMismatchError, match="0000"):
             repository.resolve()
+
+
+def test_an_archive_that_is_here_comes_again_only_where_it_is_damaged(
+    repository: Repository,
+) -> None:
+    (first,), path = repository.resolve(), "/charts/web-1.2.3.tgz"
+    assert repository.resolve() == [first]
+    assert repository.site.log.count()[path] == 1
+    kept = repository.cache.blob_path(digest_of(WEB))
+    for damaged in (bytes(len(WEB)), WEB[:-1], bytes(MAX_CHART_BYTES + 1)):
+        kept.unlink()
+        kept.write_bytes(damaged)
+        repository.site.log.clear()
+        assert repository.resolve() == [first]
+        assert repository.site.log.count()[path] == 1
+        assert kept.read_bytes() == WEB
+
+
+def test_an_archive_comes_every_time_where_the_index_does_not_promise_it(
+    repository: Repository,
+) -> None:
+    repository.index(digest="")
+    repository.resolve()
+    repository.site.put("charts/web-1.2.3.tgz", archive("web", "1.2.3", "other"))
+    (second,) = repository.resolve()
+    assert second.archive.digest != digest_of(WEB)
 
 
 def test_an_index_is_read_once_for_all_of_its_charts(repository: Repository) -> None:
