@@ -23,7 +23,7 @@ from bundle.model.files import FileSource, file_host, file_label
 from bundle.model.kubespray import HOSTS, kubespray_hosts
 from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedFile, check_lock
 from bundle.model.os_packages import LockedOs
-from bundle.model.progress import Progress
+from bundle.model.python_packages import LockedPythonSet
 from bundle.model.reference import is_host, parse_reference
 from bundle.store.hashing import StoppedError, run_parallel
 from bundle.trust.upstream.verify import check_covered
@@ -75,9 +75,9 @@ def resolve(definition: Definition, context: SourceContext) -> Lock:
     source = ManifestSource(context.client, context.store)
     kubespray = _kubespray(definition, context)
     found = _find(definition, kubespray, source, context)
-    python = resolve_python(definition, [kubespray.python] if kubespray else [], context)
+    python = _python(definition, kubespray, context)
     rendered = render_charts(
-        definition, found.charts, context, lambda tasks: _run(tasks, context.progress, "charts")
+        definition, found.charts, context, lambda tasks: _run(tasks, context, "rendering", "chart")
     )
     by_kubespray = [(want.reference, (want.by,)) for want in (kubespray.wants if kubespray else ())]
     moving = moving_images([*((name, ()) for name in names), *by_kubespray])
@@ -125,15 +125,35 @@ def _find(
             definition.os_packages,
         ),
     ]
-    _run(work, context.progress)
+    _run(work, context, "resolving content", "reference")
     return found
 
 
 def _kubespray(definition: Definition, context: SourceContext) -> ResolvedKubespray | None:
     """Find out what Kubespray wants, which is resolved with all the rest."""
-    if definition.kubespray is None:
+    asked = definition.kubespray
+    if asked is None:
         return None
-    return resolve_kubespray(definition.kubespray, definition.platforms, definition.charts, context)
+    found: list[ResolvedKubespray] = []
+    work = partial(resolve_kubespray, asked, definition.platforms, definition.charts, context)
+    _run([lambda: found.append(work())], context, "evaluating Kubespray", "tree")
+    return found[0]
+
+
+def _python(
+    definition: Definition, kubespray: ResolvedKubespray | None, context: SourceContext
+) -> list[LockedPythonSet]:
+    """Resolve Python packages, which takes seconds a set."""
+    if not definition.python_packages:
+        return []
+    progress = context.progress
+    progress.start("resolving Python packages", len(definition.python_packages), "set")
+    try:
+        found = resolve_python(definition, [kubespray.python] if kubespray else [], context)
+        progress.advance(len(found))
+    finally:
+        progress.finish()
+    return found
 
 
 def _file(file: SoughtFile, context: SourceContext) -> LockedFile:
@@ -174,7 +194,8 @@ def _images(
                 raise
             missing.append(unobtainable(image.name, image.wanted_by, error.message, error.hint))
 
-    _run([partial(lock_or_miss, image) for image in sought], context.progress)
+    tasks = [partial(lock_or_miss, image) for image in sought]
+    _run(tasks, context, "resolving images", "image")
     require_closed(missing)
     return images
 
@@ -251,8 +272,10 @@ def _tasks(
     yield from map(task, items)
 
 
-def _run(tasks: Iterable[Callable[[], None]], progress: Progress, what: str = "references") -> None:
-    work = list(tasks)
+def _run(
+    tasks: Iterable[Callable[[], None]], context: SourceContext, title: str, unit: str
+) -> None:
+    work, progress = list(tasks), context.progress
     if not work:
         return
     stopped = False
@@ -267,7 +290,7 @@ def _run(tasks: Iterable[Callable[[], None]], progress: Progress, what: str = "r
         nonlocal stopped
         stopped = True
 
-    progress.start("resolving", len(work), what)
+    progress.start(title, len(work), unit)
     try:
         run_parallel(run, work, RESOLVE_THREADS, stop)
     finally:

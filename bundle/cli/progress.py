@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, TextIO
 
+from bundle.model.progress import counted
+
 _EVERY_SECONDS: Final = 5.0
 """How often a line is written where there is no terminal."""
 
@@ -99,7 +101,7 @@ class LineProgress:
         self._write(f"{title}: {self._amount(done)} in {took:.1f} s")
 
     def _amount(self, count: int) -> str:
-        return readable_size(count) if self._unit == "B" else f"{count} {self._unit}"
+        return readable_size(count) if self._unit == "B" else counted(count, self._unit)
 
     def _write(self, text: str) -> None:
         self._stream.write(f"{text}\n")

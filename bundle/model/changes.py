@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from bundle.model.chart_source import LOCAL_CHARTS
 from bundle.model.digest import Digest, digest_of
 from bundle.model.documents import Document, Text
 from bundle.model.files import file_label
 from bundle.model.kubespray import kubespray_digests
-from bundle.model.manifest import Manifest
+from bundle.model.manifest import ChartEntry, Manifest
 from bundle.model.os_packages import os_packages_by_name
 from bundle.model.platform import Platform
 from bundle.model.policy import Pattern
@@ -174,12 +175,18 @@ def _images(manifest: Manifest | None) -> dict[str, str]:
 
 def _charts(manifest: Manifest | None) -> dict[str, str]:
     charts = manifest.charts if manifest else ()
-    found = {f"{c.repository} {c.name} {c.version}": c.archive for c in charts}
+    found = {_chart_name(chart): chart.archive for chart in charts}
     for chart in charts:
-        name = f"{chart.repository} {chart.name} {chart.version}"
+        name = _chart_name(chart)
         for values in chart.rendering.values if chart.rendering is not None else ():
             found[f"{name}, values {values.path}"] = values.digest
     return found
+
+
+def _chart_name(chart: ChartEntry) -> str:
+    """Return a chart's name with where it is from; `local` is a folder or a Git commit."""
+    where = "local" if chart.repository == LOCAL_CHARTS else chart.repository
+    return f"{where} {chart.name} {chart.version}"
 
 
 def _files(manifest: Manifest | None) -> dict[str, str]:

@@ -9,7 +9,7 @@ class Progress(Protocol):
     """Told by use cases, shown by commands. Implementations are safe to call from threads."""
 
     def start(self, title: str, total: int, unit: str = "B") -> None:
-        """Begin a phase of `total` units; bytes unless `unit` says otherwise."""
+        """Begin a phase of `total` units; bytes unless `unit` says otherwise, in the singular."""
 
     def advance(self, amount: int) -> None:
         """Say that `amount` more units are done."""
@@ -19,6 +19,11 @@ class Progress(Protocol):
 
     def finish(self) -> None:
         """End the phase."""
+
+
+def counted(count: int, one: str) -> str:
+    """Return `1 chart` or `2 charts`; `one` is what a single one is called."""
+    return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
 class _NoProgress:

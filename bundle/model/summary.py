@@ -7,6 +7,9 @@ from typing import Final
 
 from bundle.model.changes import Changes, Differences, WaivedImages
 from bundle.model.digest import short
+from bundle.model.lock import Lock
+from bundle.model.manifest import Manifest
+from bundle.model.progress import counted
 from bundle.model.provenance import Provenance, SignatureStatus, Source
 
 MAX_LINES: Final = 20
@@ -21,6 +24,23 @@ _SIGNATURES: dict[SignatureStatus, str] = {
     "unchecked": "signed, and the build system could not check the signature",
     "none": "not signed",
 }
+
+
+def content_counts(content: Lock | Manifest) -> str:
+    """Say what a lock or a bundle holds, each kind that it has, such as `2 images, 1 chart`."""
+    kinds = (
+        ("image", len(content.images)),
+        ("chart", len(content.charts)),
+        ("file", len(content.files)),
+        ("OS package", sum(len(entry.packages) for entry in content.os_packages)),
+        ("Python package", sum(len(found.files) for found in content.python_packages)),
+    )
+    said = [counted(count, one) for one, count in kinds if count]
+    if content.kubespray is not None:
+        said.append(f"Kubespray {content.kubespray.version}")
+    if content.start is not None:
+        said.append("a start for machines without isoward")
+    return ", ".join(said) or "nothing"
 
 
 def source_lines(source: Source) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.cli.progress import readable_size
 from bundle.model.digest import hex_of
 from bundle.model.errors import InterruptedByUserError, UsageError
-from bundle.model.summary import changes_lines, provenance_lines
+from bundle.model.progress import counted
+from bundle.model.summary import changes_lines, content_counts, provenance_lines
 from bundle.store.layout import BundleDirectory
 from bundle.trust.approval import approve, check_ticket
 from bundle.trust.collect import collect
@@ -137,18 +138,12 @@ def _data(seen: Review) -> dict[str, Any]:
 
 def _page(seen: Review) -> str:
     manifest = seen.manifest
-    packages = sum(len(entry.packages) for entry in manifest.os_packages)
-    wheels = sum(len(python.files) for python in manifest.python_packages)
-    counts = (
-        f"{len(manifest.images)} images, {len(manifest.charts)} charts, "
-        f"{len(manifest.files)} files, {packages} OS packages, "
-        f"{wheels} Python packages"
-    )
+    blobs = counted(len(manifest.blobs), "blob")
     size = readable_size(manifest.content_bytes)
     fingerprint = fingerprint_groups(seen.root_fingerprint).replace("\n", "\n                ")
     titled = [
         ("platforms", ", ".join(manifest.platforms)),
-        ("content", f"{counts}; {len(manifest.blobs)} blobs with {size}"),
+        ("content", f"{content_counts(manifest)}: {blobs} with {size}"),
         ("bundle.json", seen.manifest_digest),
         ("root", fingerprint),
         ("valid until", f"{seen.expires:%Y-%m-%d %H:%M} UTC"),

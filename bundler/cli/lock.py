@@ -10,10 +10,12 @@ from urllib.parse import urlsplit
 import click
 
 from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.progress import readable_size
 from bundle.model.definition import Definition
 from bundle.model.errors import ClosureError, DefinitionError
 from bundle.model.lock import Lock, lock_contents
-from bundle.model.progress import Progress
+from bundle.model.progress import Progress, counted
+from bundle.model.summary import content_counts
 from bundle.model.yaml_strict import dump_yaml
 from bundle.store.atomic import storage_errors, write_atomic
 from bundler.cli.connection import connection_options, open_cache, open_context
@@ -151,13 +153,8 @@ def _data(target: Path, new: Lock, old: Lock | None, found: list[Change]) -> dic
 
 def _text(target: Path, new: Lock, old: Lock | None, found: list[Change]) -> str:
     sizes = lock_contents(new)
-    referrers = sum(len(image.referrers) for image in new.images)
-    wheels = sum(len(found.files) for found in new.python_packages)
-    counts = (
-        f"{len(new.images)} images ({referrers} referrers), {len(new.charts)} charts, "
-        f"{len(new.files)} files, {sum(len(p.packages) for p in new.os_packages)} OS packages, "
-        f"{wheels} Python packages: {len(sizes)} blobs, {sum(sizes.values())} bytes"
-    )
+    size = readable_size(sum(sizes.values()))
+    counts = f"{content_counts(new)}: {counted(len(sizes), 'blob')} with {size}"
     if old is None:
         return f"{counts}\nwrote {target}"
     if not found:

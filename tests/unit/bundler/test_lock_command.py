@@ -89,7 +89,7 @@ def vendor(
 def test_a_lock_is_written_next_to_its_definition(vendor: Vendor) -> None:
     code, out, _ = vendor.run()
     assert code == 0
-    assert "2 images (1 referrers), 0 charts, 1 files" in out
+    assert "2 images, 1 file: 9 blobs with" in out
     assert str(vendor.lock) in out
     text = vendor.lock.read_text()
     assert text.startswith("# yaml-language-server: $schema=manifests/schema/lock.json\n")

@@ -72,7 +72,7 @@ def test_approving_to_the_threshold(fresh: Path, kit: ReleaseKit, isoward: Isowa
     first = isoward("approve", fresh, "--key", kit.approvers[0].path, *TICKET, "--yes")
     assert first.code == 0
     assert "tiny 1.0.0, release 1" in first.out
-    assert "0 images, 0 charts, 1 files" in first.out
+    assert " content       1 file: 1 blob with" in first.out
     assert "approved by Ada Example; 1 more approval(s) needed" in first.out
     again = isoward("approve", fresh, "--key", kit.approvers[0].path, *TICKET, "--yes")
     assert (again.code, "already" in again.out) == (0, True)
