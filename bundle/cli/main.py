@@ -29,7 +29,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "recover": ("installer.cli.recover", "Recover lost records of the site, by two persons."),
     "import": ("installer.cli.import_", "Put a verified bundle into the depot."),
     "serve": ("installer.cli.serve", "Serve the depot to the site's machines."),
-    "site": ("installer.cli.site", "Write and check the file that describes a site."),
+    "site": ("installer.cli.site", "Write and check a site file, and make an inventory of it."),
     "install": ("installer.cli.install", "Bring a site's machines up from the depot."),
 }
 """Command, its module, and its line in the help."""

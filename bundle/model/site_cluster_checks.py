@@ -189,6 +189,16 @@ def _control_plane(site: Site, options: Kubernetes) -> Iterator[Problem]:
 
 
 def _pods(site: Site, options: Kubernetes) -> Iterator[Problem]:
+    for field, text in (
+        ("serviceNetwork", options.service_network),
+        ("podNetwork", options.pod_network),
+    ):
+        if ":" in text:
+            yield Problem(
+                f"kubernetes.{field}",
+                f"expected a network of IPv4, found {text}",
+                "Kubespray is set up for IPv4 within the cluster.",
+            )
     network = network_of(options.pod_network)
     if network is None:
         return

@@ -1,4 +1,4 @@
-"""`isoward site`: writing and checking the site file."""
+"""`isoward site`: writing and checking the site file, and what is made of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from bundle.cli.output import Output, json_option, pass_output
 from bundle.model.errors import DefinitionError
 from bundle.model.problems import Problem
 from bundle.model.site import Site
+from installer.cli.site_inventory import inventory
 from installer.cli.site_new import new
 from installer.documents import examine_site_file
 
@@ -18,10 +19,11 @@ _PATH = click.Path(path_type=Path)
 
 @click.group("site")
 def command() -> None:
-    """Write and check a site file."""
+    """Write and check a site file, and make Kubespray's inventory of it."""
 
 
 command.add_command(new)
+command.add_command(inventory)
 
 
 @command.command("check")

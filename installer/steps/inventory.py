@@ -11,7 +11,7 @@ from typing import Final
 import jinja2
 
 from bundle.model.reference import Reference
-from bundle.model.site import Site
+from bundle.model.site import DepotAddress, Site
 
 _TEMPLATE: Final = "first.yml.j2"
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\"}
@@ -46,14 +46,8 @@ class InventoryInput:
 
 def render_inventory(what: InventoryInput) -> str:
     """Return the inventory as YAML."""
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - YAML, where every text goes through `text`
-        keep_trailing_newline=True,
-    )
-    environment.filters["text"] = unsafe_text
-    source = resources.files("inventory").joinpath(_TEMPLATE).read_text(encoding="utf-8")
-    return environment.from_string(source).render(
+    return render_template(
+        _TEMPLATE,
         site=what.site,
         ssh_key=what.ssh_key,
         image=what.image,
@@ -67,11 +61,32 @@ def render_inventory(what: InventoryInput) -> str:
     )
 
 
+def render_template(name: str, **values: object) -> str:
+    """Render a template of the package `inventory`.
+
+    Args:
+        name: Its path there.
+        values: What it needs; one that is missing is a mistake of ours.
+    """
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - YAML, where every text goes through `text` or `tojson`
+        keep_trailing_newline=True,
+    )
+    environment.filters["text"] = unsafe_text
+    source = resources.files("inventory").joinpath(name).read_text(encoding="utf-8")
+    return environment.from_string(source).render(**values)
+
+
 def depot_url(site: Site) -> str:
     """Return the depot's address as the nodes use it."""
-    address = site.depot.address
-    host = f"[{address}]" if ":" in address else address
-    return f"https://{host}:{site.depot.port}"
+    return url_of(site.depot)
+
+
+def url_of(depot: DepotAddress) -> str:
+    """Return the address of one depot."""
+    host = f"[{depot.address}]" if ":" in depot.address else depot.address
+    return f"https://{host}:{depot.port}"
 
 
 def unsafe_text(value: object) -> str:

@@ -1,0 +1,63 @@
+"""`isoward site inventory`: the inventory that Kubespray runs on, for a look or for use by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bundle.cli.output import Output, json_option, pass_output
+from bundle.model.digest import digest_of
+from bundle.model.errors import UsageError
+from bundle.store.atomic import storage_errors
+from installer.documents import load_site
+from installer.site_inventory import of_bundle, of_depot, read_overrides, write_inventory
+from installer.steps.kubespray_inventory import HOSTS_NAME, KubesprayInput, render_kubespray
+from installer.steps.site_ca import read_ca
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("inventory")
+@click.argument("site", metavar="SITE", type=_PATH)
+@click.option("--depot", type=_PATH, help="The depot whose newest bundle is meant.")
+@click.option("--bundle", type=_PATH, help="A bundle instead, which is not verified.")
+@click.option("--ca", type=_PATH, help="The CA that vouches for the identity provider, PEM.")
+@click.option("--overrides", type=_PATH, help="A folder whose files take the place of those made.")
+@click.option("-o", "--output", "folder", type=_PATH, required=True, help="A new folder.")
+@json_option
+@pass_output
+def inventory(
+    output: Output,
+    *,
+    site: Path,
+    depot: Path | None,
+    bundle: Path | None,
+    ca: Path | None,
+    overrides: Path | None,
+    folder: Path,
+) -> None:
+    """Write Kubespray's inventory for a SITE file and a bundle into a new folder."""
+    if (depot is None) == (bundle is None):
+        raise UsageError("expected one of --depot and --bundle", "Say which bundle is meant.")
+    loaded = load_site(site)
+    carried = of_depot(depot) if depot is not None else of_bundle(bundle or Path())
+    rendered = render_kubespray(
+        KubesprayInput(
+            loaded.site, carried.manifest, loaded.ssh_key, read_ca(ca) if ca is not None else b""
+        )
+    )
+    over = read_overrides(overrides) if overrides is not None else {}
+    with storage_errors(f"read {site}"):
+        made_from = {"bundle": carried.digest, "site": digest_of(site.read_bytes())}
+    replaced = write_inventory(folder, rendered, over, made_from)
+    output.result(
+        {"inventory": str(folder / HOSTS_NAME), "bundle": carried.digest, "overrides": replaced},
+        "\n".join(
+            [
+                f"written: {folder / HOSTS_NAME}",
+                f"  for bundle.json {carried.digest}",
+                *(f"  overridden: {path}" for path in replaced),
+            ]
+        ),
+    )

@@ -1,0 +1,130 @@
+"""The folder of an inventory: rendered, then what the site's own people put over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bundle.model.canonical import canonical_json, decode_canonical
+from bundle.model.digest import digest_of
+from bundle.model.errors import DefinitionError, UsageError
+from bundle.model.limits import MAX_INVENTORY_BYTES, MAX_INVENTORY_FILES, MAX_MANIFEST_BYTES
+from bundle.model.manifest import Manifest, check_manifest
+from bundle.store.atomic import make_directory, require_new, storage_errors, write_new
+from bundle.store.layout import MANIFEST_NAME, BundleDirectory
+from installer.depot.accepted import accepted_bundles
+from installer.depot.directory import open_depot
+
+RECORD_NAME: Final = "made-from.json"
+"""What the inventory was made from, beside it: digests of the bundle, the site and each file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """The bundle that an inventory is for.
+
+    Attributes:
+        manifest: Its bundle.json.
+        digest: Of that.
+    """
+
+    manifest: Manifest
+    digest: str
+
+
+def of_bundle(path: Path) -> Carried:
+    """Read a bundle's own word, unverified: what is served was verified when it came in.
+
+    Raises:
+        IsowardError: It is no bundle, or malformed.
+    """
+    directory = BundleDirectory(path)
+    directory.require()
+    data = directory.read_small(MANIFEST_NAME, MAX_MANIFEST_BYTES)
+    manifest = decode_canonical(data, Manifest, MANIFEST_NAME)
+    check_manifest(manifest)
+    return Carried(manifest, digest_of(data))
+
+
+def of_depot(path: Path) -> Carried:
+    """Return the newest bundle of a depot that has Kubespray and was not taken back.
+
+    Raises:
+        DefinitionError: There is none.
+        IsowardError: As `accepted_bundles`.
+    """
+    for bundle in reversed(accepted_bundles(open_depot(path))):
+        if bundle.manifest.kubespray is not None and bundle.revoked is None:
+            return Carried(bundle.manifest, bundle.record.digest)
+    raise DefinitionError(
+        f"{path}: expected a bundle with Kubespray in the depot, found none",
+        "Import a bundle whose definition has kubespray:.",
+    )
+
+
+def read_overrides(folder: Path) -> dict[str, bytes]:
+    """Read the files that the site's people put over the rendered ones, by path.
+
+    Raises:
+        UsageError: It is no folder, or has something other than files in it.
+        StorageError: It cannot be read.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"--overrides: expected a folder, found none at {folder}", "Name one.")
+    found: dict[str, bytes] = {}
+    size = 0
+    with storage_errors(f"read {folder}"):
+        for path in sorted(folder.rglob("*")):
+            if path.is_dir() and not path.is_symlink():
+                continue
+            if path.is_symlink() or not path.is_file():
+                raise UsageError(
+                    f"--overrides: expected files only, found {path}", "Put a file in its place."
+                )
+            size += path.stat().st_size
+            if size > MAX_INVENTORY_BYTES or len(found) >= MAX_INVENTORY_FILES:
+                raise UsageError(
+                    f"--overrides: {folder} holds more than an inventory has",
+                    "Is it the right folder?",
+                )
+            found[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return found
+
+
+def write_inventory(
+    folder: Path,
+    rendered: dict[str, str],
+    overrides: dict[str, bytes],
+    made_from: dict[str, str],
+) -> list[str]:
+    """Write an inventory into a new folder; return the paths that came from the overrides.
+
+    Args:
+        folder: That does not exist yet.
+        rendered: Text by path.
+        overrides: Content by path, which takes the place of what was rendered.
+        made_from: Digests, for the record.
+    Raises:
+        UsageError: The overrides would change the pinned host keys or the record.
+        StorageError: It exists already, or the disk refuses.
+    """
+    for name in (RECORD_NAME, "known_hosts"):
+        if name in overrides:
+            raise UsageError(
+                f"--overrides: {name} is not to be overridden",
+                "Host keys are pinned in the site file alone.",
+            )
+    require_new(folder)
+    files = {path: text.encode() for path, text in rendered.items()} | overrides
+    record = {
+        **made_from,
+        "files": {path: digest_of(data) for path, data in sorted(files.items())},
+        "overrides": sorted(overrides),
+    }
+    # The record comes last, so that a folder without one was never finished.
+    for path, data in [*sorted(files.items()), (RECORD_NAME, canonical_json(record))]:
+        target = folder / path
+        make_directory(target.parent)
+        write_new(target, data, 0o600)
+    return sorted(overrides)

@@ -1,0 +1,156 @@
+"""Turning a site and a bundle into an inventory of Kubespray: hosts.yaml and group_vars."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from bundle.model.errors import DefinitionError
+from bundle.model.kubespray import KubesprayEntry, plain_version
+from bundle.model.manifest import Manifest
+from bundle.model.reference import parse_reference
+from bundle.model.site import Node, Site
+from bundle.model.site_cluster import Kubernetes, Role, Zone
+from installer.preflight.host_key import known_hosts
+from installer.steps.choose_image import source_registries
+from installer.steps.inventory import render_template, url_of
+
+HOSTS_NAME: Final = "hosts.yaml"
+NODE_CA: Final = "/etc/containerd/isoward/ca.pem"
+"""Where a node has the site's CA; the role containerd_depot puts it there."""
+
+_BASES: Final = {
+    "github_url": "github.com",
+    "dl_k8s_io_url": "dl.k8s.io",
+    "storage_googleapis_url": "storage.googleapis.com",
+    "get_helm_url": "get.helm.sh",
+}
+"""Kubespray's variables for where files are, and the hosts that they stand for."""
+_GROUPS: Final[dict[str, Role]] = {
+    "kube_control_plane": "control-plane",
+    "etcd": "etcd",
+    "kube_node": "worker",
+}
+_PLUGIN_IMAGES: Final = {
+    "calico": "calico/node",
+    "cilium": "cilium/cilium",
+    "kube-router": "kube-router",
+}
+_FOLDER: Final = "group_vars/all"
+
+
+@dataclass(frozen=True, slots=True)
+class KubesprayInput:
+    """What the templates need.
+
+    Attributes:
+        site: With a cluster.
+        manifest: Of the bundle that the depot has.
+        ssh_key: Our private key, named by its path.
+        ca: The site's CA, PEM, which vouches for the identity provider; empty for none.
+    """
+
+    site: Site
+    manifest: Manifest
+    ssh_key: Path
+    ca: bytes = b""
+
+
+def render_kubespray(what: KubesprayInput) -> dict[str, str]:
+    """Return the inventory's files by their paths.
+
+    Raises:
+        DefinitionError: The site has no cluster, or the bundle does not carry what it needs.
+    """
+    options = _options(what.site)
+    _check_carried(options, what.manifest)
+    site = what.site
+    members = {node.name: f"etcd{i}" for i, node in enumerate(site.nodes_with("etcd"), start=1)}
+    files = {
+        HOSTS_NAME: render_template(
+            "kubespray/hosts.yaml.j2",
+            site=site,
+            ssh_key=what.ssh_key,
+            members=members,
+            groups=[(group, site.nodes_with(role)) for group, role in _GROUPS.items()],
+            zones=_zones(site),
+        ),
+        "known_hosts": known_hosts(site),
+    }
+    values = {
+        "options": options,
+        "version": plain_version(options.version),
+        "depots": [url_of(depot) for depot in site.depots],
+        "bases": list(_BASES.items()),
+        "registries": source_registries(what.manifest),
+        "ca_file": NODE_CA,
+        "ca_text": base64.b64encode(what.ca).decode(),
+    }
+    for name in ("cluster", "offline", "security"):
+        path = f"{_FOLDER}/{name}.yml"
+        files[path] = render_template(f"kubespray/{path}.j2", **values)
+    return files
+
+
+def _options(site: Site) -> Kubernetes:
+    if site.kubernetes is None:
+        raise DefinitionError(
+            "kubernetes: expected the options of a cluster, found none",
+            'Add kubernetes: to the site file; docs/FORMAT.md, "Site", says what it has.',
+        )
+    return site.kubernetes
+
+
+def _zones(site: Site) -> list[tuple[Zone, str, Sequence[Node]]]:
+    """Return each zone with the name of its group, which is a Python name to Ansible."""
+    found: list[tuple[Zone, str, Sequence[Node]]] = []
+    taken: set[str] = set()
+    for zone in site.all_zones:
+        group = "zone_" + re.sub(r"[^a-z0-9]", "_", zone.name)
+        while group in taken:
+            group += "_"
+        taken.add(group)
+        found.append((zone, group, [node for node in site.nodes if node.zone == zone.name]))
+    return found
+
+
+def _check_carried(options: Kubernetes, manifest: Manifest) -> None:
+    """Refuse what would make Kubespray look outside of the depot."""
+    entry = manifest.kubespray
+    if entry is None:
+        raise DefinitionError(
+            f"the bundle {manifest.metadata.name} {manifest.metadata.version} has no Kubespray",
+            "Ask the vendor for a bundle whose definition has kubespray:.",
+        )
+    _check_files(entry)
+    images = [parse_reference(image.reference) for image in entry.images]
+    versions = {image.tag for image in images if image.repository.endswith("kube-apiserver")}
+    wanted = f"v{plain_version(options.version)}"
+    if wanted not in versions:
+        raise DefinitionError(
+            f"kubernetes.version: expected {', '.join(sorted(versions)) or 'none'}, which the "
+            f"bundle carries, found {wanted}",
+            "Write the version of the bundle, or ask the vendor for another bundle.",
+        )
+    part = _PLUGIN_IMAGES[options.network_plugin]
+    if not any(image.repository.endswith(part) for image in images):
+        raise DefinitionError(
+            f"kubernetes.networkPlugin: the bundle carries no image of {options.network_plugin}",
+            "Choose the plugin of the bundle, or ask the vendor for another bundle.",
+        )
+
+
+def _check_files(entry: KubesprayEntry) -> None:
+    for file in entry.files:
+        host = urlsplit(file.url).netloc
+        if host not in _BASES.values():
+            raise DefinitionError(
+                f"kubespray: {file.name} comes from {host}, which no variable of Kubespray leads "
+                "to the depot",
+                "Ask the vendor to leave it out, or to carry it from a host of Kubespray's own.",
+            )
