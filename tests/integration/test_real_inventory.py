@@ -56,8 +56,8 @@ def programs(tmp_path_factory: pytest.TempPathFactory, tree: Path) -> Path:
         return Path(given)
     made = tmp_path_factory.mktemp("ansible")
     subprocess.run([sys.executable, "-m", "venv", made], check=True)
-    pip = [made / "bin" / "pip", "install", "--quiet", "-r", tree / "requirements.txt"]
-    subprocess.run(pip, check=True)
+    pip = made / "bin" / "pip"
+    subprocess.run([pip, "install", "--quiet", "-r", tree / "requirements.txt"], check=True)
     return made / "bin"
 
 
@@ -107,4 +107,4 @@ def test_the_playbooks_load_with_it(
     done = _play(programs, tree, _made(tmp_path, 3, plugin), playbook, mode)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     if mode == "--list-tasks":
-        assert "kubernetes/control-plane" in done.stdout
+        assert "kubernetes/node : " in done.stdout
