@@ -12,8 +12,8 @@ _README = """\
 {name} {version}
 {line}
 
-This folder is an Isoward bundle: images, charts and files for a Kubernetes platform that has no
-network, with the signatures that say who approved it.
+This folder is an Isoward bundle: images, charts, files and packages for a Kubernetes platform that
+has no network, with the signatures that say who approved it.
 
 To install it, on a machine of the site where `isoward` is installed:
 

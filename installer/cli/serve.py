@@ -81,7 +81,7 @@ def command(
     access_log: bool,
     ready_file: Path | None,
 ) -> int:
-    """Serve the depot until it is stopped: images, charts and files, read-only.
+    """Serve the depot until it is stopped: images, charts, files and packages, read-only.
 
     Without --tls-cert the depot makes a CA of its own, once, and a certificate for the names given
     by --name, this machine's name and the address it listens on.

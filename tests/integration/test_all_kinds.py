@@ -32,7 +32,6 @@ from tests.support.upstream_content import RegistryContent
 from tests.support.upstream_journey import (
     APPROVERS,
     Journey,
-    Machine,
     ServedDepot,
     approve,
     build,
