@@ -14,11 +14,12 @@ from bundle.model.errors import DefinitionError
 from bundle.model.kubespray import KubesprayEntry, plain_version
 from bundle.model.manifest import Manifest
 from bundle.model.reference import parse_reference
-from bundle.model.site import Node, Site
+from bundle.model.site import DepotAddress, Node, Site
 from bundle.model.site_cluster import Kubernetes, Role, Zone
 from installer.preflight.host_key import known_hosts
 from installer.steps.choose_image import source_registries
 from installer.steps.inventory import render_template, url_of
+from installer.steps.kubespray_checksums import checksum_values
 
 HOSTS_NAME: Final = "hosts.yaml"
 NODE_CA: Final = "/etc/containerd/isoward/ca.pem"
@@ -53,12 +54,15 @@ class KubesprayInput:
         manifest: Of the bundle that the depot has.
         ssh_key: Our private key, named by its path.
         ca: The site's CA, PEM, which vouches for the identity provider; empty for none.
+        file_depot: One of the site's depots, which answers now: Kubespray takes one address for
+            each host of files. The first one when left out.
     """
 
     site: Site
     manifest: Manifest
     ssh_key: Path
     ca: bytes = b""
+    file_depot: DepotAddress | None = None
 
 
 def render_kubespray(what: KubesprayInput) -> dict[str, str]:
@@ -67,9 +71,9 @@ def render_kubespray(what: KubesprayInput) -> dict[str, str]:
     Raises:
         DefinitionError: The site has no cluster, or the bundle does not carry what it needs.
     """
-    options = _options(what.site)
-    _check_carried(options, what.manifest)
     site = what.site
+    options = _options(site)
+    entry = _check_carried(options, what.manifest)
     members = {node.name: f"etcd{i}" for i, node in enumerate(site.nodes_with("etcd"), start=1)}
     files = {
         HOSTS_NAME: render_template(
@@ -86,6 +90,8 @@ def render_kubespray(what: KubesprayInput) -> dict[str, str]:
         "options": options,
         "version": plain_version(options.version),
         "depots": [url_of(depot) for depot in site.depots],
+        "file_depot": url_of(what.file_depot or site.depot),
+        "checksums": checksum_values(entry.files, plain_version(options.version)),
         "bases": list(_BASES.items()),
         "registries": source_registries(what.manifest),
         "ca_file": NODE_CA,
@@ -119,8 +125,8 @@ def _zones(site: Site) -> list[tuple[Zone, str, Sequence[Node]]]:
     return found
 
 
-def _check_carried(options: Kubernetes, manifest: Manifest) -> None:
-    """Refuse what would make Kubespray look outside of the depot."""
+def _check_carried(options: Kubernetes, manifest: Manifest) -> KubesprayEntry:
+    """Return the bundle's Kubespray; refuse what would make it look outside of the depot."""
     entry = manifest.kubespray
     if entry is None:
         raise DefinitionError(
@@ -143,6 +149,7 @@ def _check_carried(options: Kubernetes, manifest: Manifest) -> None:
             f"kubernetes.networkPlugin: the bundle carries no image of {options.network_plugin}",
             "Choose the plugin of the bundle, or ask the vendor for another bundle.",
         )
+    return entry
 
 
 def _check_files(entry: KubesprayEntry) -> None:

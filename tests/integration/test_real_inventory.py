@@ -14,8 +14,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from installer.site_inventory import write_inventory
+from installer.steps.kubespray_checksums import CHECKSUM_VARIABLES, FIXED_ITEMS
 from installer.steps.kubespray_inventory import HOSTS_NAME, KubesprayInput, render_kubespray
 from tests.support.clusters import cluster, kubespray_manifest
 
@@ -108,3 +110,14 @@ def test_the_playbooks_load_with_it(
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     if mode == "--list-tasks":
         assert "kubernetes/node : " in done.stdout
+
+
+def test_every_file_of_kubespray_has_its_checksum_of_the_bundle_or_of_a_table(tree: Path) -> None:
+    defaults = tree / "roles" / "kubespray_defaults" / "defaults" / "main" / "download.yml"
+    downloads = yaml.safe_load(defaults.read_text())["downloads"]
+    files = {name: item["checksum"] for name, item in downloads.items() if item.get("file")}
+    assert set(files) == {*CHECKSUM_VARIABLES, *FIXED_ITEMS}
+    for name, variable in CHECKSUM_VARIABLES.items():
+        assert variable in files[name], name
+    for name in FIXED_ITEMS:
+        assert "_checksums" in files[name], name
