@@ -11,10 +11,11 @@ from bundle.model.paths import is_inner_path
 from bundle.model.problems import Problem
 from bundle.model.reference import is_host, parse_reference
 from bundle.model.site import Site
-from bundle.model.site_cluster import ZONE_LABEL, Zone
+from bundle.model.site_cluster import PINNING_LABEL, ZONE_LABEL, Zone
 from bundle.model.site_cluster_checks import cluster_problems, network_problems
 
 _OURS: Final = ZONE_LABEL.partition("/")[0] + "/"
+_NOT_THEIRS: Final = (_OURS, PINNING_LABEL, "kubernetes.io/")
 
 
 def check_site(site: Site) -> None:
@@ -62,11 +63,12 @@ def _zones(zones: Sequence[Zone]) -> Iterator[Problem]:
     yield from _unique([zone.name for zone in zones], "zones[{}]", "zone")
     for i, zone in enumerate(zones):
         for key in zone.labels:
-            if key.startswith(_OURS):
+            if key.startswith(_NOT_THEIRS):
                 yield Problem(
                     f"zones[{i}].labels",
                     f"expected labels of your own, found {key!r}",
-                    f"Labels below {_OURS} are set by isoward itself.",
+                    f"Labels below {_OURS} are set by isoward itself, those below kubernetes.io/ "
+                    "by Kubernetes.",
                 )
         marks = [f"{taint.key}:{taint.effect}" for taint in zone.taints]
         yield from _unique(marks, f"zones[{i}].taints[{{}}]", "taint")

@@ -34,6 +34,12 @@ ENFORCING_PLUGINS: Final = ("calico", "cilium", "kube-router")
 ZONE_LABEL: Final = "isoward/zone"
 """The label that every node gets with the name of its zone."""
 
+PINNING_LABEL: Final = "node-restriction.kubernetes.io/isoward-zone"
+"""The same for the scheduler, under a prefix that no node can change by its own credentials.
+
+Source: Kubernetes, "Assigning Pods to Nodes", "Node isolation/restriction".
+"""
+
 SIX_YEARS_DAYS: Final = 2192
 """How long HIPAA wants records kept: 45 CFR 164.316(b)(2)(i), with two leap days."""
 

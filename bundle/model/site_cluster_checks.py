@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Final
@@ -14,6 +15,9 @@ from bundle.model.site_cluster import ENFORCING_PLUGINS, SIX_YEARS_DAYS, Kuberne
 
 _REPELS: Final = ("NoSchedule", "NoExecute")
 _NEEDED: Final[tuple[Role, ...]] = ("control-plane", "etcd", "worker")
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_TAKEN: Final = ("default", "kube-", "isoward-")
+"""How names of namespaces begin that are Kubernetes' own, or ours."""
 
 
 def network_problems(site: Site) -> Iterator[Problem]:
@@ -98,6 +102,7 @@ def cluster_problems(site: Site) -> Iterator[Problem]:
         )
     yield from _roles(site)
     yield from _zones(site)
+    yield from _egress(site, options)
     yield from _control_plane(site, options)
     yield from _pods(site, options)
     yield from _audit(options)
@@ -149,6 +154,13 @@ def _roles(site: Site) -> Iterator[Problem]:
 def _zones(site: Site) -> Iterator[Problem]:
     zones = {zone.name: zone for zone in site.all_zones}
     for i, zone in enumerate(site.all_zones):
+        if not _NAMESPACE.fullmatch(zone.name) or zone.name.startswith(_TAKEN):
+            yield Problem(
+                f"zones[{i}].name",
+                f"expected a name that a namespace of its own can have, found {zone.name!r}",
+                "Take letters, digits and dashes, and do not begin with default, kube- or "
+                "isoward-.",
+            )
         if not zone.networks:
             yield Problem(
                 f"zones[{i}]",
@@ -166,6 +178,33 @@ def _zones(site: Site) -> Iterator[Problem]:
             "every node would be tainted, so that the cluster's own DNS could run nowhere",
             "Leave the taints out of one zone, such as the one of the control plane.",
         )
+
+
+def _egress(site: Site, options: Kubernetes) -> Iterator[Problem]:
+    """Yield what a zone may connect to although it belongs to the cluster or to another zone."""
+    for i, zone in enumerate(site.all_zones):
+        for k, egress in enumerate(zone.egress):
+            for text, whose in inner_networks(site, options, zone.name):
+                inner, allowed = network_of(text), network_of(egress.to)
+                if inner is None or allowed is None or not overlap(inner, allowed):
+                    continue
+                if allowed.prefixlen >= inner.prefixlen:
+                    yield Problem(
+                        f"zones[{i}].egress[{k}].to",
+                        f"expected a network outside of the cluster, found {egress.to}, which is "
+                        f"in {text}, {whose}",
+                        "Zones do not reach each other; correct the network, or leave it out.",
+                    )
+
+
+def inner_networks(site: Site, options: Kubernetes, zone: str) -> Iterator[tuple[str, str]]:
+    """Yield the networks that a zone's egress never leads to, and what each of them is."""
+    yield options.service_network, "the network of services"
+    yield options.pod_network, "the network of pods"
+    for other in site.all_zones:
+        if other.name != zone:
+            for network in other.networks:
+                yield network, f"the network of the zone {other.name!r}"
 
 
 def _control_plane(site: Site, options: Kubernetes) -> Iterator[Problem]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,15 +113,14 @@ def _options(site: Site) -> Kubernetes:
 
 def _zones(site: Site) -> list[tuple[Zone, str, Sequence[Node]]]:
     """Return each zone with the name of its group, which is a Python name to Ansible."""
-    found: list[tuple[Zone, str, Sequence[Node]]] = []
-    taken: set[str] = set()
-    for zone in site.all_zones:
-        group = "zone_" + re.sub(r"[^a-z0-9]", "_", zone.name)
-        while group in taken:
-            group += "_"
-        taken.add(group)
-        found.append((zone, group, [node for node in site.nodes if node.zone == zone.name]))
-    return found
+    return [
+        (
+            zone,
+            "zone_" + zone.name.replace("-", "_"),
+            [node for node in site.nodes if node.zone == zone.name],
+        )
+        for zone in site.all_zones
+    ]
 
 
 def _check_carried(options: Kubernetes, manifest: Manifest) -> KubesprayEntry:

@@ -65,6 +65,10 @@ def test_the_sample_has_no_problem_and_its_parts_are_read() -> None:
         ("calico\n", "calico\n  nodePrefix: 17\n", "kubernetes.nodePrefix", "from 18 to 32"),
         ("calico\n", "calico\n  nodePrefix: 19\n", "kubernetes.podNetwork", "room for 2 nodes"),
         ("ward: east", "isoward/zone: x", "zones[0].labels", "of your own"),
+        ("ward: east", "kubernetes.io/hostname: x", "zones[0].labels", "of your own"),
+        ("to: 10.31.0.10/32", "to: 10.233.64.0/20", "zones[1].egress[0].to", "network of pods"),
+        ("to: 10.31.0.10/32", "to: 10.233.0.1/32", "zones[1].egress[0].to", "of services"),
+        ("to: 10.31.0.10/32", "to: 10.20.3.0/24", "zones[1].egress[0].to", "zone 'research'"),
         ("ward: east", "'a b': x", "zones[0].labels", "in the form"),
         ("effect: NoSchedule", "effect: Never", "zones[0].taints[0].effect", "Invalid enum"),
         ("    networks: [10.20.3.0/24]\n", "", "zones[2]", "expected the networks"),
@@ -117,6 +121,18 @@ def test_taints_everywhere_leave_no_place_for_the_clusters_own_pods() -> None:
     mark = "    taints: [{key: only, effect: NoExecute}]\n"
     text = SAMPLE.replace("  - name: research\n", f"{mark}  - name: research\n")
     assert [problem.path for problem in problems_of(text)] == ["zones"]
+
+
+@pytest.mark.parametrize("name", ["kube-system", "default", "isoward-x", "a.b"])
+def test_a_zone_has_a_name_that_its_namespace_can_have(name: str) -> None:
+    found = problems_of(SAMPLE.replace("research", name))
+    assert [problem.path for problem in found] == ["zones[2].name"]
+    assert "a namespace of its own" in found[0].message
+
+
+def test_a_zone_may_connect_to_its_own_network_and_to_what_is_around_the_site() -> None:
+    assert not problems_of(SAMPLE.replace("to: 10.31.0.10/32", "to: 10.20.2.0/25"))
+    assert not problems_of(SAMPLE.replace("to: 10.31.0.10/32", "to: 10.0.0.0/8"))
 
 
 def test_two_ports_of_one_machine_are_not_two_nodes_of_a_cluster() -> None:
