@@ -110,6 +110,9 @@ MAX_INVENTORY_BYTES: Final = 16 * MIB
 MAX_INVENTORY_FILES: Final = 4_000
 """Files of an inventory; one a node and a group, at most."""
 
+MAX_JOURNAL_BYTES: Final = 64 * MIB
+"""The journal of a site; an installation writes some 100 KiB."""
+
 MAX_VALUES_BYTES: Final = MIB
 """One values file of a chart; typed by a person."""
 

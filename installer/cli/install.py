@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
-from datetime import UTC, datetime
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bundle.cli.output import Output, json_option, pass_output
-from installer.depot.directory import DEFAULT_DEPOT
-from installer.documents import load_site
+from bundle.model.errors import UsageError
+from installer.cli.cluster_options import cluster_options, cluster_request, utc_now
+from installer.cli.cluster_page import result_data, result_page
+from installer.cluster_install import install_cluster
+from installer.cluster_steps import cluster_steps
 from installer.install import (
     RECEIPT_NAME,
     Connection,
@@ -25,15 +27,9 @@ from installer.preflight.answers import Report
 from installer.preflight.ask import require_ready
 from installer.preflight.table import table
 
-_PATH = click.Path(path_type=Path)
-
 
 @click.command("install")
-@click.argument("site", type=_PATH)
-@click.option(
-    "--depot", type=_PATH, default=DEFAULT_DEPOT, show_default=True, help="The depot's directory."
-)
-@click.option("--ca", type=_PATH, help="The site's CA, PEM; otherwise the depot's own.")
+@cluster_options
 @click.option(
     "--connection",
     type=click.Choice(["ssh", "local"]),
@@ -50,27 +46,69 @@ def command(
     *,
     site: Path,
     depot: Path,
+    medium: Path | None,
+    waiver: Path | None,
     ca: Path | None,
+    overrides: Path | None,
+    again_from: str,
     connection: Connection,
     dry_run: bool,
     preflight_only: bool,
 ) -> None:
-    """Install the machines of a SITE file from the depot, which `isoward serve` must be serving.
+    """Install the machines of a SITE file from the depot.
 
-    Asks every node a few questions first and changes nothing unless all answers allow it. Every
-    node must show the host key that the site file pins. Running it again is safe: it goes on where
-    it was stopped and changes only what differs.
+    With kubernetes: in the site file, this is the whole way to a running cluster: `isoward plan`
+    shows the steps. Killed or powered off anywhere and run again, it goes on where it was.
+
+    Without it, every node is pointed at the depot, which `isoward serve` must be serving, and runs
+    one image from it.
+
+    Every node must show the host key that the site file pins, and nothing is changed before all
+    have answered what they were asked.
     """
-    request = InstallRequest(load_site(site), depot, ca, connection, dry_run, _who())
+    request = cluster_request(
+        site, depot, medium=medium, waiver=waiver, ca=ca, overrides=overrides, again_from=again_from
+    )
+    first = (connection != "ssh", dry_run, preflight_only)
+    if request.site.site.kubernetes is None:
+        given = (medium, waiver, overrides, again_from or None)
+        _require_none(given, "--bundle, --waiver, --overrides and --from", "with kubernetes:")
+        options = InstallRequest(request.site, depot, ca, connection, dry_run, request.who)
+        _install_first(output, options, preflight_only=preflight_only)
+        return
+    _require_none(
+        [given or None for given in first],
+        "--connection, --dry-run and --preflight-only",
+        "without kubernetes:",
+    )
+    steps = cluster_steps(medium, waiver)
+    done = install_cluster(
+        request, steps, now=utc_now, monotonic=time.monotonic, progress=output.progress
+    )
+    name = request.site.site.metadata.name
+    output.result(result_data(name, done), result_page(name, done))
+
+
+def _require_none(given: Sequence[object], names: str, where: str) -> None:
+    if any(value is not None for value in given):
+        raise UsageError(
+            f"{names}: expected them for a site {where} only",
+            "`isoward plan SITE` shows what an installation of a cluster would do, and "
+            "`isoward preflight SITE` asks its machines.",
+        )
+
+
+def _install_first(output: Output, request: InstallRequest, *, preflight_only: bool) -> None:
+    """Install a site without a cluster: one image on every node."""
     if preflight_only:
-        report = preflight(request, now=_now, progress=output.progress)
+        report = preflight(request, now=utc_now, progress=output.progress)
         # One document on standard output, so an error takes the table's place with --json.
         require_ready(report) if output.as_json else _show_and_require(output, report)
         output.result({"ready": True, "nodes": report.data()}, "every node is ready")
         return
     done = install(
         request,
-        now=_now,
+        now=utc_now,
         progress=output.progress,
         on_report=lambda report: output.say(table(report)),
     )
@@ -107,15 +145,3 @@ def _text(request: InstallRequest, done: InstallResult) -> str:
     lines += [f"{node}: {done.image} said: {said}" for node, said in sorted(done.outputs.items())]
     lines += [f"WAIVER: {done.waiver}"] if done.waiver else []
     return "\n".join([*lines, f"receipt: {done.directory / RECEIPT_NAME}"])
-
-
-def _who() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -23,8 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundle.model.canonical import canonical_json
-from bundle.model.digest import hex_of
-from bundle.model.documents import API_VERSION
 from bundle.model.errors import IsowardError, NoSpaceError
 from bundle.model.lock import Content
 from bundle.model.progress import NO_PROGRESS, Progress
@@ -52,11 +50,11 @@ from installer.depot.directory import (
     PARTIAL_SUFFIX,
     DepotDirectory,
     ImportRecord,
-    RecordedSigner,
     create_depot,
 )
-from installer.depot.exceptions import find_waiver, keep_waiver, notices, recorded
+from installer.depot.exceptions import find_waiver, keep_waiver, notices
 from installer.depot.intake import Intake, Way
+from installer.depot.record import import_record
 
 Clock = Callable[[], dt.datetime]
 
@@ -226,7 +224,7 @@ def _enter(
     depot: DepotDirectory, verified: VerifiedBundle, missing: Sequence[Content], now: dt.datetime
 ) -> ImportRecord:
     """Write the bundle's directory whole, then give it its name."""
-    record = _record(depot, verified, missing, now)
+    record = import_record(depot, verified, missing, now)
     final = depot.bundle_path(verified.manifest_digest)
     partial = final.with_suffix(PARTIAL_SUFFIX)
     files = {
@@ -246,41 +244,3 @@ def _enter(
         partial.rename(final)
         fsync_directory(depot.bundles)
     return record
-
-
-def _record(
-    depot: DepotDirectory, verified: VerifiedBundle, missing: Sequence[Content], now: dt.datetime
-) -> ImportRecord:
-    manifest = verified.manifest
-    signers = (
-        RecordedSigner(name=signer.name, key_id=signer.key_id, role=signer.role)
-        for signer in verified.signers
-    )
-    return ImportRecord(
-        api_version=API_VERSION,
-        kind="Import",
-        sequence=_next_sequence(depot),
-        when=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        metadata=manifest.metadata,
-        digest=verified.manifest_digest,
-        release=verified.release,
-        root=hex_of(verified.root_fingerprint),
-        root_version=verified.root_version,
-        signers=tuple(signers),
-        blobs=len(manifest.blobs),
-        size=manifest.content_bytes,
-        new_blobs=len(missing),
-        new_size=sum(blob.size for blob in missing),
-        waiver=recorded(verified.waiver) if verified.waiver is not None else None,
-    )
-
-
-def _next_sequence(depot: DepotDirectory) -> int:
-    """Return one more than the largest; a record that cannot be read does not count."""
-    largest = 0
-    for name in depot.bundle_names():
-        try:
-            largest = max(largest, depot.load_record(name).sequence)
-        except IsowardError:
-            continue
-    return largest + 1

@@ -9,31 +9,18 @@ import pytest
 import yaml
 
 from bundle.cli.main import run
-from bundle.model.canonical import canonical_json
-from bundle.model.digest import digest_of, hex_of
+from bundle.model.digest import digest_of
 from installer.depot.directory import create_depot
-from tests.support.clusters import BLOBS, cluster_data, kubespray_manifest
-from tests.support.trust import approve_all, enrolled, make_release, release_bundle
+from tests.support.cluster_sites import cluster_bundle, write_cluster_bundle
+from tests.support.clusters import cluster_data
 from tests.unit.install.sites import write_site
 
 Said = pytest.CaptureFixture[str]
 
 
-def _bundle(path: Path) -> Path:
-    folder = path / "blobs" / "sha256"
-    folder.mkdir(parents=True)
-    for digest, data in BLOBS.items():
-        (folder / hex_of(digest)).write_bytes(data)
-    (path / "bundle.json").write_bytes(canonical_json(kubespray_manifest("calico")))
-    return path
-
-
 def test_a_depot_and_its_bundle_give_the_same_inventory(tmp_path: Path, capsys: Said) -> None:
-    kit = make_release(tmp_path / "kit")
-    bundle, depot = _bundle(tmp_path / "bundle"), tmp_path / "depot"
-    release_bundle(bundle, kit)
-    approve_all(bundle, kit)
-    enrolled(depot, kit)
+    depot = tmp_path / "depot"
+    bundle = cluster_bundle(tmp_path / "bundle", depot)
     assert run(["import", str(bundle), "--depot", str(depot)]) == 0
     site = write_site(tmp_path, cluster_data(3, "calico"))
     over = tmp_path / "over" / "group_vars" / "all"
@@ -71,7 +58,7 @@ def test_without_a_bundle_there_is_no_inventory(
     options: list[str], code: int, says: str,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    _bundle(tmp_path / "bundle")
+    write_cluster_bundle(tmp_path / "bundle")
     create_depot(tmp_path / "depot")
     site = write_site(tmp_path, cluster_data(1, "calico"))
     assert run(["site", "inventory", str(site), *options, "-o", "made"]) == code
@@ -81,7 +68,12 @@ def test_without_a_bundle_there_is_no_inventory(
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path, capsys: Said) -> None:
     site = write_site(tmp_path, cluster_data(1, "calico"))
-    arguments = ["--bundle", str(_bundle(tmp_path / "bundle")), "-o", str(tmp_path / "made")]
+    arguments = [
+        "--bundle",
+        str(write_cluster_bundle(tmp_path / "bundle")),
+        "-o",
+        str(tmp_path / "made"),
+    ]
     (tmp_path / "made").mkdir()
     assert run(["site", "inventory", str(site), *arguments]) != 0
     assert "made" in capsys.readouterr().err
@@ -90,7 +82,12 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path, capsys: Said) -> N
 
 def test_the_ca_goes_with_the_identity_provider(tmp_path: Path, capsys: Said) -> None:
     site = write_site(tmp_path, cluster_data(1, "calico"))
-    arguments = ["--bundle", str(_bundle(tmp_path / "bundle")), "-o", str(tmp_path / "made")]
+    arguments = [
+        "--bundle",
+        str(write_cluster_bundle(tmp_path / "bundle")),
+        "-o",
+        str(tmp_path / "made"),
+    ]
     assert run(["site", "inventory", str(site), *arguments, "--ca", str(site)]) == 10
     assert "certificate" in capsys.readouterr().err
     assert run(["site", "inventory", str(site), *arguments]) == 0

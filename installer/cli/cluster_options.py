@@ -1,0 +1,97 @@
+"""What `isoward plan` and `isoward install` are told in the same way."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from installer.cluster_context import ClusterRequest
+from installer.depot.directory import DEFAULT_DEPOT
+from installer.documents import load_site
+from installer.site_inventory import read_overrides
+
+F = TypeVar("F", bound=Callable[..., Any])
+_PATH: Final = click.Path(path_type=Path)
+_OPTIONS: Final = (
+    click.argument("site", metavar="SITE", type=_PATH),
+    click.option(
+        "--depot",
+        type=_PATH,
+        default=DEFAULT_DEPOT,
+        show_default=True,
+        help="The depot's directory.",
+    ),
+    click.option(
+        "--bundle", "medium", type=_PATH, help="A bundle, such as on a medium, imported first."
+    ),
+    click.option(
+        "--waiver", type=_PATH, metavar="FILE", help="The site's signed waiver, for --bundle."
+    ),
+    click.option("--ca", type=_PATH, help="The site's CA, PEM; otherwise the depot's own."),
+    click.option(
+        "--overrides", type=_PATH, help="A folder whose files take the place of the inventory's."
+    ),
+    click.option(
+        "--from",
+        "again_from",
+        default="",
+        metavar="STEP",
+        help="Do this step again, and all after it.",
+    ),
+)
+
+
+def cluster_options(function: F) -> F:
+    """Add the options to a command."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def cluster_request(
+    site: Path,
+    depot: Path,
+    *,
+    medium: Path | None,
+    waiver: Path | None,
+    ca: Path | None,
+    overrides: Path | None,
+    again_from: str,
+) -> ClusterRequest:
+    """Read what the options name.
+
+    Raises:
+        DefinitionError: The site file is wrong.
+        UsageError: The overrides are.
+        StorageError: Something cannot be read.
+    """
+    return ClusterRequest(
+        load_site(site),
+        depot,
+        medium=medium,
+        waiver=waiver,
+        ca=ca,
+        overrides=read_overrides(overrides) if overrides is not None else {},
+        again_from=again_from,
+        who=who(),
+    )
+
+
+def who() -> str:
+    """Return the person at the keyboard, for the receipt."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
+
+
+def utc_now() -> datetime:
+    """Return the time, UTC."""
+    return datetime.now(UTC)

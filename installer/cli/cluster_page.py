@@ -1,0 +1,75 @@
+"""What the commands about a cluster say of its plan, and of how an installation went."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from installer.cluster_install import RECEIPT_NAME, ClusterResult, duration
+from installer.plan import Plan, PlannedStep
+
+
+def plan_page(plan: Plan) -> str:
+    """Return a plan as a person reads it."""
+    lines = [f"plan for {plan.site}, with bundle.json {plan.bundle}"]
+    for number, planned in enumerate(plan.steps, start=1):
+        lines.append(f"\n{number}. {planned.step.name}: {planned.step.title}")
+        lines.append(f"   {_standing(planned)}")
+        lines += [f"   {change.where}: {change.what}" for change in planned.changes]
+    left = [planned for planned in plan.steps if not planned.done]
+    if not left:
+        return "\n".join([*lines, "\nEverything is done already."])
+    about = f", about {duration(plan.seconds)}" if plan.seconds else ""
+    known = sum(planned.expected is not None for planned in left)
+    short = f" for the {known} whose time is known" if known < len(left) else ""
+    return "\n".join(
+        [*lines, f"\n{len(left)} of {len(plan.steps)} steps are to be done{about}{short}."]
+    )
+
+
+def _standing(planned: PlannedStep) -> str:
+    if planned.done:
+        return "done already"
+    expected = planned.expected
+    how_long = "nobody has recorded yet how long it takes"
+    if expected is not None:
+        where = "as it last took here" if expected.recorded_here else "as it took on lab machines"
+        how_long = f"about {duration(expected.seconds)}, {where}"
+    return f"was stopped in the middle; goes on; {how_long}" if planned.stopped else how_long
+
+
+def result_data(site: str, done: ClusterResult) -> dict[str, Any]:
+    """Return plain data, for `--json`."""
+    return {
+        "site": site,
+        "bundle": done.bundle,
+        "waiver": done.waiver or None,
+        "steps": [
+            {
+                "step": step.name,
+                "doneBefore": step.done_before,
+                "seconds": round(step.seconds, 3),
+                "result": dict(step.result),
+            }
+            for step in done.steps
+        ],
+        "kubeconfig": str(done.state / "kubeconfig"),
+        "receipt": str(done.run / RECEIPT_NAME) if done.run else None,
+    }
+
+
+def result_page(site: str, done: ClusterResult) -> str:
+    """Return how an installation went, as a person reads it."""
+    now = [step for step in done.steps if not step.done_before]
+    if not now:
+        lines = [f"{site} is installed already; nothing was to be done"]
+        lines += ["  `--from STEP` does a step again, and all after it"]
+    else:
+        took = duration(sum(step.seconds for step in now))
+        before = len(done.steps) - len(now)
+        earlier = f"; {before} had been done before" if before else ""
+        lines = [f"installed {site}: {len(now)} step(s) in {took}{earlier}"]
+    lines += [f"WAIVER: {done.waiver}"] if done.waiver else []
+    lines += [f"kubeconfig: {done.state / 'kubeconfig'}"]
+    lines += [f"report: {done.state / 'report.html'}"]
+    lines += [f"receipt: {done.run / RECEIPT_NAME}"] if done.run else []
+    return "\n".join(lines)

@@ -1,0 +1,40 @@
+"""`isoward plan`: what an installation is going to do, and what is done already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bundle.cli.output import Output, json_option, pass_output
+from installer.cli.cluster_options import cluster_options, cluster_request, utc_now
+from installer.cli.cluster_page import plan_page
+from installer.cluster_install import plan_cluster
+from installer.cluster_steps import cluster_steps
+
+
+@click.command("plan")
+@cluster_options
+@json_option
+@pass_output
+def command(
+    output: Output,
+    *,
+    site: Path,
+    depot: Path,
+    medium: Path | None,
+    waiver: Path | None,
+    ca: Path | None,
+    overrides: Path | None,
+    again_from: str,
+) -> None:
+    """Show what `isoward install` is going to do with the machines of a SITE file.
+
+    Each step with what it changes on which machine, whether it is done, and how long it should
+    take. Nothing is changed, and no machine is asked.
+    """
+    request = cluster_request(
+        site, depot, medium=medium, waiver=waiver, ca=ca, overrides=overrides, again_from=again_from
+    )
+    plan = plan_cluster(request, cluster_steps(medium, waiver), now=utc_now)
+    output.result(plan.data(), plan_page(plan))

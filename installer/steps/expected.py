@@ -1,0 +1,54 @@
+"""How long a step should take: as it last took here, or as it took where it was recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Final
+
+from installer.steps.journal import Record
+
+_RECORDED: Final = "recorded.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """How long a step should take.
+
+    Attributes:
+        seconds: Of wall time.
+        recorded_here: Whether that is from a run of this depot's sites, or from our own.
+    """
+
+    seconds: float
+    recorded_here: bool
+
+
+def expected_time(
+    step: str, nodes: int, size: int, histories: Sequence[Sequence[Record]]
+) -> Expected | None:
+    """Return how long a step should take; nothing where nobody has ever recorded it.
+
+    Args:
+        step: Its name.
+        nodes: Of the site.
+        size: Of the bundle, in bytes.
+        histories: Journals of this depot, the site's own first.
+    """
+    for records in histories:
+        for record in reversed(records):
+            if record.step == step and record.event == "finished":
+                return Expected(record.seconds, recorded_here=True)
+    figures = _recorded().get(step)
+    if figures is None:
+        return None
+    seconds = figures["seconds"] + figures["secondsPerNode"] * nodes
+    return Expected(seconds + figures["secondsPerGiB"] * size / 2**30, recorded_here=False)
+
+
+def _recorded() -> dict[str, dict[str, float]]:
+    text = resources.files(__package__).joinpath(_RECORDED).read_text(encoding="utf-8")
+    figures: dict[str, dict[str, float]] = json.loads(text)["steps"]
+    return figures

@@ -1,0 +1,30 @@
+"""A signed bundle that says that it carries Kubespray, and a depot that trusts it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bundle.model.canonical import canonical_json
+from bundle.model.digest import hex_of
+from tests.support.clusters import BLOBS, kubespray_manifest
+from tests.support.trust import approve_all, enrolled, make_release, release_bundle
+
+
+def write_cluster_bundle(path: Path) -> Path:
+    """Write a bundle for Calico that nobody has signed; return its folder."""
+    folder = path / "blobs" / "sha256"
+    folder.mkdir(parents=True)
+    for digest, data in BLOBS.items():
+        (folder / hex_of(digest)).write_bytes(data)
+    (path / "bundle.json").write_bytes(canonical_json(kubespray_manifest("calico")))
+    return path
+
+
+def cluster_bundle(path: Path, depot: Path) -> Path:
+    """Write it and sign it; enrol its root in a depot, which need not be there yet."""
+    kit = make_release(path.parent / "kit")
+    write_cluster_bundle(path)
+    release_bundle(path, kit)
+    approve_all(path, kit)
+    enrolled(depot, kit)
+    return path
