@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -60,9 +61,9 @@ iface host0 inet static
 """
 
 
-@dataclass(frozen=True)
+@dataclass
 class LabNode:
-    """A running node.
+    """A node, running or with its power cut.
 
     Attributes:
         name: Its host name.
@@ -70,6 +71,8 @@ class LabNode:
         host_key: The public key of its sshd, as a site file pins it.
         rootfs: Its root file system, seen from here.
         process: The container's supervisor.
+        begin: Starts it again, from the same root file system.
+        wait: Waits until it is up.
     """
 
     name: str
@@ -77,6 +80,8 @@ class LabNode:
     host_key: str
     rootfs: Path
     process: subprocess.Popen[bytes]
+    begin: Callable[[], subprocess.Popen[bytes]]
+    wait: Callable[[LabNode], None]
 
     def run(
         self, *argv: str, stdin: bytes = b"", timeout: float = 60, check: bool = True
@@ -113,6 +118,17 @@ class LabNode:
                         init.kill()
                 self.process.kill()
                 self.process.wait()
+
+    def cut_power(self) -> None:
+        """End all that runs in the node at once, as a power cut does; its disk stays as it is."""
+        init = self._init()
+        init.kill()
+        self.process.wait(_STOP_SECONDS)
+
+    def boot(self) -> None:
+        """Start the node after its power was cut, and wait until it is up."""
+        self.process = self.begin()
+        self.wait(self)
 
     def _init(self) -> psutil.Process:
         children = psutil.Process(self.process.pid).children()
@@ -164,9 +180,9 @@ def lab(
         )  # fmt: skip
         started = []
         for i, name in enumerate(names):
-            process = _start(slot, name, medium)
-            node = LabNode(name, slot.node_address(i), host_keys[i],
-                           slot.directory / name, process)  # fmt: skip
+            begin = partial(_start, slot, name, medium)
+            node = LabNode(name, slot.node_address(i), host_keys[i], slot.directory / name,
+                           begin(), begin, partial(_wait, slot=slot))  # fmt: skip
             stack.callback(node.stop)
             started.append(node)
         _timed(timings, "boot", lambda: _wait_all(started, slot))
