@@ -37,6 +37,7 @@ class ClusterRequest:
         overrides: What the site's people put over the inventory, content by path.
         secrets: The site's secrets by name.
         again_from: The name of a step that is to be done again, with all after it.
+        until: The name of the step after which to stop; empty for the last one.
         who: The person at the keyboard, for the receipt.
         connect: Opens a node; over SSH when left out.
     """
@@ -49,6 +50,7 @@ class ClusterRequest:
     overrides: Mapping[str, bytes] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     again_from: str = ""
+    until: str = ""
     who: str = ""
     connect: Connect | None = None
 

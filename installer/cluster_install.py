@@ -50,6 +50,7 @@ class ClusterResult:
         state: The site's folder.
         run: The folder of this run; none when there was nothing to do.
         steps: All of them, in order.
+        complete: Whether that is the whole installation.
     """
 
     bundle: str
@@ -57,6 +58,7 @@ class ClusterResult:
     state: Path
     run: Path | None
     steps: tuple[StepOutcome, ...]
+    complete: bool
 
 
 def plan_cluster(
@@ -106,14 +108,14 @@ def install_cluster(
         journal = Journal(state / JOURNAL_NAME)
         if all(planned.done for planned in plan.steps):
             outcomes = [_done_before(journal, planned) for planned in plan.steps]
-            return _result(context, None, outcomes)
+            return _result(context, None, outcomes, complete=len(outcomes) == len(steps))
         directory = make_run_directory(depot.runs, plan.site, now())
         context = replace(context, run=directory)
         runner = _Runner(context, journal, now, monotonic, progress)
         receipt = Receipt(directory, now, _facts(request, context))
         with receipt.kept():
             outcomes = runner.run_all(plan, receipt)
-        return _result(runner.context, directory, outcomes)
+        return _result(runner.context, directory, outcomes, complete=len(outcomes) == len(steps))
 
 
 @dataclass(slots=True)
@@ -198,12 +200,20 @@ def _done_before(journal: Journal, planned: PlannedStep) -> StepOutcome:
 
 def _planned(request: ClusterRequest, context: Context, steps: Sequence[Step]) -> Plan:
     names = [step.name for step in steps]
-    if request.again_from and request.again_from not in names:
+    for option, name in (("--from", request.again_from), ("--until", request.until)):
+        if name and name not in names:
+            raise UsageError(
+                f"{option}: expected one of {', '.join(names)}, found {name!r}",
+                "`isoward plan` shows the steps.",
+            )
+    wanted = names.index(request.until) + 1 if request.until else len(names)
+    if request.again_from and names.index(request.again_from) >= wanted:
         raise UsageError(
-            f"--from: expected one of {', '.join(names)}, found {request.again_from!r}",
-            "`isoward plan` shows the steps.",
+            f"--until {request.until}: expected a step that is not before --from "
+            f"{request.again_from}",
+            "`isoward plan` shows the order of the steps.",
         )
-    return make_plan(context, steps, again_from=request.again_from)
+    return make_plan(context, steps[:wanted], again_from=request.again_from)
 
 
 def _make_private(state: Path) -> None:
@@ -236,9 +246,11 @@ def _facts(request: ClusterRequest, context: Context) -> dict[str, Any]:
     }
 
 
-def _result(context: Context, run: Path | None, outcomes: Sequence[StepOutcome]) -> ClusterResult:
-    record = context.bundle.record
-    return ClusterResult(record.digest, words_of(record), context.state, run, tuple(outcomes))
+def _result(
+    context: Context, run: Path | None, outcomes: Sequence[StepOutcome], *, complete: bool
+) -> ClusterResult:
+    record, steps = context.bundle.record, tuple(outcomes)
+    return ClusterResult(record.digest, words_of(record), context.state, run, steps, complete)
 
 
 __all__ = ["RECEIPT_NAME", "ClusterRequest", "ClusterResult", "install_cluster", "plan_cluster"]

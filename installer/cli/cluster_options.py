@@ -44,6 +44,7 @@ _OPTIONS: Final = (
         metavar="STEP",
         help="Do this step again, and all after it.",
     ),
+    click.option("--until", default="", metavar="STEP", help="Stop when this step is done."),
 )
 
 
@@ -63,6 +64,7 @@ def cluster_request(
     ca: Path | None,
     overrides: Path | None,
     again_from: str,
+    until: str,
 ) -> ClusterRequest:
     """Read what the options name.
 
@@ -79,6 +81,7 @@ def cluster_request(
         ca=ca,
         overrides=read_overrides(overrides) if overrides is not None else {},
         again_from=again_from,
+        until=until,
         who=who(),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bundle.model.progress import counted
 from installer.cluster_install import RECEIPT_NAME, ClusterResult, duration
 from installer.plan import Plan, PlannedStep
 
@@ -52,7 +53,9 @@ def result_data(site: str, done: ClusterResult) -> dict[str, Any]:
             }
             for step in done.steps
         ],
-        "kubeconfig": str(done.state / "kubeconfig"),
+        "complete": done.complete,
+        "kubeconfig": str(done.state / "kubeconfig") if done.complete else None,
+        "report": str(done.state / "report.html") if done.complete else None,
         "receipt": str(done.run / RECEIPT_NAME) if done.run else None,
     }
 
@@ -60,16 +63,18 @@ def result_data(site: str, done: ClusterResult) -> dict[str, Any]:
 def result_page(site: str, done: ClusterResult) -> str:
     """Return how an installation went, as a person reads it."""
     now = [step for step in done.steps if not step.done_before]
+    until = "" if done.complete else f" until {done.steps[-1].name}"
     if not now:
-        lines = [f"{site} is installed already; nothing was to be done"]
+        lines = [f"{site} is installed already{until}; nothing was to be done"]
         lines += ["  `--from STEP` does a step again, and all after it"]
     else:
         took = duration(sum(step.seconds for step in now))
         before = len(done.steps) - len(now)
         earlier = f"; {before} had been done before" if before else ""
-        lines = [f"installed {site}: {len(now)} step(s) in {took}{earlier}"]
+        lines = [f"installed {site}{until}: {counted(len(now), 'step')} in {took}{earlier}"]
     lines += [f"WAIVER: {done.waiver}"] if done.waiver else []
-    lines += [f"kubeconfig: {done.state / 'kubeconfig'}"]
-    lines += [f"report: {done.state / 'report.html'}"]
+    if done.complete:
+        lines += [f"kubeconfig: {done.state / 'kubeconfig'}"]
+        lines += [f"report: {done.state / 'report.html'}"]
     lines += [f"receipt: {done.run / RECEIPT_NAME}"] if done.run else []
     return "\n".join(lines)

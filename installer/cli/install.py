@@ -51,6 +51,7 @@ def command(
     ca: Path | None,
     overrides: Path | None,
     again_from: str,
+    until: str,
     connection: Connection,
     dry_run: bool,
     preflight_only: bool,
@@ -67,12 +68,20 @@ def command(
     have answered what they were asked.
     """
     request = cluster_request(
-        site, depot, medium=medium, waiver=waiver, ca=ca, overrides=overrides, again_from=again_from
+        site,
+        depot,
+        medium=medium,
+        waiver=waiver,
+        ca=ca,
+        overrides=overrides,
+        again_from=again_from,
+        until=until,
     )
     first = (connection != "ssh", dry_run, preflight_only)
     if request.site.site.kubernetes is None:
-        given = (medium, waiver, overrides, again_from or None)
-        _require_none(given, "--bundle, --waiver, --overrides and --from", "with kubernetes:")
+        given = (medium, waiver, overrides, again_from or None, until or None)
+        names = "--bundle, --waiver, --overrides, --from and --until"
+        _require_none(given, names, "with kubernetes:")
         options = InstallRequest(request.site, depot, ca, connection, dry_run, request.who)
         _install_first(output, options, preflight_only=preflight_only)
         return

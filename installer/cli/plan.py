@@ -27,6 +27,7 @@ def command(
     ca: Path | None,
     overrides: Path | None,
     again_from: str,
+    until: str,
 ) -> None:
     """Show what `isoward install` is going to do with the machines of a SITE file.
 
@@ -34,7 +35,14 @@ def command(
     take. Nothing is changed, and no machine is asked.
     """
     request = cluster_request(
-        site, depot, medium=medium, waiver=waiver, ca=ca, overrides=overrides, again_from=again_from
+        site,
+        depot,
+        medium=medium,
+        waiver=waiver,
+        ca=ca,
+        overrides=overrides,
+        again_from=again_from,
+        until=until,
     )
     plan = plan_cluster(request, cluster_steps(medium, waiver), now=utc_now)
     output.result(plan.data(), plan_page(plan))

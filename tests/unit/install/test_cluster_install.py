@@ -172,6 +172,19 @@ def test_a_step_can_be_done_again_by_its_name(world: World) -> None:
         world.install(steps, again_from="all")
 
 
+def test_it_stops_after_a_step_and_goes_on_from_there(world: World) -> None:
+    steps = world.steps("hosts", "cluster", "proofs")
+    done = world.install(steps, until="cluster")
+    assert [step.name for step in done.steps] == ["hosts", "cluster"]
+    assert world.written() == ["hosts", "cluster"]
+    world.install(steps)
+    assert world.written() == ["hosts", "cluster", "proofs"]
+    with pytest.raises(UsageError, match="not before --from proofs"):
+        world.install(steps, until="hosts", again_from="proofs")
+    with pytest.raises(UsageError, match="--until: expected one of hosts"):
+        world.install(steps, until="x")
+
+
 def test_a_plan_changes_nothing_and_knows_how_long_it_took_before(world: World) -> None:
     steps: list[Step] = [VerifyStep(), *world.steps("hosts", "unheard-of")]
     plan = plan_cluster(world.request, steps, now=_now)
