@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,6 +91,9 @@ def command(
         "--connection, --dry-run and --preflight-only",
         "without kubernetes:",
     )
+    # A service manager that stops us, and a terminal that goes away, are as Ctrl-C.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     steps = cluster_steps(medium, waiver)
     done = install_cluster(
         request, steps, now=utc_now, monotonic=time.monotonic, progress=output.progress
