@@ -71,7 +71,7 @@ def render_kubespray(what: KubesprayInput) -> dict[str, str]:
         DefinitionError: The site has no cluster, or the bundle does not carry what it needs.
     """
     site = what.site
-    options = _options(site)
+    options = cluster_options(site)
     entry = _check_carried(options, what.manifest)
     members = {node.name: f"etcd{i}" for i, node in enumerate(site.nodes_with("etcd"), start=1)}
     files = {
@@ -102,7 +102,12 @@ def render_kubespray(what: KubesprayInput) -> dict[str, str]:
     return files
 
 
-def _options(site: Site) -> Kubernetes:
+def cluster_options(site: Site) -> Kubernetes:
+    """Return the options of a site's cluster.
+
+    Raises:
+        DefinitionError: It has none.
+    """
     if site.kubernetes is None:
         raise DefinitionError(
             "kubernetes: expected the options of a cluster, found none",

@@ -86,7 +86,7 @@ def api_server(folder: Path) -> Iterator[ApiServer]:
     program = kubernetes_program("kube-apiserver")
     requires_tool("etcd")
     folder.mkdir(parents=True, exist_ok=True)
-    with _etcd(folder) as etcd:
+    with etcd_server(folder) as etcd:
         token, port = secrets.token_hex(16), free_port()
         _write(folder, token, port)
         argv: list[str | Path] = [
@@ -117,7 +117,8 @@ def api_server(folder: Path) -> Iterator[ApiServer]:
 
 
 @contextmanager
-def _etcd(folder: Path) -> Iterator[str]:
+def etcd_server(folder: Path) -> Iterator[str]:
+    """Run etcd until the end of the block; gives its address."""
     program = find_tool("etcd")
     assert program is not None
     client, peer = free_port(), free_port()

@@ -13,6 +13,7 @@ import urllib3
 _PACKAGE_OF = {
     "docker-registry": "docker-registry",
     "etcd": "etcd-server",
+    "etcdctl": "etcd-client",
     "skopeo": "skopeo",
     "umoci": "umoci",
     "mmdebstrap": "mmdebstrap",
