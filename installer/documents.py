@@ -16,6 +16,7 @@ from bundle.model.paths import is_inner_path
 from bundle.model.problems import Problem, structural_problems
 from bundle.model.site import Site
 from bundle.model.site_checks import site_problems
+from bundle.model.site_warnings import site_warnings
 from bundle.model.yaml_strict import load_yaml, yaml_lines
 from bundle.store.atomic import storage_errors
 from installer.preflight.host_key import parse_host_key
@@ -122,6 +123,20 @@ def examine_site_bytes(data: bytes, path: Path) -> tuple[Site | None, list[Probl
     lines = yaml_lines(data.decode("utf-8"))
     problems += [problem.at(lines) for problem in found]
     return site, sorted(problems, key=lambda problem: problem.line)
+
+
+def warnings_of(path: Path, site: Site) -> list[Problem]:
+    """Find what a person should look at in a site that is right in itself, by line.
+
+    Args:
+        path: The file it was read from.
+        site: Without a problem.
+    Raises:
+        StorageError: It cannot be read.
+    """
+    lines = yaml_lines(_read(path).decode("utf-8"))
+    found = [warning.at(lines) for warning in site_warnings(site)]
+    return sorted(found, key=lambda warning: warning.line)
 
 
 def _secret_problems(text: str) -> list[Problem]:

@@ -159,7 +159,7 @@ class _Prepared:
 def _prepare(request: InstallRequest) -> _Prepared:
     # Ansible runs in a folder of its own, so what it is told of has to be an absolute path.
     depot = open_depot(request.depot.absolute())
-    chosen = choose_image(depot, request.site.site.first_image.reference)
+    chosen = choose_image(depot, request.site.site.required_first_image.reference)
     return _Prepared(depot, chosen, read_ca(request.ca or depot.tls / _CA_NAME))
 
 

@@ -37,3 +37,9 @@ def overlap(one: IpNetwork, other: IpNetwork) -> bool:
     if isinstance(one, ipaddress.IPv6Network) and isinstance(other, ipaddress.IPv6Network):
         return one.overlaps(other)
     return False
+
+
+def same_machine(one: str, other: str) -> bool:
+    """Say whether two texts name one machine: equal, or the same address written differently."""
+    first = address_of(one)
+    return one == other or (first is not None and first == address_of(other))

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from bundle.model.documents import Document, Name, Text
+from bundle.model.errors import DefinitionError
 from bundle.model.paths import InnerPath
 from bundle.model.site_cluster import Kubernetes, Port, Role, Zone
 
@@ -19,6 +20,14 @@ HostKey = Annotated[
     ),
 ]
 UserName = Annotated[str, msgspec.Meta(pattern=r"^[a-z_][a-z0-9_-]{0,31}$(?!\n)", max_length=32)]
+HostName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$(?!\n)",
+        max_length=253,
+    ),
+]
+"""A name in DNS, in small letters (RFC 1123, section 2.1)."""
 ImageArgument = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 
 
@@ -79,7 +88,14 @@ class Site(Document, frozen=True, kw_only=True):
     zones: Annotated[tuple[Zone | Name, ...], msgspec.Meta(min_length=1)]
     """Each with its networks and marks, or its name alone."""
     nodes: Annotated[tuple[Node, ...], msgspec.Meta(min_length=1)]
-    first_image: FirstImage
+    first_image: FirstImage | None = None
+    """Needed where there is no cluster, whose own images show that the path works."""
+    time_servers: Annotated[tuple[Text, ...], msgspec.Meta(max_length=8)] = ()
+    """The site's own; the nodes of a cluster take the time from them by chrony."""
+    dns_servers: Annotated[tuple[Text, ...], msgspec.Meta(max_length=3)] = ()
+    """The site's own, for names outside of the cluster; without one, pods resolve `names` only."""
+    names: dict[HostName, Text] = msgspec.field(default_factory=dict)
+    """Addresses of names that nodes and pods are to know without any DNS server."""
     kubernetes: Kubernetes | None = None
     """The cluster; without it the nodes are only pointed at the depot."""
     secrets: InnerPath | None = None
@@ -94,6 +110,20 @@ class Site(Document, frozen=True, kw_only=True):
     def all_zones(self) -> tuple[Zone, ...]:
         """The zones, written out."""
         return tuple(Zone(name=zone) if isinstance(zone, str) else zone for zone in self.zones)
+
+    @property
+    def required_first_image(self) -> FirstImage:
+        """The first image.
+
+        Raises:
+            DefinitionError: The site has none.
+        """
+        if self.first_image is None:
+            raise DefinitionError(
+                "firstImage: expected an image of the bundle to run on every node, found none",
+                "Name one in the site file; a site with kubernetes: can do without.",
+            )
+        return self.first_image
 
     def nodes_with(self, role: Role) -> tuple[Node, ...]:
         """Return the nodes that have a role, in the order of the file."""

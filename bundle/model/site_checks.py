@@ -6,16 +6,18 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from bundle.model.errors import DefinitionError
-from bundle.model.networks import address_of
+from bundle.model.networks import address_of, same_machine
 from bundle.model.paths import is_inner_path
 from bundle.model.problems import Problem
 from bundle.model.reference import is_host, parse_reference
 from bundle.model.site import Site
-from bundle.model.site_cluster import PINNING_LABEL, ZONE_LABEL, Zone
-from bundle.model.site_cluster_checks import cluster_problems, network_problems
+from bundle.model.site_cluster import ZONE_LABEL, Zone
+from bundle.model.site_cluster_checks import cluster_problems
+from bundle.model.site_network_checks import network_problems
 
-_OURS: Final = ZONE_LABEL.partition("/")[0] + "/"
-_NOT_THEIRS: Final = (_OURS, PINNING_LABEL, "kubernetes.io/")
+_OURS: Final = ZONE_LABEL.partition("/")[0]
+_KUBERNETES: Final = ("kubernetes.io", "k8s.io")
+"""Domains below which keys of labels and taints are Kubernetes' own."""
 
 
 def check_site(site: Site) -> None:
@@ -35,11 +37,8 @@ def site_problems(site: Site) -> Iterator[Problem]:
     yield from _nodes(site)
     yield from network_problems(site)
     yield from cluster_problems(site)
-    field = "firstImage.reference"
-    try:
-        parse_reference(site.first_image.reference, field)
-    except DefinitionError as error:
-        yield Problem(field, error.message.removeprefix(f"{field}: "), error.hint)
+    yield from _first_image(site)
+    yield from _servers(site)
     if site.secrets is not None and not is_inner_path(site.secrets):
         yield Problem(
             "secrets",
@@ -48,10 +47,43 @@ def site_problems(site: Site) -> Iterator[Problem]:
         )
 
 
+def _first_image(site: Site) -> Iterator[Problem]:
+    field = "firstImage.reference"
+    if site.first_image is not None:
+        try:
+            parse_reference(site.first_image.reference, field)
+        except DefinitionError as error:
+            yield Problem(field, error.message.removeprefix(f"{field}: "), error.hint)
+    elif site.kubernetes is None:
+        yield Problem(
+            "firstImage",
+            "expected an image of the bundle to run on every node, found none",
+            "Name one; only a site with kubernetes: can do without.",
+        )
+
+
+def _servers(site: Site) -> Iterator[Problem]:
+    for i, text in enumerate(site.time_servers):
+        yield from _address(text, f"timeServers[{i}]")
+    yield from _unique(list(site.time_servers), "timeServers[{}]", "server")
+    addresses = [(f"dnsServers[{i}]", text) for i, text in enumerate(site.dns_servers)]
+    for path, text in [*addresses, *((f"names.{name}", text) for name, text in site.names.items())]:
+        if address_of(text) is None:
+            yield Problem(
+                path, f"expected an IP address, found {text[:100]!r}", "Write it as 10.0.0.11."
+            )
+    yield from _unique(list(site.dns_servers), "dnsServers[{}]", "server")
+
+
 def _depots(site: Site) -> Iterator[Problem]:
     for field, depot in zip(("depot", "secondDepot"), site.depots, strict=False):
         yield from _address(depot.address, f"{field}.address")
-    if site.depot == site.second_depot:
+    second = site.second_depot
+    if (
+        second is not None
+        and same_machine(site.depot.address, second.address)
+        and site.depot.port == second.port
+    ):
         yield Problem(
             "secondDepot",
             f"expected another depot, found {site.depot.address!r} again",
@@ -63,21 +95,32 @@ def _zones(zones: Sequence[Zone]) -> Iterator[Problem]:
     yield from _unique([zone.name for zone in zones], "zones[{}]", "zone")
     for i, zone in enumerate(zones):
         for key in zone.labels:
-            if key.startswith(_NOT_THEIRS):
-                yield Problem(
-                    f"zones[{i}].labels",
-                    f"expected labels of your own, found {key!r}",
-                    f"Labels below {_OURS} are set by isoward itself, those below kubernetes.io/ "
-                    "by Kubernetes.",
-                )
+            yield from _key(key, f"zones[{i}].labels", "labels")
+        for k, taint in enumerate(zone.taints):
+            yield from _key(taint.key, f"zones[{i}].taints[{k}].key", "a key")
         marks = [f"{taint.key}:{taint.effect}" for taint in zone.taints]
         yield from _unique(marks, f"zones[{i}].taints[{{}}]", "taint")
+
+
+def _key(key: str, path: str, what: str) -> Iterator[Problem]:
+    """Yield a key whose prefix is not the site's to use."""
+    prefix, slash, _ = key.partition("/")
+    theirs = any(prefix == domain or prefix.endswith(f".{domain}") for domain in _KUBERNETES)
+    if slash and (theirs or prefix == _OURS):
+        yield Problem(
+            path,
+            f"expected {what} of your own, found {key!r}",
+            f"Those below {_OURS}/ are set by isoward itself, those below "
+            f"{' and '.join(_KUBERNETES)} by Kubernetes; take a name of the site's before the '/'.",
+        )
 
 
 def _nodes(site: Site) -> Iterator[Problem]:
     nodes = site.nodes
     yield from _unique([node.name for node in nodes], "nodes[{}].name", "name")
-    places = [f"{node.address}:{node.port or site.ssh.port}" for node in nodes]
+    places = [
+        f"{address_of(node.address) or node.address}:{node.port or site.ssh.port}" for node in nodes
+    ]
     yield from _unique(places, "nodes[{}].address", "address")
     yield from _unique([node.host_key for node in nodes], "nodes[{}].hostKey", "hostKey")
     known = [zone.name for zone in site.all_zones]

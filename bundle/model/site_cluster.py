@@ -16,7 +16,7 @@ Effect = Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
 LabelKey = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?"
+        pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*/)?"
         r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$(?!\n)",
         max_length=317,
     ),
@@ -30,6 +30,9 @@ KubernetesVersion = Annotated[str, msgspec.Meta(pattern=r"^v?1\.[0-9]{1,3}\.[0-9
 
 ENFORCING_PLUGINS: Final = ("calico", "cilium", "kube-router")
 """The network plugins of Kubespray that enforce NetworkPolicy and that we know how to set up."""
+
+REPELS: Final[tuple[Effect, ...]] = ("NoSchedule", "NoExecute")
+"""The effects of taints that keep pods without a toleration off a node."""
 
 ZONE_LABEL: Final = "isoward/zone"
 """The label that every node gets with the name of its zone."""

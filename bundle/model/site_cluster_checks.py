@@ -1,91 +1,28 @@
-"""Contradictions of a site's networks and of its cluster."""
+"""Contradictions of a site's cluster: what Kubernetes or Kubespray would refuse later."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from itertools import combinations
+from collections.abc import Iterator
 from typing import Final
 
-from bundle.model.networks import IpNetwork, address_of, network_of, overlap
+from bundle.model.networks import address_of, network_of, overlap, same_machine
 from bundle.model.problems import Problem
 from bundle.model.reference import is_host
 from bundle.model.site import Site
-from bundle.model.site_cluster import ENFORCING_PLUGINS, SIX_YEARS_DAYS, Kubernetes, Role
+from bundle.model.site_cluster import ENFORCING_PLUGINS, REPELS, SIX_YEARS_DAYS, Kubernetes, Role
+from bundle.model.site_network_checks import issuer_host
 
-_REPELS: Final = ("NoSchedule", "NoExecute")
 _NEEDED: Final[tuple[Role, ...]] = ("control-plane", "etcd", "worker")
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _TAKEN: Final = ("default", "kube-", "isoward-")
 """How names of namespaces begin that are Kubernetes' own, or ours."""
-
-
-def network_problems(site: Site) -> Iterator[Problem]:
-    """Yield what is wrong with networks and the addresses in them."""
-    texts = [
-        (f"zones[{i}].networks[{k}]", text)
-        for i, zone in enumerate(site.all_zones)
-        for k, text in enumerate(zone.networks)
-    ]
-    if site.kubernetes is not None:
-        texts.append(("kubernetes.serviceNetwork", site.kubernetes.service_network))
-        texts.append(("kubernetes.podNetwork", site.kubernetes.pod_network))
-    allowed = [
-        (f"zones[{i}].egress[{k}].to", egress.to)
-        for i, zone in enumerate(site.all_zones)
-        for k, egress in enumerate(zone.egress)
-    ]
-    for path, text in [*texts, *allowed]:
-        if network_of(text) is None:
-            yield Problem(
-                path,
-                f"expected a network, found {text!r}",
-                "Write its first address and the length of the prefix, such as 10.20.1.0/24.",
-            )
-    networks = [(path, found) for path, text in texts if (found := network_of(text)) is not None]
-    for (one, first), (other, second) in combinations(networks, 2):
-        if overlap(first, second):
-            yield Problem(
-                other, f"{second} overlaps {first} of {one}", "Give each a range of its own."
-            )
-    yield from _placed(site)
-    yield from _reserved(site, networks)
-
-
-def _placed(site: Site) -> Iterator[Problem]:
-    """Yield nodes that are outside of their zone's networks."""
-    zones = {zone.name: zone for zone in site.all_zones}
-    for i, node in enumerate(site.nodes):
-        address = address_of(node.address)
-        listed = zones[node.zone].networks if node.zone in zones else ()
-        networks = [found for text in listed if (found := network_of(text)) is not None]
-        if address is None or not networks:
-            continue
-        if not any(address in network for network in networks):
-            yield Problem(
-                f"nodes[{i}].address",
-                f"expected an address in {' or '.join(map(str, networks))}, the networks of the "
-                f"zone {node.zone!r}, found {node.address}",
-                "Correct the address, the node's zone, or the zone's networks.",
-            )
-
-
-def _reserved(site: Site, networks: Sequence[tuple[str, IpNetwork]]) -> Iterator[Problem]:
-    """Yield machines that have an address of pods or services."""
-    machines = [(f"nodes[{i}].address", node.address) for i, node in enumerate(site.nodes)]
-    fields = ("depot.address", "secondDepot.address")
-    machines += [(f, depot.address) for f, depot in zip(fields, site.depots, strict=False)]
-    if site.kubernetes is not None and site.kubernetes.control_plane is not None:
-        machines.append(("kubernetes.controlPlane.address", site.kubernetes.control_plane.address))
-    for path, text in machines:
-        address = address_of(text)
-        for where, network in networks:
-            if where.startswith("kubernetes.") and address is not None and address in network:
-                yield Problem(
-                    path,
-                    f"{text} is in {network}, which is {where}",
-                    "Those addresses exist within the cluster only; choose another range for one.",
-                )
+_NODE_NAME: Final = re.compile(
+    r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"
+)
+"""Of DNS (RFC 1123), as Kubernetes wants the names of nodes."""
+_GROUP_NAMES: Final = ("all", "bastion", "etcd", "localhost", "ungrouped")
+"""Names that mean something else in an inventory of Kubespray."""
 
 
 def cluster_problems(site: Site) -> Iterator[Problem]:
@@ -104,9 +41,10 @@ def cluster_problems(site: Site) -> Iterator[Problem]:
     yield from _zones(site)
     yield from _egress(site, options)
     yield from _control_plane(site, options)
-    yield from _pods(site, options)
     yield from _audit(options)
-    if options.oidc is not None and not options.oidc.issuer.startswith("https://"):
+    if options.oidc is None:
+        return
+    if not options.oidc.issuer.startswith("https://") or not issuer_host(options.oidc.issuer):
         yield Problem(
             "kubernetes.oidc.issuer",
             f"expected an https:// address, found {options.oidc.issuer[:100]!r}",
@@ -116,6 +54,13 @@ def cluster_problems(site: Site) -> Iterator[Problem]:
 
 def _roles(site: Site) -> Iterator[Problem]:
     for i, node in enumerate(site.nodes):
+        if not _NODE_NAME.fullmatch(node.name) or node.name in _GROUP_NAMES:
+            yield Problem(
+                f"nodes[{i}].name",
+                f"expected a name that a node can have, found {node.name!r}",
+                "Take letters, digits and dashes, in parts between single dots, and none of "
+                f"{', '.join(_GROUP_NAMES)}.",
+            )
         if not node.roles:
             yield Problem(
                 f"nodes[{i}]",
@@ -168,9 +113,9 @@ def _zones(site: Site) -> Iterator[Problem]:
                 "Write networks: [10.20.1.0/24]; policies between zones are made of them.",
             )
     repelled = [
-        any(taint.effect in _REPELS for taint in zones[node.zone].taints)
+        any(taint.effect in REPELS for taint in zones[node.zone].taints)
         for node in site.nodes
-        if node.zone in zones
+        if node.zone in zones and set(node.roles) & {"control-plane", "worker"}
     ]
     if all(repelled) and repelled:
         yield Problem(
@@ -212,6 +157,14 @@ def _control_plane(site: Site, options: Kubernetes) -> Iterator[Problem]:
         return
     text = options.control_plane.address
     path = "kubernetes.controlPlane.address"
+    port = options.control_plane.port
+    for field, depot in zip(("depot", "secondDepot"), site.depots, strict=False):
+        if same_machine(text, depot.address) and port == depot.port:
+            yield Problem(
+                path,
+                f"expected the address of a load balancer, found {text}:{port}, which is {field}",
+                "Give one of the two another port or address.",
+            )
     if address_of(text) is None and (not is_host(text) or ":" in text):
         yield Problem(
             path,
@@ -219,43 +172,12 @@ def _control_plane(site: Site, options: Kubernetes) -> Iterator[Problem]:
             "Write it as 10.20.0.10 or api.hospital.example.",
         )
     for node in site.nodes:
-        if text in {node.address, node.name}:
+        if same_machine(text, node.address) or text == node.name:
             yield Problem(
                 path,
                 f"expected the address of a load balancer, found that of the node {node.name}",
                 "Leave controlPlane out if there is none; nodes balance among themselves.",
             )
-
-
-def _pods(site: Site, options: Kubernetes) -> Iterator[Problem]:
-    for field, text in (
-        ("serviceNetwork", options.service_network),
-        ("podNetwork", options.pod_network),
-    ):
-        if ":" in text:
-            yield Problem(
-                f"kubernetes.{field}",
-                f"expected a network of IPv4, found {text}",
-                "Kubespray is set up for IPv4 within the cluster.",
-            )
-    network = network_of(options.pod_network)
-    if network is None:
-        return
-    bits = options.node_prefix - network.prefixlen
-    if options.node_prefix > network.max_prefixlen or bits < 0:
-        yield Problem(
-            "kubernetes.nodePrefix",
-            f"expected a prefix from {network.prefixlen} to {network.max_prefixlen}, found "
-            f"{options.node_prefix}",
-            "Each node has a part of the pod network.",
-        )
-    elif 2**bits < len(site.nodes):
-        yield Problem(
-            "kubernetes.podNetwork",
-            f"{network} has room for {2**bits} nodes with a /{options.node_prefix} each, and "
-            f"there are {len(site.nodes)}",
-            "Take a larger network, or a longer nodePrefix.",
-        )
 
 
 def _audit(options: Kubernetes) -> Iterator[Problem]:

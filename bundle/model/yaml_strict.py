@@ -69,11 +69,14 @@ def load_yaml(
 def yaml_lines(text: str) -> dict[str, int]:
     """Return the line, from 1, of each field and each item of a document, by its path.
 
+    The document itself, whose path is empty, begins where its first field does.
+
     Args:
         text: That `check_yaml_events` has accepted; it holds no alias, so this ends.
     """
-    lines: dict[str, int] = {}
-    pending = [("", yaml.compose(text, Loader=_LOADER))]
+    root = yaml.compose(text, Loader=_LOADER)
+    lines: dict[str, int] = {"": root.start_mark.line + 1} if root is not None else {}
+    pending = [("", root)]
     while pending:
         path, node = pending.pop()
         if isinstance(node, yaml.MappingNode):

@@ -12,7 +12,7 @@ from bundle.model.problems import Problem
 from bundle.model.site import Site
 from installer.cli.site_inventory import inventory
 from installer.cli.site_new import new
-from installer.documents import examine_site_file
+from installer.documents import examine_site_file, warnings_of
 
 _PATH = click.Path(path_type=Path)
 
@@ -38,12 +38,22 @@ def check(output: Output, *, file: Path) -> int:
     site, problems = examine_site_file(file)
     if site is None or problems:
         return _refused(output, file, problems)
-    output.result({"site": site.metadata.name, "problems": []}, _good(file, site))
+    warnings = warnings_of(file, site)
+    output.result(
+        {
+            "site": site.metadata.name,
+            "problems": [],
+            "warnings": [_data(warning) for warning in warnings],
+        },
+        _good(file, site, warnings),
+    )
     return 0
 
 
-def _good(file: Path, site: Site) -> str:
+def _good(file: Path, site: Site, warnings: list[Problem]) -> str:
     lines = [f"{file}: nothing is wrong with the site {site.metadata.name}"]
+    for warning in warnings:
+        lines += [f"{file}: look at {warning.placed}", f"  {warning.hint}"]
     for zone in site.all_zones:
         names = [node.name for node in site.nodes if node.zone == zone.name]
         lines.append(f"  {zone.name}: {', '.join(names) or 'no node'}")
@@ -75,16 +85,17 @@ def _refused(output: Output, file: Path, problems: list[Problem]) -> int:
             "message": error.message,
             "hint": error.hint,
             "context": {},
-            "problems": [
-                {
-                    "line": problem.line,
-                    "field": problem.path,
-                    "message": problem.message,
-                    "hint": problem.hint,
-                }
-                for problem in problems
-            ],
+            "problems": [_data(problem) for problem in problems],
         },
         "",
     )
     return error.exit_code
+
+
+def _data(problem: Problem) -> dict[str, str | int]:
+    return {
+        "line": problem.line,
+        "field": problem.path,
+        "message": problem.message,
+        "hint": problem.hint,
+    }

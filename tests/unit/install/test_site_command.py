@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from bundle.cli.main import run
+from tests.support.clusters import cluster_data
 from tests.unit.install.sites import HOST_KEY, new_key, site_data, write_site
 
 Said = pytest.CaptureFixture[str]
@@ -43,7 +44,11 @@ def test_a_good_site_is_said_to_be_good(tmp_path: Path, capsys: Said) -> None:
     assert run(["site", "check", str(path)]) == 0
     assert "nothing is wrong with the site ward" in capsys.readouterr().out
     assert run(["site", "check", str(path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"site": "ward", "problems": []}
+    assert json.loads(capsys.readouterr().out) == {
+        "site": "ward",
+        "problems": [],
+        "warnings": [],
+    }
 
 
 def test_all_problems_are_said_by_line(tmp_path: Path, capsys: Said) -> None:
@@ -67,6 +72,22 @@ def test_all_problems_are_said_by_line(tmp_path: Path, capsys: Said) -> None:
     data = json.loads(capsys.readouterr().out)
     assert (data["error"], data["exitCode"]) == ("definition", 10)
     assert [(found["line"], found["field"]) for found in data["problems"]] == expected
+
+
+def test_what_may_be_forgotten_is_said_and_hinders_nothing(tmp_path: Path, capsys: Said) -> None:
+    data = cluster_data(3, "calico")
+    path = write_site(tmp_path, data)
+    assert run(["site", "check", str(path)]) == 0
+    line = path.read_text().splitlines().index("    address: api.hospital.example") + 1
+    assert f"{path}: look at line {line}: kubernetes.controlPlane.address: " in (
+        capsys.readouterr().out
+    )
+    assert run(["site", "check", str(path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)["warnings"]
+    assert [warning["field"] for warning in said] == [
+        "kubernetes.controlPlane.address",
+        "kubernetes.oidc.issuer",
+    ]
 
 
 def test_install_says_the_line_too(tmp_path: Path, capsys: Said) -> None:

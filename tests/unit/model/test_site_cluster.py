@@ -9,6 +9,7 @@ from bundle.model.problems import Problem
 from installer.documents import examine_site
 
 SAMPLE = (Path(__file__).parents[3] / "inventory" / "samples" / "hospital.yaml").read_text()
+FIRST_IMAGE = "firstImage: {reference: 'registry.example.org/app/web:2.1', command: [/bin/true]}\n"
 SERVICES = "  serviceNetwork: 10.20.2.128/25"
 CLINICAL, ADMIN = "    zone: clinical", "    zone: administrative"
 
@@ -150,7 +151,7 @@ def test_a_private_key_in_the_site_file_is_refused(secret: str) -> None:
 
 
 def test_zones_by_name_alone_still_do() -> None:
-    text = SAMPLE.partition("kubernetes:")[0]
+    text = SAMPLE.partition("kubernetes:")[0] + FIRST_IMAGE
     text = (
         text.partition("zones:")[0]
         + "zones: [clinical, administrative, research]\n"

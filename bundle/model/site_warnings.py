@@ -1,0 +1,64 @@
+"""What a person should look at in a site that is right in itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bundle.model.networks import address_of
+from bundle.model.problems import Problem
+from bundle.model.site import Site
+from bundle.model.site_cluster import REPELS
+from bundle.model.site_network_checks import issuer_host
+
+
+def site_warnings(site: Site) -> Iterator[Problem]:
+    """Yield what may be meant, and may be forgotten; nothing without a cluster."""
+    if site.kubernetes is None:
+        return
+    yield from _idle_zones(site)
+    yield from _tainted_workers(site)
+    yield from _unknown_names(site)
+
+
+def _idle_zones(site: Site) -> Iterator[Problem]:
+    used = {node.zone for node in site.nodes if "worker" in node.roles}
+    for i, zone in enumerate(site.all_zones):
+        if zone.name not in used:
+            yield Problem(
+                f"zones[{i}]",
+                f"the zone {zone.name!r} has no worker, so that its workloads run nowhere",
+                "Add a node to it, or leave the zone out until there is one.",
+            )
+
+
+def _tainted_workers(site: Site) -> Iterator[Problem]:
+    tainted = {
+        zone.name for zone in site.all_zones if any(taint.effect in REPELS for taint in zone.taints)
+    }
+    workers = site.nodes_with("worker")
+    if workers and all(node.zone in tainted for node in workers):
+        yield Problem(
+            "zones",
+            "every worker is tainted, so that what tolerates no taint runs nowhere",
+            "Leave the taints out of one zone, for services of the cluster as a whole.",
+        )
+
+
+def _unknown_names(site: Site) -> Iterator[Problem]:
+    """Yield names that nodes must resolve, where the file says nothing that would."""
+    options = site.kubernetes
+    fields = [("depot.address", site.depot.address)]
+    if site.second_depot is not None:
+        fields.append(("secondDepot.address", site.second_depot.address))
+    if options is not None and options.control_plane is not None:
+        fields.append(("kubernetes.controlPlane.address", options.control_plane.address))
+    if options is not None and options.oidc is not None:
+        fields.append(("kubernetes.oidc.issuer", issuer_host(options.oidc.issuer)))
+    fields += [(f"timeServers[{i}]", text) for i, text in enumerate(site.time_servers)]
+    for path, text in fields:
+        if address_of(text) is None and text not in site.names and not site.dns_servers:
+            yield Problem(
+                path,
+                f"nodes must find {text} without a DNS server, and names: does not have it",
+                f"Write names: {{{text}: its address}}, or dnsServers: with the site's own.",
+            )
