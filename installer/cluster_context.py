@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 from bundle.model.digest import PREFIX
 from bundle.model.errors import DefinitionError
@@ -15,13 +14,12 @@ from bundle.trust.state import load_states
 from installer.depot.accepted import AcceptedContent, accepted_bundles, load_accepted
 from installer.depot.directory import DepotDirectory
 from installer.depot.preview import preview_bundle
+from installer.depot.tls import CA_NAME
 from installer.documents import SiteFile
 from installer.plan import SITES
 from installer.preflight.ask import over_ssh
 from installer.steps.site_ca import read_ca
 from installer.steps.step import Connect, Context
-
-CA_NAME: Final = "ca.pem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +59,21 @@ def state_folder(depot: DepotDirectory, site: SiteFile) -> Path:
 
 
 def make_context(
-    request: ClusterRequest, depot: DepotDirectory, now: Callable[[], datetime], progress: Progress
+    request: ClusterRequest,
+    depot: DepotDirectory,
+    now: Callable[[], datetime],
+    progress: Progress,
+    *,
+    planning: bool = False,
 ) -> Context:
     """Return what every step is given; its run folder is still that of all runs.
+
+    Args:
+        request: What and how.
+        depot: Open.
+        now: The clock, UTC.
+        progress: Told what goes on.
+        planning: Whether the depot may have no CA yet: its first service makes it.
 
     Raises:
         DefinitionError: The site has no cluster, or there is no bundle for one.
@@ -86,7 +96,7 @@ def make_context(
         ssh_key=request.site.ssh_key,
         depot=depot,
         bundle=bundle,
-        ca=read_ca(request.ca or depot.tls / CA_NAME),
+        ca=_ca(request, depot, planning=planning),
         state=state_folder(depot, request.site),
         run=depot.runs,
         overrides=request.overrides,
@@ -95,6 +105,11 @@ def make_context(
         now=now,
         progress=progress,
     )
+
+
+def _ca(request: ClusterRequest, depot: DepotDirectory, *, planning: bool) -> bytes:
+    path = request.ca or depot.tls / CA_NAME
+    return b"" if planning and request.ca is None and not path.exists() else read_ca(path)
 
 
 def newest_with_kubespray(depot: DepotDirectory) -> AcceptedContent:

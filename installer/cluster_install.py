@@ -11,15 +11,17 @@ from typing import Any, Final
 from bundle.model.digest import digest_of
 from bundle.model.errors import InterruptedByUserError, IsowardError, UsageError
 from bundle.model.progress import NO_PROGRESS, Progress
+from bundle.model.site import Site
 from bundle.store.atomic import directory_lock, make_directory, storage_errors
 from installer.cluster_context import ClusterRequest, accepted_now, make_context, state_folder
-from installer.depot.directory import create_depot, open_depot
+from installer.depot.directory import DepotDirectory, create_depot, open_depot
 from installer.depot.exceptions import words_of
 from installer.plan import Plan, PlannedStep, make_plan
 from installer.steps.journal import JOURNAL_NAME, Event, Journal
 from installer.steps.receipt import RECEIPT_NAME, Receipt, make_run_directory
 from installer.steps.step import Context, Step
 
+Serve = Callable[[DepotDirectory, Site, Progress], None]
 _MINUTE: Final = 60
 
 
@@ -70,8 +72,14 @@ def plan_cluster(
         DefinitionError: The site has no cluster, or no bundle of the depot fits it.
         IsowardError: The depot, the medium or the journal is not good.
     """
-    context = make_context(request, open_depot(request.depot.absolute()), now, NO_PROGRESS)
+    context = make_context(
+        request, open_depot(request.depot.absolute()), now, NO_PROGRESS, planning=True
+    )
     return _planned(request, context, steps)
+
+
+def _served_by_others(_depot: DepotDirectory, _site: Site, _progress: Progress) -> None:
+    """Take it for granted."""
 
 
 def install_cluster(
@@ -81,6 +89,7 @@ def install_cluster(
     now: Callable[[], datetime],
     monotonic: Callable[[], float],
     progress: Progress = NO_PROGRESS,
+    serve: Serve = _served_by_others,
 ) -> ClusterResult:
     """Do every step that is not done, in order, until all are.
 
@@ -92,6 +101,7 @@ def install_cluster(
         now: The clock, UTC.
         monotonic: Measures time, in seconds.
         progress: Told what goes on.
+        serve: Makes sure that the depot is served, before anything needs it or its CA.
     Raises:
         BusyError: Another installation of this site is running.
         AuditError: The journal was changed.
@@ -103,6 +113,7 @@ def install_cluster(
     state = state_folder(depot, request.site)
     _make_private(state)
     with directory_lock(state):
+        serve(depot, request.site.site, progress)
         context = make_context(request, depot, now, progress)
         plan = _planned(request, context, steps)
         journal = Journal(state / JOURNAL_NAME)

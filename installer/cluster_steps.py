@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bundle.model.progress import Progress
+from bundle.model.site import Site
+from installer.depot.directory import DepotDirectory
+from installer.steps.depot import DepotStep
+from installer.steps.depot_service import ensure_depot_served
+from installer.steps.kubeconfig import KubeconfigStep
 from installer.steps.step import Step
 from installer.steps.verify import VerifyStep
+from installer.steps.zones import ZonesStep
 
 
 def cluster_steps(medium: Path | None, waiver: Path | None) -> tuple[Step, ...]:
@@ -15,4 +22,19 @@ def cluster_steps(medium: Path | None, waiver: Path | None) -> tuple[Step, ...]:
         medium: A bundle to import first, if one is given.
         waiver: The site's signed waiver, for a bundle whose metadata has expired.
     """
-    return (VerifyStep(medium, waiver),)
+    return (
+        VerifyStep(medium, waiver),
+        DepotStep(),
+        KubeconfigStep(),
+        ZonesStep(),
+    )
+
+
+def serve_depot(depot: DepotDirectory, site: Site, progress: Progress) -> None:
+    """Make sure that the depot is served, if need be by a service of this machine.
+
+    Raises:
+        UnreachableError: Nothing answers, and it is not for us to change that.
+        StepError: The service does not start.
+    """
+    ensure_depot_served(depot, site, progress=progress)

@@ -15,7 +15,7 @@ from bundle.model.errors import UsageError
 from installer.cli.cluster_options import cluster_options, cluster_request, utc_now
 from installer.cli.cluster_page import result_data, result_page
 from installer.cluster_install import install_cluster
-from installer.cluster_steps import cluster_steps
+from installer.cluster_steps import cluster_steps, serve_depot
 from installer.install import (
     RECEIPT_NAME,
     Connection,
@@ -96,7 +96,12 @@ def command(
         signal.signal(number, signal.default_int_handler)
     steps = cluster_steps(medium, waiver)
     done = install_cluster(
-        request, steps, now=utc_now, monotonic=time.monotonic, progress=output.progress
+        request,
+        steps,
+        now=utc_now,
+        monotonic=time.monotonic,
+        progress=output.progress,
+        serve=serve_depot,
     )
     name = request.site.site.metadata.name
     output.result(result_data(name, done), result_page(name, done))
