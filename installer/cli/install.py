@@ -14,6 +14,7 @@ from bundle.cli.output import Output, json_option, pass_output
 from bundle.model.errors import UsageError
 from installer.cli.cluster_options import cluster_options, cluster_request, utc_now
 from installer.cli.cluster_page import result_data, result_page
+from installer.cluster_context import ClusterRequest
 from installer.cluster_install import install_cluster
 from installer.cluster_steps import cluster_steps, serve_depot
 from installer.install import (
@@ -91,10 +92,14 @@ def command(
         "--connection, --dry-run and --preflight-only",
         "without kubernetes:",
     )
+    _install_cluster(output, request)
+
+
+def _install_cluster(output: Output, request: ClusterRequest) -> None:
     # A service manager that stops us, and a terminal that goes away, are as Ctrl-C.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    steps = cluster_steps(medium, waiver)
+    steps = cluster_steps(request.medium, request.waiver)
     done = install_cluster(
         request,
         steps,
