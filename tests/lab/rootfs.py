@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -57,14 +57,43 @@ def rootfs_tarball(packages: Sequence[str] = PACKAGES) -> Path:
     """
     release = debian_codename()
     described = "\n".join((release, platform.machine(), _CUSTOMIZE, *packages, *_EXCLUDED))
+    return _made_once("rootfs", described, lambda target: _make(release, target, packages))
+
+
+def packages_tarball(packages: Sequence[str]) -> Path:
+    """Return a tarball of packages and what they depend on, unpacked and not set up.
+
+    Raises:
+        LabError: It cannot be made; the message has the end of the tool's output.
+    """
+    release = debian_codename()
+    described = "\n".join((release, platform.machine(), "extract", *packages, *_EXCLUDED))
+    return _made_once(
+        "packages", described, lambda target: _run_mmdebstrap(release, target, packages, "extract")
+    )
+
+
+def machine_architecture() -> str:
+    """Return this machine's architecture as Go and OCI name it.
+
+    Raises:
+        LabError: It is none that a lab has been seen on.
+    """
+    names = {"x86_64": "amd64", "aarch64": "arm64"}
+    if platform.machine() not in names:
+        raise LabError(f"no lab on a machine of {platform.machine()}")
+    return names[platform.machine()]
+
+
+def _made_once(what: str, described: str, make: Callable[[Path], None]) -> Path:
     key = hashlib.sha256(described.encode()).hexdigest()[:16]
     directory = cache_directory()
     directory.mkdir(parents=True, exist_ok=True)
-    tarball = directory / f"rootfs-{key}.tar"
+    tarball = directory / f"{what}-{key}.tar"
     with _exclusive(directory / "rootfs.lock"):
         if not tarball.exists():
             partial = directory / "rootfs.partial"
-            _make(release, partial, packages)
+            make(partial)
             partial.rename(tarball)
     return tarball
 
@@ -123,16 +152,22 @@ def run_tool(*argv: str) -> str:
 
 
 def _make(release: str, target: Path, packages: Sequence[str]) -> None:
+    _run_mmdebstrap(release, target, packages, "minbase", f"--customize-hook={_CUSTOMIZE}")
+
+
+def _run_mmdebstrap(
+    release: str, target: Path, packages: Sequence[str], variant: str, *options: str
+) -> None:
     with TemporaryDirectory(prefix="isoward-lab-") as temporary:
         # In a file, since a proxy's address may hold a password.
-        options = Path(temporary) / "apt.conf"
-        options.write_text('APT::Install-Recommends "false";\n' + _host_apt_settings())
-        options.chmod(0o600)
+        settings = Path(temporary) / "apt.conf"
+        settings.write_text('APT::Install-Recommends "false";\n' + _host_apt_settings())
+        settings.chmod(0o600)
         run_tool(
-            "mmdebstrap", "--variant=minbase", "--mode=root", "--format=tar",
-            f"--include={','.join(packages)}", f"--aptopt={options}", "--dpkgopt=force-unsafe-io",
+            "mmdebstrap", f"--variant={variant}", "--mode=root", "--format=tar",
+            f"--include={','.join(packages)}", f"--aptopt={settings}", "--dpkgopt=force-unsafe-io",
             *(f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED),
-            f"--customize-hook={_CUSTOMIZE}", release, str(target), *host_sources(release),
+            *options, release, str(target), *host_sources(release),
         )  # fmt: skip
 
 

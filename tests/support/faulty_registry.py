@@ -21,7 +21,14 @@ from typing import Any, Literal
 from urllib.parse import parse_qs, quote, urlsplit
 
 from tests.support.upstream_content import RegistryContent
-from tests.support.upstream_http import Request, RequestLog, Server, parse_range, serving
+from tests.support.upstream_http import (
+    LOOPBACK,
+    Request,
+    RequestLog,
+    Server,
+    parse_range,
+    serving,
+)
 from tests.support.upstream_oci import INDEX, to_json
 from tests.support.upstream_tls import ServerTls
 
@@ -172,14 +179,15 @@ def faulty_registry(
     auth: Auth | None = None,
     tls: ServerTls | None = None,
     referrers_api: bool = True,
+    address: tuple[str, int] = LOOPBACK,
 ) -> Iterator[FaultyRegistry]:
-    """Serve `content` on a loopback port until the end of the block."""
+    """Serve `content` on a loopback port, or at `address`, until the end of the block."""
     state = FaultyRegistry(content, auth=auth, secure=tls is not None, referrers_api=referrers_api)
 
     class Handler(_RegistryHandler):
         registry = state
 
-    with serving(Server(Handler, tls.context() if tls else None)) as port:
+    with serving(Server(Handler, tls.context() if tls else None, address)) as port:
         state.port = port
         yield state
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from http import HTTPStatus
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -68,6 +69,14 @@ def requires_index(url: str) -> None:
         _unmet(f"needs the index of Python packages of pip's own configuration ({url})")
     if answer.status >= HTTPStatus.BAD_REQUEST:
         _unmet(f"needs an index of Python packages at {url}, found status {answer.status}")
+
+
+def requires_repository(variable: str) -> Path:
+    """Return the Git repository that a variable of the environment names, else skip the test."""
+    named = os.environ.get(variable, "")
+    if not named:
+        pytest.skip(f"{variable} names no Git repository")
+    return Path(named)
 
 
 def _unmet(reason: str) -> NoReturn:

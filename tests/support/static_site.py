@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tests.support.upstream_http import Request, RequestLog, Server, parse_range, serving
+from tests.support.upstream_http import (
+    LOOPBACK,
+    Request,
+    RequestLog,
+    Server,
+    parse_range,
+    serving,
+)
+from tests.support.upstream_tls import ServerTls
 
 
 @dataclass(frozen=True)
@@ -42,13 +50,17 @@ class StaticSite:
 
 
 @contextmanager
-def static_site(root: Path) -> Iterator[StaticSite]:
-    """Serve a directory on a loopback port until the end of the block."""
+def static_site(
+    root: Path, address: tuple[str, int] = LOOPBACK, tls: ServerTls | None = None
+) -> Iterator[StaticSite]:
+    """Serve a directory on a loopback port, or at `address`, until the end of the block."""
     root.mkdir(parents=True, exist_ok=True)
     log = RequestLog()
-    server = Server(_handler_for(root.resolve(), log))
+    handler = _handler_for(root.resolve(), log)
+    server = Server(handler, tls.context() if tls else None, address)
     with serving(server) as port:
-        yield StaticSite(f"http://127.0.0.1:{port}", root, log)
+        scheme = "https" if tls else "http"
+        yield StaticSite(f"{scheme}://{address[0]}:{port}", root, log)
 
 
 def _handler_for(root: Path, log: RequestLog) -> type[BaseHTTPRequestHandler]:

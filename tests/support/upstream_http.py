@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+LOOPBACK = ("127.0.0.1", 0)
+"""A port of the kernel's choice."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -56,16 +59,19 @@ class RequestLog:
 
 
 class Server(ThreadingHTTPServer):
-    """A server on a loopback port that the kernel chooses."""
+    """A server on a loopback port that the kernel chooses, or at an address."""
 
     daemon_threads = True
     block_on_close = False
     request_queue_size = 64
 
     def __init__(
-        self, handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None
+        self,
+        handler: type[BaseHTTPRequestHandler],
+        tls: ssl.SSLContext | None = None,
+        address: tuple[str, int] = LOOPBACK,
     ) -> None:
-        super().__init__(("127.0.0.1", 0), handler)
+        super().__init__(address, handler)
         self._tls = tls
 
     def get_request(self) -> tuple[Any, Any]:

@@ -173,9 +173,9 @@ def travel(home: Path, upstream: Upstream) -> Journey:
     return carry(home, definition_yaml(upstream))
 
 
-def carry(home: Path, asked: str, engine: str = "") -> Journey:
+def carry(home: Path, asked: str, engine: str = "", machine: Machine | None = None) -> Journey:
     """Take what a definition asks for to a depot; what it names by a path lies in `home`."""
-    machine = Machine(home, engine)
+    machine = machine or Machine(home, engine)
     keys, release, bundle, depot = (home / n for n in ("keys", "release", "bundle", "depot"))
     make_keys(machine, keys)
     fingerprint = make_root(machine, keys, release)

@@ -120,9 +120,13 @@ def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def image(
-    layers: Sequence[Layer], platform: str, command: Sequence[str], labels: Mapping[str, str]
+    layers: Sequence[Layer],
+    platform: str,
+    command: Sequence[str],
+    labels: Mapping[str, str],
+    settings: Mapping[str, Any] | None = None,
 ) -> Artifact:
-    """Make an image of one platform."""
+    """Make an image of one platform; `settings` are of its config, in the place of ours."""
     system, architecture = platform.split("/")
     config = Blob(
         CONFIG,
@@ -135,6 +139,7 @@ def image(
                     "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
                     "Cmd": list(command),
                     "Labels": dict(labels),
+                    **(settings or {}),
                 },
                 "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
                 "history": [
