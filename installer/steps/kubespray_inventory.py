@@ -88,6 +88,7 @@ def render_kubespray(what: KubesprayInput) -> dict[str, str]:
     values = {
         "options": options,
         "version": plain_version(options.version),
+        "node_address": site.nodes_with("control-plane")[0].address,
         "depots": [url_of(depot) for depot in site.depots],
         "file_depot": url_of(what.file_depot or site.depot),
         "checksums": checksum_values(entry.files, plain_version(options.version)),

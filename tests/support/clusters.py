@@ -75,6 +75,7 @@ def cluster_data(nodes: int, plugin: str) -> dict[str, Any]:
             "version": f"v{VERSION}",
             "networkPlugin": plugin,
             **({"controlPlane": {"address": "api.hospital.example"}} if nodes > 1 else {}),
+            **({"dnsServers": ["10.20.0.2", "10.20.0.3"]} if nodes > 1 else {}),
             "oidc": {
                 "issuer": "https://login.hospital.example/realms/hospital",
                 "clientId": "kubernetes",
