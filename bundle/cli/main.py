@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "import": ("installer.cli.import_", "Put a verified bundle into the depot."),
     "serve": ("installer.cli.serve", "Serve the depot to the site's machines."),
     "site": ("installer.cli.site", "Write and check a site file, and make an inventory of it."),
+    "preflight": ("installer.cli.preflight", "Ask a site's machines whether they are ready."),
     "plan": ("installer.cli.plan", "Show what an installation would do, and what is done."),
     "install": ("installer.cli.install", "Bring a site's machines up from the depot."),
 }

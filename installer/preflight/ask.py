@@ -15,13 +15,14 @@ from bundle.model.site import Node, Site
 from installer.preflight import reach, system
 from installer.preflight.answers import Answer, NodeAnswers, Report, Verdict
 from installer.preflight.host_key import parse_host_key
-from installer.preflight.question import Machine, Question, Wanted
+from installer.preflight.question import Machine, Question, Wanted, answer_of
 from installer.preflight.shell import LocalShell, Shell
 
 Connect = Callable[[Node], AbstractContextManager[Shell]]
 QUESTIONS: Final = (*system.QUESTIONS, *reach.QUESTIONS)
 _REACHED: Final = ("ssh", "Does it answer, with its pinned key?")
-_SIDE_BY_SIDE: Final = 16
+SIDE_BY_SIDE: Final = 16
+"""Nodes that are asked at once."""
 
 
 def over_ssh(site: Site, ssh_key: Path) -> Connect:
@@ -60,7 +61,11 @@ def ask_site(
     """
 
     def ask(node: Node) -> NodeAnswers:
-        answers = _ask_node(node, connect, wanted, questions)
+        answers = visit(
+            node,
+            connect,
+            lambda machine: [answer_of(q, q.ask(machine, wanted)) for q in questions],
+        )
         if rehearsal:
             answers = _as_rehearsal(answers)
         failed = len(answers.failed)
@@ -68,7 +73,7 @@ def ask_site(
         progress.note(f"{node.name}: asked: {'rehearsing' if rehearsal else verdict}")
         return answers
 
-    with ThreadPoolExecutor(max_workers=min(len(site.nodes), _SIDE_BY_SIDE)) as pool:
+    with ThreadPoolExecutor(max_workers=min(len(site.nodes), SIDE_BY_SIDE)) as pool:
         return Report(tuple(pool.map(ask, site.nodes)))
 
 
@@ -100,28 +105,21 @@ def require_ready(report: Report) -> None:
         )
 
 
-def _ask_node(
-    node: Node, connect: Connect, wanted: Wanted, questions: Sequence[Question]
-) -> NodeAnswers:
+def visit(node: Node, connect: Connect, ask: Callable[[Machine], Sequence[Answer]]) -> NodeAnswers:
+    """Open a node and ask it; one that cannot be opened is an answer, and no error."""
     expected = parse_host_key(node.host_key, f"{node.name}.hostKey").fingerprint
     id_, asked = _REACHED
     try:
         with connect(node) as shell:
             local = isinstance(shell, LocalShell)
             found = "this machine itself" if local else "the pinned key"
-            answers = [Answer(id_, asked, expected, found, Verdict.OK)]
+            first = Answer(id_, asked, expected, found, Verdict.OK)
             root = shell.run("id", "-u").out.strip() == "0"
-            machine = Machine(shell, () if root else ("sudo", "-n", "--"))
-            for question in questions:
-                finding = question.ask(machine, wanted)
-                answers.append(
-                    Answer(question.id, question.asked, finding.expected, finding.found,
-                           finding.verdict, finding.advice)
-                )  # fmt: skip
+            answers = (first, *ask(Machine(shell, () if root else ("sudo", "-n", "--"))))
     except UnreachableError as error:
         answer = Answer(id_, asked, expected, error.message, Verdict.FAIL, error.hint)
         return NodeAnswers(node.name, node.address, reachable=False, answers=(answer,))
-    return NodeAnswers(node.name, node.address, reachable=True, answers=tuple(answers))
+    return NodeAnswers(node.name, node.address, reachable=True, answers=answers)
 
 
 def _as_rehearsal(node: NodeAnswers) -> NodeAnswers:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from bundle.model.reference import Reference
-from installer.preflight.answers import Finding
+from installer.preflight.answers import Answer, Finding
 from installer.preflight.shell import Result, Shell
 
 
@@ -22,6 +23,7 @@ class Wanted:
         image: The first image, by digest.
         platforms: The platforms that the image is for.
         now: The installer's clock, UTC.
+        settings: Of Kubespray, as far as they were chosen, such as `kube_proxy_mode`.
     """
 
     depot_address: str
@@ -30,6 +32,7 @@ class Wanted:
     image: Reference
     platforms: tuple[str, ...]
     now: Callable[[], datetime]
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,9 @@ class Machine:
         """Run a program as the user that we are."""
         return self.shell.run(*argv, stdin=stdin)
 
-    def run_as_root(self, *argv: str) -> Result:
+    def run_as_root(self, *argv: str, stdin: bytes = b"") -> Result:
         """Run a program as root, without being asked for a password."""
-        return self.shell.run(*self.privileged, *argv)
+        return self.shell.run(*self.privileged, *argv, stdin=stdin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +69,27 @@ class Question:
     id: str
     asked: str
     ask: Callable[[Machine, Wanted], Finding]
+
+
+class Asked(Protocol):
+    """Whatever is asked: what its answer is called."""
+
+    @property
+    def id(self) -> str:
+        """Stable, for machines."""
+
+    @property
+    def asked(self) -> str:
+        """For a person."""
+
+
+def answer_of(question: Asked, finding: Finding) -> Answer:
+    """Put a finding under its question."""
+    return Answer(
+        question.id,
+        question.asked,
+        finding.expected,
+        finding.found,
+        finding.verdict,
+        finding.advice,
+    )

@@ -13,17 +13,20 @@ from installer.preflight.shell import NOT_FOUND
 _CONTAINERD: Final = (1, 5)
 """The first release that reads hosts.toml."""
 
+ACCEPT: Final = (
+    "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json, "
+    "application/vnd.docker.distribution.manifest.v2+json"
+)
+"""The kinds of image that containerd takes."""
 _HTTP_OK: Final = "200"
 # Runs on the node. The CA comes over standard input and nothing else is trusted.
 _ASK_DEPOT: Final = """\
 import http.client, ssl, sys
 context = ssl.create_default_context(cadata=sys.stdin.read())
 depot = http.client.HTTPSConnection(sys.argv[1], int(sys.argv[2]), timeout=10, context=context)
-accept = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
-application/vnd.docker.distribution.manifest.list.v2+json, \
-application/vnd.docker.distribution.manifest.v2+json"
 try:
-    depot.request("HEAD", sys.argv[3], headers={"Accept": accept})
+    depot.request("HEAD", sys.argv[4], headers={"Accept": sys.argv[3]})
     print(depot.getresponse().status)
 except (OSError, http.client.HTTPException) as error:
     sys.exit(str(error) or type(error).__name__)
@@ -100,6 +103,7 @@ def _ask_depot(machine: Machine, wanted: Wanted, path: str, expected: str, advic
         _ASK_DEPOT,
         wanted.depot_address,
         str(wanted.depot_port),
+        ACCEPT,
         path,
         stdin=wanted.ca,
     )

@@ -1,0 +1,180 @@
+"""Asking all nodes of a site that becomes a cluster, side by side, and judging them together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from bundle.model.progress import NO_PROGRESS, Progress
+from bundle.model.site import Node, Site
+from installer.preflight import (
+    judge_disks,
+    judge_leftovers,
+    judge_machine,
+    judge_names,
+    judge_network,
+    judge_outside,
+    reach,
+    system,
+)
+from installer.preflight.answers import Answer, Finding, NodeAnswers, Report, Verdict, fail, ok
+from installer.preflight.ask import SIDE_BY_SIDE, Connect, visit
+from installer.preflight.cluster import Cluster, Judgement, Offset, Subject, shown
+from installer.preflight.facts import Facts, ask_facts
+from installer.preflight.ports import listened, reached
+from installer.preflight.question import Machine, Wanted, answer_of
+
+_ASKED_FIRST: Final = ("root", "system", "architecture", "python", "systemd")
+_NEEDED: Final = ("root", "python")
+"""Without these no fact can be asked for."""
+DIRECT: Final = (
+    *(question for question in system.QUESTIONS if question.id in _ASKED_FIRST),
+    *(question for question in reach.QUESTIONS if question.id == "way-out"),
+)
+"""Questions that a node answers by itself, without a program of ours."""
+_EPOCH: Final = re.compile(r"\d{1,12}\.\d{1,9}")
+
+
+def _judge_facts(subject: Subject) -> Finding:
+    troubles = subject.facts.troubles
+    expected = "facts of every kind"
+    if not troubles:
+        return ok(expected, "all of them")
+    return fail(
+        expected,
+        shown([f"{part}: {why}" for part, why in sorted(troubles.items())]),
+        "What could not be found out is not asked below. Is the machine slow, or its disk bad?",
+    )
+
+
+JUDGEMENTS: Final = (
+    Judgement("facts", "Could everything be found out?", "", _judge_facts),
+    *judge_machine.JUDGEMENTS,
+    *judge_names.JUDGEMENTS,
+    *judge_disks.JUDGEMENTS,
+    *judge_leftovers.JUDGEMENTS,
+    *judge_network.JUDGEMENTS,
+    *judge_outside.JUDGEMENTS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Visited:
+    """A node that was asked: its own answers, and what it said if it could be asked for facts."""
+
+    answers: NodeAnswers
+    facts: Facts | None = None
+    offset: Offset | None = None
+
+
+def ask_cluster(
+    site: Site,
+    connect: Connect,
+    wanted: Wanted,
+    *,
+    progress: Progress = NO_PROGRESS,
+    judgements: Sequence[Judgement] = JUDGEMENTS,
+) -> Report:
+    """Ask every node of a site that has a cluster, then judge each with all the others known.
+
+    Args:
+        site: Whose nodes to ask.
+        connect: Opens a node.
+        wanted: What the installation is about to do.
+        progress: Told a line for each node.
+        judgements: In the order of the report.
+    Raises:
+        IsowardError: We cannot ask at all, such as for a private key that cannot be used.
+    """
+
+    def ask(node: Node) -> _Visited:
+        visited = _visit(node, site, connect, wanted)
+        progress.note(f"{node.name}: asked")
+        return visited
+
+    with ThreadPoolExecutor(max_workers=min(len(site.nodes), SIDE_BY_SIDE)) as pool:
+        found = dict(
+            zip((node.name for node in site.nodes), pool.map(ask, site.nodes), strict=True)
+        )
+    cluster = Cluster(
+        site,
+        wanted,
+        {name: each.facts for name, each in found.items() if each.facts is not None},
+        {name: each.offset for name, each in found.items() if each.offset is not None},
+    )
+    return Report(
+        tuple(_judged(node, found[node.name].answers, cluster, judgements) for node in site.nodes)
+    )
+
+
+def _judged(
+    node: Node, own: NodeAnswers, cluster: Cluster, judgements: Sequence[Judgement]
+) -> NodeAnswers:
+    facts = cluster.facts.get(node.name)
+    if facts is None:
+        return own
+    subject = Subject(node, facts, cluster)
+    answers: list[Answer] = []
+    for judgement in judgements:
+        if judgement.part in facts.troubles:
+            continue
+        finding = judgement.judge(subject)
+        if finding is not None:
+            answers.append(answer_of(judgement, finding))
+    return replace(own, answers=(*own.answers, *answers))
+
+
+def _visit(node: Node, site: Site, connect: Connect, wanted: Wanted) -> _Visited:
+    facts: list[Facts] = []
+    offsets: list[Offset] = []
+
+    def ask(machine: Machine) -> list[Answer]:
+        answers = [answer_of(question, question.ask(machine, wanted)) for question in DIRECT]
+        failed = [a.id for a in answers if a.verdict is Verdict.FAIL and a.id in _NEEDED]
+        if not failed:
+            offsets.append(measure_offset(machine, wanted))
+            facts.append(ask_facts(machine, wants(node, site, wanted)))
+            return answers
+        return [_last_of(answer) if answer.id == failed[0] else answer for answer in answers]
+
+    answers = visit(node, connect, ask)
+    return _Visited(answers, facts[0] if facts else None, offsets[0] if offsets else None)
+
+
+def _last_of(answer: Answer) -> Answer:
+    return replace(answer, advice=f"{answer.advice} Until then nothing else can be asked.")
+
+
+def measure_offset(machine: Machine, wanted: Wanted) -> Offset:
+    """Compare a node's clock with the installer's, halfway through the question."""
+    before = wanted.now()
+    answer = machine.run("date", "+%s.%N")
+    took = (wanted.now() - before).total_seconds()
+    if not _EPOCH.fullmatch(answer.out.strip()):
+        return Offset(0.0, 0.0, answer.said)
+    return Offset(float(answer.out) - before.timestamp() - took / 2, took / 2)
+
+
+def wants(node: Node, site: Site, wanted: Wanted) -> dict[str, Any]:
+    """Return what a node's program needs to know, as JSON."""
+    options = Cluster(site, wanted).options
+    others = [other for other in site.nodes if other.name != node.name]
+    return {
+        "address": node.address,
+        "peers": [
+            {"name": peer.name, "address": peer.address, "ports": reached(site, peer, options)}
+            for peer in others
+        ],
+        "listen": sorted(listened(node, options)),
+        "places": judge_disks.places_of(node),
+        "etcd_folder": judge_disks.ETCD if "etcd" in node.roles else "",
+        "features": judge_machine.FEATURES,
+        "sysctls": judge_machine.SYSCTLS,
+        "depots": judge_outside.depot_wants(site.depots, wanted),
+        "ca": wanted.ca.decode("ascii", errors="replace"),
+        "outside": judge_outside.OUTSIDE,
+        "outside_name": judge_outside.OUTSIDE_NAME,
+    }

@@ -1,0 +1,66 @@
+"""Runs on a node: what it calls itself, whom it asks for names, and what is set for it."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+from installer.preflight.on_node.reading import MOST_ENTRIES, names_in, read
+
+_PROXIES = re.compile(r"(?i)^(https?|ftp|all)_proxy$")
+_PROXY_LINE = re.compile(r"(?im)^[^#;\n]*\b((?:https?|ftp|all)_proxy)\s*[=\"'\s]\s*\S")
+_APT_PROXY = re.compile(r"(?im)^\s*(Acquire::\w+::Proxy(?:::\S+)?)\s")
+_DNF_PROXY = re.compile(r"(?im)^\s*(proxy)\s*=\s*\S")
+_FOLDERS = (
+    ("/etc/profile.d", _PROXY_LINE),
+    ("/etc/systemd/system.conf.d", _PROXY_LINE),
+    ("/etc/systemd/system/containerd.service.d", _PROXY_LINE),
+    ("/etc/apt/apt.conf.d", _APT_PROXY),
+)
+_FILES = (
+    ("/etc/environment", _PROXY_LINE),
+    ("/etc/profile", _PROXY_LINE),
+    ("/etc/systemd/system.conf", _PROXY_LINE),
+    ("/etc/apt/apt.conf", _APT_PROXY),
+    ("/etc/dnf/dnf.conf", _DNF_PROXY),
+)
+
+
+def facts(_want: dict[str, Any]) -> dict[str, Any]:
+    """Return what the machine says of itself."""
+    name = socket.gethostname()
+    resolver = read("/etc/resolv.conf")
+    return {
+        "hostname": name,
+        "machine_id": read("/etc/machine-id").strip(),
+        "product_uuid": read("/sys/class/dmi/id/product_uuid").strip().lower(),
+        "own_addresses": _addresses(name),
+        "localhost": _addresses("localhost"),
+        "name_servers": re.findall(r"(?m)^\s*nameserver\s+(\S+)", resolver)[:MOST_ENTRIES],
+        "search": " ".join(re.findall(r"(?m)^\s*(?:search|domain)\s+(.*)$", resolver)[-1:]).split(),
+        "proxies": sorted(_proxies())[:MOST_ENTRIES],
+    }
+
+
+def _addresses(name: str) -> list[str]:
+    """Resolve a name by the machine's own files; its name servers may be slow, or nowhere."""
+    found = []
+    for line in read("/etc/hosts").splitlines():
+        fields = line.partition("#")[0].split()
+        if name.lower() in (field.lower() for field in fields[1:]):
+            found.append(fields[0])
+    return found[:MOST_ENTRIES]
+
+
+def _proxies() -> set[str]:
+    # Where it is set, and never to what: there may be a password in it.
+    found = {f"{name} in the environment" for name in os.environ if _PROXIES.match(name)}
+    paths = [(Path(path), pattern) for path, pattern in _FILES]
+    for folder, pattern in _FOLDERS:
+        paths += [(Path(folder) / name, pattern) for name in names_in(folder)]
+    for path, pattern in paths:
+        found |= {f"{match} in {path}" for match in pattern.findall(read(str(path)))}
+    return found

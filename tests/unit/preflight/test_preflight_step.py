@@ -1,0 +1,171 @@
+"""The step, its page, and the command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from bundle.model.errors import DefinitionError, PreflightError
+from bundle.model.progress import NO_PROGRESS
+from bundle.model.site import Node, Site
+from installer.depot.accepted import AcceptedContent
+from installer.depot.directory import DepotDirectory, ImportRecord, open_depot
+from installer.depot.tls import made_identity
+from installer.preflight.answers import Answer, NodeAnswers, Report, Verdict
+from installer.preflight.shell import Result, Shell
+from installer.steps.preflight import PreflightStep, settings_of, wanted_of
+from installer.steps.preflight_page import render_page
+from installer.steps.step import Context
+from tests.lab.content import lab_depot
+from tests.support.clusters import kubespray_manifest
+from tests.support.node_facts import NOON, cluster_site, good_facts
+from tests.unit.install.sites import site_data, write_site
+from tests.unit.preflight.test_ask_cluster import NodeShell
+
+_RECORD = cast("ImportRecord", type("Record", (), {"digest": "sha256:" + "b" * 64})())
+
+
+def _context(run: Path, site: Site | None = None, **shells: Shell) -> Context:
+    @contextmanager
+    def connect(node: Node) -> Iterator[Shell]:
+        yield shells.get(node.name, NodeShell(int(node.name[-1])))
+
+    return Context(
+        site=site or cluster_site(),
+        site_path=run / "site.yaml",
+        ssh_key=run / "key",
+        depot=cast("DepotDirectory", None),
+        bundle=AcceptedContent(_RECORD, kubespray_manifest("calico"), {}),
+        ca=b"PEM",
+        state=run,
+        run=run,
+        overrides={},
+        secrets={},
+        connect=connect,
+        now=lambda: NOON,
+        progress=NO_PROGRESS,
+    )
+
+
+def test_the_step_keeps_all_answers_and_tells_what_it_was_warned_of(tmp_path: Path) -> None:
+    raw = good_facts(2)
+    raw["machine"]["selinux"] = "enforcing"
+    odd = NodeShell(2, facts=Result(0, json.dumps(raw), ""))
+    done = dict(PreflightStep().run(_context(tmp_path, node2=odd)))
+    assert done["counts"]["fail"] == 0
+    assert done["warnings"] == ["node2: warn: access-control: SELinux enforcing, AppArmor on"]
+    kept = json.loads((tmp_path / "preflight.json").read_bytes())
+    assert kept["asked"] == "2026-11-22T12:00:00Z"
+    assert [node["node"] for node in kept["nodes"]] == ["node1", "node2"]
+    assert "access-control" in (tmp_path / "preflight.html").read_text()
+    json.dumps(done)
+
+
+def test_the_step_refuses_a_node_that_is_not_ready_and_keeps_why(tmp_path: Path) -> None:
+    raw = good_facts(2)
+    raw["machine"]["swap"] = ["/dev/sda2"]
+    bad = NodeShell(2, facts=Result(0, json.dumps(raw), ""))
+    with pytest.raises(PreflightError, match="node2: swap: expected no swap, found /dev/sda2"):
+        PreflightStep().run(_context(tmp_path, node2=bad))
+    assert "swapoff -a" in (tmp_path / "preflight.html").read_text()
+
+
+def test_the_step_is_done_again_when_the_site_or_a_setting_changed(tmp_path: Path) -> None:
+    step, context = PreflightStep(), _context(tmp_path)
+    assert step.changes(context) == ()
+    assert step.inputs(context) == step.inputs(replace(context, run=tmp_path / "other"))
+    other = cluster_site(networkPlugin="cilium")
+    assert step.inputs(context) != step.inputs(_context(tmp_path, other))
+    over = {"group_vars/all/x.yml": b"a: 1\nkubelet_fail_cgroup_v1: false # for now\n"}
+    assert step.inputs(context) != step.inputs(replace(context, overrides=over))
+    json.dumps(step.inputs(context))
+
+
+def test_settings_are_read_of_overrides() -> None:
+    texts = (b"kube_proxy_mode: 'iptables'\n  kubelet_fail_cgroup_v1: true\n", b"other: x\n")
+    assert settings_of(texts) == {"kube_proxy_mode": "iptables"}
+    assert settings_of([b'kubelet_fail_cgroup_v1:  "false"']) == {"kubelet_fail_cgroup_v1": "false"}
+    assert settings_of([b"\xff\n# kube_proxy_mode: ipvs\n"]) == {}
+
+
+def test_a_bundle_without_an_image_is_refused(tmp_path: Path) -> None:
+    import msgspec
+
+    context = _context(tmp_path)
+    assert wanted_of(context).image.repository.endswith("kube-apiserver")
+    bare = msgspec.structs.replace(context.bundle.manifest, images=())
+    with pytest.raises(DefinitionError, match="has no image"):
+        wanted_of(replace(context, bundle=replace(context.bundle, manifest=bare)))
+
+
+def test_the_page_shows_hostile_text_as_text() -> None:
+    hostile = "<script>alert(1)</script> {{ 7 * 7 }}"
+    answer = Answer("hostname", "Is it?", "x", hostile, Verdict.FAIL, "a & b")
+    page = render_page(hostile, Report((NodeAnswers("n1", "10.0.0.1", True, (answer,)),)), NOON)
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; {{ 7 * 7 }}" in page
+    assert "a &amp; b" in page
+    assert "The installation may not begin." in page
+    for elsewhere in ("http:", "https:", "src=", "url("):
+        assert elsewhere not in page
+
+
+def test_a_page_without_alarms_says_that_all_are_ready() -> None:
+    good = Answer("cpu", "Enough?", "2", "4", Verdict.OK)
+    page = render_page("ward", Report((NodeAnswers("n1", "10.0.0.1", True, (good,)),)), NOON)
+    assert "Every node is ready." in page
+    assert "What is to be done" not in page
+
+
+def _isoward(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bundle.cli.main", "preflight", *arguments],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def depot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A depot with one bundle and a CA, which nobody serves."""
+    path = lab_depot(tmp_path_factory.mktemp("preflight"))
+    made_identity(path / "tls", ["127.0.0.1"], lambda: datetime.now(UTC))
+    return path
+
+
+def test_a_site_without_a_cluster_is_asked_what_it_was_always_asked(
+    tmp_path: Path, depot: Path
+) -> None:
+    data: dict[str, Any] = site_data()
+    data["nodes"][0]["port"] = 9  # discard: nothing listens there
+    site, page = write_site(tmp_path, data), tmp_path / "page.html"
+    done = _isoward(site, "--depot", depot, "--page", page)
+    assert done.returncode == 53, done.stderr
+    assert "FAIL  ssh" in done.stdout
+    assert "node1: nothing answers at 127.0.0.1 port 9" in done.stderr
+    assert "nothing answers" in page.read_text()
+    said = json.loads(_isoward(site, "--depot", depot, "--json").stdout)
+    assert (said["ready"], said["exitCode"], said["error"]) == (False, 53, "unreachable")
+    assert said["nodes"][0]["answers"][0]["verdict"] == "fail"
+    assert open_depot(depot).path == depot
+    assert not (depot / "runs").exists()
+
+
+def test_a_cluster_needs_a_bundle_with_kubespray(tmp_path: Path, depot: Path) -> None:
+    data = site_data(
+        kubernetes={"version": "v1.35.4", "networkPlugin": "calico"},
+        zones=[{"name": "clinical", "networks": ["127.0.0.0/8"]}],
+    )
+    data["nodes"][0]["roles"] = ["control-plane", "etcd", "worker"]
+    done = _isoward(write_site(tmp_path, data), "--depot", depot)
+    assert done.returncode == 10, done.stdout + done.stderr
+    assert "expected a bundle with Kubespray" in done.stderr
+    assert "Traceback" not in done.stderr
