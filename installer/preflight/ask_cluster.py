@@ -176,5 +176,6 @@ def wants(node: Node, site: Site, wanted: Wanted) -> dict[str, Any]:
         "depots": judge_outside.depot_wants(site.depots, wanted),
         "ca": wanted.ca.decode("ascii", errors="replace"),
         "outside": judge_outside.OUTSIDE,
+        "dns_servers": list(site.dns_servers),
         "outside_name": judge_outside.OUTSIDE_NAME,
     }

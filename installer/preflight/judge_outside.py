@@ -108,8 +108,8 @@ def judge_dns(subject: Subject) -> Finding | None:
     return fail(
         expected,
         shown(outside.resolved),
-        "Take the name server out of /etc/resolv.conf, or let it answer for the site's own names "
-        "only: names are a way out as well.",
+        "Take the name server out of /etc/resolv.conf or dnsServers, or let it answer for the "
+        "site's own names only: names are a way out as well.",
     )
 
 
@@ -129,7 +129,7 @@ def _trouble(answer: Depot | None) -> str:
 JUDGEMENTS: Final = (
     Judgement("depot", "Does the node reach the depot?", "outside", _depot(0)),
     Judgement("second-depot", "Does the node reach the second depot?", "outside", _depot(1)),
-    Judgement("image", "Have the depots the first image?", "outside", judge_image),
+    Judgement("image", "Have the depots an image of the bundle?", "outside", judge_image),
     Judgement("egress", "Does a connection leave the site?", "outside", judge_egress),
     Judgement("outside-names", "Does anybody resolve outside names?", "outside", judge_dns),
 )

@@ -21,7 +21,8 @@ _ADDRESS_RECORD = 1
 
 def facts(want: dict[str, Any]) -> dict[str, Any]:
     """Return what answered."""
-    servers = identity_facts(want)["name_servers"][:3]
+    # Those that the machine asks now, and those that the cluster is going to.
+    servers = sorted({*identity_facts(want)["name_servers"][:3], *want["dns_servers"]})
     with ThreadPoolExecutor(16) as pool:
         depots = pool.map(lambda depot: _ask_depot(depot, want["ca"]), want["depots"])
         ends = pool.map(lambda end: _connects(end[0], end[1]), want["outside"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from installer.depot.accepted import AcceptedContent
 from installer.depot.directory import DepotDirectory, ImportRecord, open_depot
 from installer.depot.tls import made_identity
 from installer.preflight.answers import Answer, NodeAnswers, Report, Verdict
+from installer.preflight.ask_cluster import DIRECT, JUDGEMENTS
 from installer.preflight.shell import Result, Shell
 from installer.steps.preflight import PreflightStep, settings_of, wanted_of
 from installer.steps.preflight_page import render_page
@@ -88,6 +90,14 @@ def test_the_step_is_done_again_when_the_site_or_a_setting_changed(tmp_path: Pat
     over = {"group_vars/all/x.yml": b"a: 1\nkubelet_fail_cgroup_v1: false # for now\n"}
     assert step.inputs(context) != step.inputs(replace(context, overrides=over))
     json.dumps(step.inputs(context))
+
+
+def test_every_question_is_in_the_runbook() -> None:
+    text = (Path(__file__).parents[3] / "docs/runbooks/install.md").read_text(encoding="utf-8")
+    section = text.partition("## Preflight of a cluster")[2].partition("\n## ")[0]
+    ids = [question.id for question in DIRECT] + [judgement.id for judgement in JUDGEMENTS]
+    missing = [id_ for id_ in ids if not re.search(rf"(?m)^\|[^|]*\b{id_}\b[^|]*\|", section)]
+    assert missing == []
 
 
 def test_settings_are_read_of_overrides() -> None:
@@ -162,9 +172,9 @@ def test_a_site_without_a_cluster_is_asked_what_it_was_always_asked(
 def test_a_cluster_needs_a_bundle_with_kubespray(tmp_path: Path, depot: Path) -> None:
     data = site_data(
         kubernetes={"version": "v1.35.4", "networkPlugin": "calico"},
-        zones=[{"name": "clinical", "networks": ["127.0.0.0/8"]}],
+        zones=[{"name": "clinical", "networks": ["10.1.0.0/24"]}],
     )
-    data["nodes"][0]["roles"] = ["control-plane", "etcd", "worker"]
+    data["nodes"][0] |= {"address": "10.1.0.1", "roles": ["control-plane", "etcd", "worker"]}
     done = _isoward(write_site(tmp_path, data), "--depot", depot)
     assert done.returncode == 10, done.stdout + done.stderr
     assert "expected a bundle with Kubespray" in done.stderr
