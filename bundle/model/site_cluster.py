@@ -117,8 +117,6 @@ class Kubernetes(Document, frozen=True, kw_only=True):
     pod_network: Network = "10.233.64.0/18"
     node_prefix: Annotated[int, msgspec.Meta(ge=8, le=126)] = 24
     """Length of the prefix of each node's part of the pod network."""
-    dns_servers: tuple[Text, ...] = ()
-    """The site's, which pods are led to for names outside of the cluster."""
     oidc: Oidc | None = None
     audit: Audit = Audit()
     encryption_at_rest: Literal["secretbox"] = "secretbox"

@@ -42,7 +42,6 @@ def cluster_problems(site: Site) -> Iterator[Problem]:
     yield from _egress(site, options)
     yield from _control_plane(site, options)
     yield from _audit(options)
-    yield from _dns(options)
     if options.oidc is None:
         return
     if not options.oidc.issuer.startswith("https://") or not issuer_host(options.oidc.issuer):
@@ -178,16 +177,6 @@ def _control_plane(site: Site, options: Kubernetes) -> Iterator[Problem]:
                 path,
                 f"expected the address of a load balancer, found that of the node {node.name}",
                 "Leave controlPlane out if there is none; nodes balance among themselves.",
-            )
-
-
-def _dns(options: Kubernetes) -> Iterator[Problem]:
-    for i, text in enumerate(options.dns_servers):
-        if address_of(text) is None:
-            yield Problem(
-                f"kubernetes.dnsServers[{i}]",
-                f"expected an IP address, found {text[:60]!r}",
-                "There is nobody yet who could say what address a name has.",
             )
 
 

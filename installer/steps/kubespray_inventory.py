@@ -88,6 +88,7 @@ def render_kubespray(what: KubesprayInput) -> dict[str, str]:
     values = {
         "options": options,
         "version": plain_version(options.version),
+        "dns_servers": site.dns_servers,
         "node_address": site.nodes_with("control-plane")[0].address,
         "depots": [url_of(depot) for depot in site.depots],
         "file_depot": url_of(what.file_depot or site.depot),

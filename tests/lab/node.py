@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.lab.rootfs import PACKAGES, LabError, rootfs_tarball, unpack
 from tests.lab.slot import Slot, take_slot
+from tests.lab.units import UNITS
 
 T = TypeVar("T")
 SSH_PORT: Final = 22
@@ -39,19 +40,6 @@ _CONNECT: Final = (
     "import socket, sys; s = socket.socket(); s.settimeout(5); "
     "sys.exit(s.connect_ex((sys.argv[1], int(sys.argv[2]))))"
 )
-# nspawn mounts the control groups read-only; containerd has to make groups of its own.
-_CGROUP_UNIT: Final = """\
-[Unit]
-Description=Writable control groups
-DefaultDependencies=no
-Before=containerd.service
-[Service]
-Type=oneshot
-ExecStart=/bin/sh -c 'while read -r _ where kind _; do case $kind in cgroup*) \
-mount -o remount,rw,bind "$where" ;; esac; done < /proc/mounts'
-[Install]
-WantedBy=sysinit.target
-"""
 _INTERFACES: Final = """\
 auto lo
 iface lo inet loopback
@@ -224,11 +212,11 @@ def _prepare(slot: Slot, index: int, name: str, tarball: Path, authorized: str) 
     address = slot.node_address(index)
     interfaces = _INTERFACES.format(address=address, prefix=slot.network.prefixlen)
     _write(root / "etc/network/interfaces", interfaces)
-    unit = root / "etc/systemd/system/lab-cgroups.service"
-    _write(unit, _CGROUP_UNIT)
     wanted = root / "etc/systemd/system/sysinit.target.wants"
     wanted.mkdir(parents=True, exist_ok=True)
-    (wanted / unit.name).symlink_to(f"/etc/systemd/system/{unit.name}")
+    for name, text in UNITS.items():
+        _write(root / "etc/systemd/system" / name, text)
+        (wanted / name).symlink_to(f"/etc/systemd/system/{name}")
     return host_key
 
 

@@ -53,6 +53,7 @@ def cluster_data(nodes: int, plugin: str) -> dict[str, Any]:
         "metadata": {"name": f"st-example-{nodes}"},
         "depot": {"address": "10.20.0.5"},
         **({"secondDepot": {"address": "10.20.0.6", "port": 5444}} if nodes > 1 else {}),
+        **({"dnsServers": ["10.20.0.2", "10.20.0.3"]} if nodes > 1 else {}),
         "ssh": {"user": "admin", "key": "id_ed25519", "port": 2222},
         "zones": [
             {"name": "administrative", "networks": ["10.20.1.0/24"]},
@@ -75,7 +76,6 @@ def cluster_data(nodes: int, plugin: str) -> dict[str, Any]:
             "version": f"v{VERSION}",
             "networkPlugin": plugin,
             **({"controlPlane": {"address": "api.hospital.example"}} if nodes > 1 else {}),
-            **({"dnsServers": ["10.20.0.2", "10.20.0.3"]} if nodes > 1 else {}),
             "oidc": {
                 "issuer": "https://login.hospital.example/realms/hospital",
                 "clientId": "kubernetes",

@@ -62,7 +62,6 @@ def test_the_sample_has_no_problem_and_its_parts_are_read() -> None:
         ("https://login", "http://login", "kubernetes.oidc.issuer", "https://"),
         ("Days: 2192", "Days: 365", "kubernetes.audit.retentionDays", "at least 2192"),
         ("logDays: 90", "logDays: 3000", "kubernetes.audit.logDays", "more than retentionDays"),
-        ("calico\n", "calico\n  dnsServers: [ns1]\n", "kubernetes.dnsServers[0]", "an IP address"),
         ("version: v1.35.4", "version: latest", "kubernetes.version", "in the form"),
         ("calico\n", "calico\n  nodePrefix: 17\n", "kubernetes.nodePrefix", "from 18 to 32"),
         ("calico\n", "calico\n  nodePrefix: 19\n", "kubernetes.podNetwork", "room for 2 nodes"),
