@@ -214,9 +214,9 @@ def _prepare(slot: Slot, index: int, name: str, tarball: Path, authorized: str) 
     _write(root / "etc/network/interfaces", interfaces)
     wanted = root / "etc/systemd/system/sysinit.target.wants"
     wanted.mkdir(parents=True, exist_ok=True)
-    for name, text in UNITS.items():
-        _write(root / "etc/systemd/system" / name, text)
-        (wanted / name).symlink_to(f"/etc/systemd/system/{name}")
+    for unit, text in UNITS.items():
+        _write(root / "etc/systemd/system" / unit, text)
+        (wanted / unit).symlink_to(f"/etc/systemd/system/{unit}")
     return host_key
 
 
