@@ -12,12 +12,14 @@ from urllib.parse import urlsplit
 from bundle.model.errors import DefinitionError
 from bundle.model.kubespray import KubesprayEntry, plain_version
 from bundle.model.manifest import Manifest
+from bundle.model.networks import address_of
 from bundle.model.reference import parse_reference
 from bundle.model.site import DepotAddress, Node, Site
 from bundle.model.site_cluster import Kubernetes, Role, Zone
 from installer.preflight.host_key import known_hosts
 from installer.steps.choose_image import source_registries
 from installer.steps.inventory import render_template, url_of
+from installer.steps.kubespray_carried import check_parts, parts_of
 from installer.steps.kubespray_checksums import checksum_values
 
 HOSTS_NAME: Final = "hosts.yaml"
@@ -85,8 +87,13 @@ def render_kubespray(what: KubesprayInput) -> dict[str, str]:
         ),
         "known_hosts": known_hosts(site),
     }
+    parts = parts_of(what.manifest, entry)
+    check_parts(site, what.manifest, entry, parts)
     values = {
+        "site": site,
         "options": options,
+        "parts": parts,
+        "kubelet_peers": kubelet_peers(site),
         "version": plain_version(options.version),
         "dns_servers": site.dns_servers,
         "node_address": site.nodes_with("control-plane")[0].address,
@@ -98,7 +105,7 @@ def render_kubespray(what: KubesprayInput) -> dict[str, str]:
         "ca_file": NODE_CA,
         "ca_text": base64.b64encode(what.ca).decode(),
     }
-    for name in ("cluster", "offline", "security"):
+    for name in ("cluster", "nodes", "offline", "security"):
         path = f"{_FOLDER}/{name}.yml"
         files[path] = render_template(f"kubespray/{path}.j2", **values)
     return files
@@ -128,6 +135,21 @@ def _zones(site: Site) -> list[tuple[Zone, str, Sequence[Node]]]:
         )
         for zone in site.all_zones
     ]
+
+
+def kubelet_peers(site: Site) -> tuple[str, ...]:
+    """Return whom a kubelet talks to, besides itself and its pods; none where it cannot be said.
+
+    The kernel is to drop all else, and it knows addresses only: the load balancer's must be known.
+    """
+    peers = [node.address for node in site.nodes]
+    if site.kubernetes is not None and site.kubernetes.control_plane is not None:
+        name = site.kubernetes.control_plane.address
+        address = site.names.get(name, name)
+        if address_of(address) is None:
+            return ()
+        peers.append(address)
+    return tuple(dict.fromkeys(peers))
 
 
 def _check_carried(options: Kubernetes, manifest: Manifest) -> KubesprayEntry:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -10,7 +12,7 @@ import yaml
 from bundle.model.canonical import canonical_json
 from bundle.model.digest import digest_of
 from bundle.model.documents import Metadata
-from bundle.model.kubespray import KubesprayEntry, KubesprayFile, KubesprayImage
+from bundle.model.kubespray import KubesprayEntry, KubesprayFile, KubesprayImage, KubesprayPackages
 from bundle.model.lock import Content
 from bundle.model.manifest import Artifact, FileEntry, Manifest, ManifestEntry
 from bundle.model.oci import OCI_MANIFEST
@@ -38,10 +40,17 @@ MANIFEST = canonical_json(
 BLOBS = {digest_of(data): data for data in (CONFIG, MANIFEST)}
 """The blobs of such a bundle: one manifest, which stands for every image, file and tree."""
 _IMAGES = {
-    "calico": "quay.io/calico/node:v3.31.5",
-    "cilium": "quay.io/cilium/cilium:v1.18.6",
-    "kube-router": "docker.io/cloudnativelabs/kube-router:v2.5.0",
+    "calico": {"calico_node": "quay.io/calico/node:v3.31.5"},
+    "cilium": {"cilium": "quay.io/cilium/cilium:v1.18.6"},
+    "kube-router": {"kube_router": "docker.io/cloudnativelabs/kube-router:v2.5.0"},
 }
+PARTS = {
+    "coredns": "registry.k8s.io/coredns/coredns:v1.12.4",
+    "dnsautoscaler": "registry.k8s.io/cpa/cluster-proportional-autoscaler:v1.8.8",
+    "nginx": "docker.io/library/nginx:1.28.2-alpine",
+    "nodelocaldns": "registry.k8s.io/dns/k8s-dns-node-cache:1.25.0",
+}
+"""Images of parts of a cluster that a vendor may leave out, by Kubespray's names."""
 
 
 def cluster_data(nodes: int, plugin: str) -> dict[str, Any]:
@@ -101,10 +110,24 @@ def cluster(nodes: int, plugin: str) -> Site:
 
 
 def kubespray_manifest(
-    *plugins: str, version: str = VERSION, file: str = "https://dl.k8s.io/kubelet"
+    *plugins: str,
+    version: str = VERSION,
+    file: str = "https://dl.k8s.io/kubelet",
+    parts: Mapping[str, str] = PARTS,
+    packages: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Manifest:
-    """Return a bundle.json that says that it has Kubespray with these plugins."""
-    references = [f"registry.k8s.io/kube-apiserver:v{version}", *(_IMAGES[p] for p in plugins)]
+    """Return a bundle.json that says that it has Kubespray with these plugins and parts.
+
+    Args:
+        plugins: Network plugins.
+        version: Of Kubernetes.
+        file: Where its only file comes from.
+        parts: More images, by name.
+        packages: That Kubespray installs on nodes, by release.
+    """
+    named = {"kube-apiserver": f"registry.k8s.io/kube-apiserver:v{version}", **parts}
+    for plugin in plugins:
+        named |= _IMAGES[plugin]
     some = digest_of(MANIFEST)
     return Manifest(
         api_version="isoward/v1",
@@ -124,7 +147,7 @@ def kubespray_manifest(
                 verified=(WAIVED,),
                 wanted_by=("kubespray",),
             )
-            for r in references
+            for r in sorted(named.values())
         ),
         signatures=(WAIVE_ALL,),
         files=(FileEntry(url=file, digest=some),),
@@ -143,7 +166,9 @@ def kubespray_manifest(
                     platforms=("linux/amd64",),
                 ),
             ),
-            images=tuple(KubesprayImage(name=f"i{i}", reference=r)
-                         for i, r in enumerate(references)),
+            images=tuple(KubesprayImage(name=name, reference=r)
+                         for name, r in sorted(named.items())),
+            packages=tuple(KubesprayPackages(release=release, packages=tuple(names))
+                           for release, names in sorted(packages.items())),
         ),
     )  # fmt: skip

@@ -29,7 +29,7 @@ def rendered(nodes: int, plugin: str, ca: bytes = b"") -> dict[str, str]:
     return render_kubespray(what)
 
 
-@pytest.mark.parametrize("plugin", PLUGINS)
+@pytest.mark.parametrize("plugin", [*PLUGINS, "kube-router"])
 @pytest.mark.parametrize("nodes", SIZES)
 def test_the_inventory_is_as_it_was_reviewed(nodes: int, plugin: str) -> None:
     folder = _GOLDEN / f"{nodes}-{plugin}"
@@ -92,7 +92,7 @@ def test_ansible_reads_what_the_site_says(tmp_path: Path, nodes: int, plugin: st
         assert found["kube_network_plugin"] == plugin
         assert found["dl_k8s_io_url"] == "https://10.20.0.5:5443/files/dl.k8s.io"
         mirrors = {mirror["prefix"]: mirror for mirror in found["containerd_registries_mirrors"]}
-        assert set(mirrors) == {"quay.io", "registry.k8s.io"}
+        assert set(mirrors) == {"docker.io", "quay.io", "registry.k8s.io"}
         for mirror in mirrors.values():
             assert mirror["server"] == depots[0]
             assert [host["host"] for host in mirror["mirrors"]] == depots
