@@ -56,9 +56,10 @@ def _unknown_names(site: Site) -> Iterator[Problem]:
         fields.append(("kubernetes.oidc.issuer", issuer_host(options.oidc.issuer)))
     fields += [(f"timeServers[{i}]", text) for i, text in enumerate(site.time_servers)]
     for path, text in fields:
-        if address_of(text) is None and text not in site.names and not site.dns_servers:
+        if address_of(text) is None and text not in site.names:
             yield Problem(
                 path,
-                f"nodes must find {text} without a DNS server, and names: does not have it",
-                f"Write names: {{{text}: its address}}, or dnsServers: with the site's own.",
+                f"nodes must know the address of {text}, and names: does not have it",
+                f"Write names: {{{text}: its address}}, or see to it that the DNS servers in the "
+                "nodes' resolv.conf know it.",
             )

@@ -30,7 +30,7 @@ def made(data: dict[str, Any], manifest: Manifest) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name in _ALL:
         text = files[f"group_vars/all/{name}.yml"].replace("!unsafe ", "")
-        values |= yaml.safe_load(text)
+        values |= yaml.safe_load(text) or {}
     return values
 
 
@@ -133,12 +133,11 @@ def test_names_are_found_without_a_dns_server() -> None:
     manifest = kubespray_manifest("calico")
     unknown = made(data, manifest)
     assert unknown["resolvconf_mode"] == "none"
-    assert unknown["upstream_dns_servers"] == ["127.0.0.1:9"]
     assert unknown["loadbalancer_apiserver"]["address"] == "api.hospital.example"
     assert "dns_etchosts" not in unknown
+    assert unknown["upstream_dns_servers"] == ["10.20.0.2", "10.20.0.3"]
     names = {"login.hospital.example": "10.31.0.10", "api.hospital.example": "10.20.0.9"}
-    known = made(data | {"names": names, "dnsServers": ["10.20.0.8"]}, manifest)
-    assert known["upstream_dns_servers"] == ["10.20.0.8"]
+    known = made(data | {"names": names}, manifest)
     assert known["dns_etchosts"].splitlines() == [
         "10.20.0.9 api.hospital.example",
         "10.31.0.10 login.hospital.example",

@@ -124,7 +124,6 @@ def test_names_and_servers_of_the_site_are_read() -> None:
 
 def test_what_may_be_forgotten_is_pointed_at_and_refused_by_nobody() -> None:
     assert not warned(SAMPLE)
-    assert not warned(BARE + "dnsServers: [10.20.0.8]\n")
     assert [warning.path for warning in warned(BARE)] == [API, "kubernetes.oidc.issuer"]
     idle = SAMPLE.replace("zone: research\n", "zone: clinical\n")
     assert [warning.path for warning in warned(idle.replace("10.20.3.11", "10.20.1.12"))] == [
