@@ -1,0 +1,65 @@
+"""The names that every node of a site knows, without asking anybody: lines of /etc/hosts."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Sequence
+
+from bundle.model.errors import StepError
+from bundle.model.site import Site
+
+Resolve = Callable[[str], Sequence[str]]
+
+
+def resolve_here(name: str) -> Sequence[str]:
+    """Return the addresses that this machine knows for a name; none if it knows none."""
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return ()
+    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def names_of(site: Site, resolve: Resolve = resolve_here) -> str:
+    """Return the lines: every node, the site's own names, and what the site file means by a name.
+
+    Args:
+        site: Its nodes, names, depots and control plane.
+        resolve: Finds the addresses of a name, on this machine.
+    Raises:
+        StepError: This machine knows no address of a depot or of the control plane that a node
+            could use.
+    """
+    known = {**site.names, **{node.name: node.address for node in site.nodes}}
+    lines = [(address, name) for name, address in known.items()]
+    asked = [("depot", depot.address) for depot in site.depots]
+    if site.kubernetes is not None and site.kubernetes.control_plane is not None:
+        asked.append(("kubernetes.controlPlane", site.kubernetes.control_plane.address))
+    for where, name in asked:
+        if not _is_address(name) and name not in known:
+            known[name] = _address_of(where, name, resolve)
+            lines.append((known[name], name))
+    return "".join(f"{address} {name}\n" for address, name in lines)
+
+
+def _address_of(where: str, name: str, resolve: Resolve) -> str:
+    found = resolve(name)
+    for address in found:
+        # Many a machine knows its own name by an address that nobody else can use.
+        if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+            return address
+    raise StepError(
+        f"{where}: expected an address of {name} that nodes can use, found "
+        f"{', '.join(found) or 'none'} on this machine",
+        "Write its address under names: in the site file.",
+        {"name": name},
+    )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

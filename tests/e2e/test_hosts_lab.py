@@ -1,0 +1,266 @@
+"""The step `hosts` on real nodes: the depot is their only source of packages, and one of two is
+enough."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bundle.model.errors import InstallError, StepError
+from installer.documents import parse_site
+from installer.steps.depot import DepotStep
+from installer.steps.hosts import MARKER, HostsStep
+from installer.steps.step import Context
+from tests.lab.content import IMAGE
+from tests.lab.debian import host_mirror, vendor_home
+from tests.lab.node import Lab, LabNode, lab
+from tests.lab.rootfs import debian_codename, run_tool
+from tests.lab.site import lab_site
+from tests.support.documents import DEFINITION
+from tests.support.needs import requires_root, requires_tool
+from tests.support.processes import Child, running
+from tests.support.step_context import step_context
+from tests.support.upstream_journey import Journey, carry
+
+pytestmark = [pytest.mark.e2e, pytest.mark.lab]
+
+_HEAD = DEFINITION.partition("images:")[0] + "osPackages:\n"
+_PACKAGES = ("jq", "ipset")
+_OURS = "/etc/apt/sources.list.d/isoward.sources"
+_STRANGER = "deb http://192.0.2.1/debian bookworm main\n"
+_SECONDS = 120
+
+
+@dataclass
+class World:
+    """Two nodes and two depots with the same content.
+
+    Attributes:
+        site: The nodes.
+        depots: By address; both are of the same files.
+        ports: Of the depots.
+    """
+
+    site: Lab
+    journey: Journey
+    folder: Path
+    depots: dict[str, Child] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+    runs: int = 0
+
+    def context(self) -> Context:
+        """Return what a new run is given."""
+        self.runs += 1
+        first, second = ({"address": a, "port": p} for a, p in self.ports.items())
+        data = lab_site(self.site, IMAGE, 0, depot=first, secondDepot=second)
+        return step_context(
+            self.journey.depot,
+            parse_site(yaml.safe_dump(data).encode(), "site.yaml"),
+            self.folder / f"run{self.runs}",
+            ca=(self.journey.depot / "tls/ca.pem").read_bytes(),
+            ssh_key=self.site.ssh_key,
+        )
+
+
+@contextmanager
+def _depot(world: World, address: str, others: list[str]) -> Iterator[None]:
+    """Serve at an address, with a certificate for all of them."""
+    ready = world.folder / f"ready-{address}.json"
+    argv: list[str | Path] = [sys.executable, "-m", "bundle.cli.main", "serve", "--port", "0"]
+    argv += ["--depot", world.journey.depot, "--address", address, "--ready-file", ready]
+    for other in others:
+        argv += ["--name", other]
+    with running("isoward serve", argv, world.folder / "serve.log", ready=ready.exists) as child:
+        world.depots[address] = child
+        world.ports[address] = int(json.loads(ready.read_text())["url"].rpartition(":")[2])
+        yield
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    requires_root()
+    requires_tool("apt-get", "mmdebstrap", "systemd-nspawn", "ssh")
+    if debian_codename() != "bookworm":
+        pytest.skip("the lab's nodes are of this machine's release, and this is not Debian 12")
+    home = tmp_path_factory.mktemp("vendor")
+    mirror = host_mirror("bookworm")
+    vendor_home(home, mirror)
+    journey = carry(home, _HEAD + mirror.entry("debian-12", "debian-12", "bookworm", _PACKAGES))
+    with lab(nodes=2) as site:
+        made = World(site, journey, home / "runs")
+        made.folder.mkdir()
+        addresses = [site.host_address, _another_address(site)]
+        with _depot(made, addresses[0], addresses), _depot(made, addresses[1], addresses):
+            yield made
+
+
+def _another_address(site: Lab) -> str:
+    """Give this machine another address on the lab's bridge; it goes away with that."""
+    links = json.loads(run_tool("ip", "-json", "address", "show"))
+    (bridge,) = (
+        link["ifname"]
+        for link in links
+        if any(info.get("local") == site.host_address for info in link["addr_info"])
+    )
+    other = site.host_address.rpartition(".")[0] + ".2"
+    run_tool("ip", "address", "add", f"{other}/24", "dev", bridge)
+    return other
+
+
+def _state(node: LabNode) -> bytes:
+    """What the step may change on a node."""
+    script = "find /etc /usr/local -type f ! -name '*-' -exec sha256sum {} + | sort; hostname"
+    return node.run("sh", "-c", script).stdout
+
+
+def _apt(node: LabNode, *arguments: str) -> str:
+    done = node.run(
+        "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes", *arguments, timeout=300
+    )
+    return (done.stdout + done.stderr).decode()
+
+
+def test_1_a_release_that_the_bundle_lacks_is_refused_before_any_change(world: World) -> None:
+    first, second = world.site.nodes
+    release = second.rootfs / "etc/os-release"
+    kept = release.readlink()
+    release.unlink()
+    release.write_text('ID=ubuntu\nVERSION_ID="24.04"\n')
+    before = [_state(node) for node in world.site.nodes]
+    with pytest.raises(StepError, match=r"none for node2 \(ubuntu-24.04, x86_64\)") as caught:
+        HostsStep().run(world.context())
+    assert "packages of debian-12" in caught.value.message
+    assert "nothing was changed" in caught.value.message
+    assert [_state(node) for node in world.site.nodes] == before
+    assert not (first.rootfs / "etc/isoward").exists()
+    release.unlink()
+    release.symlink_to(kept)
+
+
+def test_2_the_depot_becomes_the_only_source_of_packages(world: World) -> None:
+    second = world.site.nodes[1]
+    for node in world.site.nodes:
+        (node.rootfs / "etc/apt/sources.list.d").mkdir()
+        (node.rootfs / "etc/apt/sources.list").write_text(_STRANGER)
+        (node.rootfs / "etc/apt/sources.list.d/extra.list").write_text(_STRANGER)
+        proxy = 'Acquire::https::Proxy "http://192.0.2.9:3128";\n'
+        (node.rootfs / "etc/apt/apt.conf.d/95proxy").write_text(proxy)
+    second.run("hostname", "unnamed")
+    (second.rootfs / "etc/hostname").write_text("unnamed\n")
+    context = world.context()
+    assert DepotStep().run(context)["service"] == "answers"
+    said = HostsStep().run(context)
+    assert [node["packages"] for node in said["nodes"].values()] == [["debian-12"]] * 2
+    assert "name the machine as the site does" in said["nodes"]["node2"]["changed"]
+    assert "name the machine as the site does" not in said["nodes"]["node1"]["changed"]
+    assert said["clocksSet"] == {}
+    for node in world.site.nodes:
+        listed = node.run("ls", "/etc/apt/sources.list.d").stdout.decode().split()
+        assert listed == ["extra.list.isoward.disabled", "isoward.sources"]
+        assert (node.rootfs / "etc/apt/sources.list.isoward.disabled").read_text() == _STRANGER
+        output = _apt(node, "install", "jq")
+        assert world.site.host_address in output
+        assert "192.0.2" not in output
+        assert node.run("jq", "-n", "1+1").stdout == b"2\n"
+        assert node.run("hostname").stdout.decode().strip() == node.name
+        known = node.run("getent", "hosts", "node1", "node2").stdout.decode()
+        assert [line.split()[0] for line in known.splitlines()][-1] == second.address
+        marker = json.loads((node.rootfs / MARKER.lstrip("/")).read_bytes())
+        assert marker == {"site": "lab", "bundle": context.bundle.record.digest}
+        for path in ("etc/ssl/certs/isoward-lab.pem", "etc/containerd/isoward/ca.pem"):
+            assert node.run("cat", f"/{path}").stdout == context.ca
+    changes = HostsStep().changes(context)
+    assert {change.where for change in changes} == {"node1", "node2"}
+    assert any(_OURS in change.what for change in changes)
+
+
+def test_3_the_second_run_changes_nothing(world: World) -> None:
+    before = [_state(node) for node in world.site.nodes]
+    said = HostsStep().run(world.context())
+    assert [node["changed"] for node in said["nodes"].values()] == [[], []]
+    assert [_state(node) for node in world.site.nodes] == before
+
+
+def test_4_a_source_that_apt_reads_from_elsewhere_is_found(world: World) -> None:
+    node = world.site.nodes[0]
+    (node.rootfs / "srv/other.list").write_text("deb [trusted=yes] file:/srv/none x main\n")
+    setting = node.rootfs / "etc/apt/apt.conf.d/50elsewhere"
+    setting.write_text('Dir::Etc::SourceList "/srv/other.list";\nAPT::Update::Error-Mode "none";\n')
+    try:
+        with pytest.raises(StepError, match=r"node1: .*(from the depot alone|/srv/none)"):
+            HostsStep().run(world.context())
+    finally:
+        setting.unlink()
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["kill -9", "power cut"])
+def test_5_killed_in_the_middle_and_run_again_it_ends_well(world: World, *, cut: bool) -> None:
+    whole = [_state(node) for node in world.site.nodes]
+    node = world.site.nodes[0]
+    for each in world.site.nodes:
+        each.run("rm", "-r", "/etc/isoward", "/etc/apt/isoward", _OURS, "/etc/containerd/isoward")
+        (each.rootfs / "etc/apt/sources.list.d/extra.list").write_text(_STRANGER)
+    source = node.rootfs / _OURS.lstrip("/")
+    process = multiprocessing.get_context("fork").Process(target=_step, args=(world.context(),))
+    process.start()
+    _wait_for(source.exists)
+    if cut:
+        node.cut_power()
+        node.boot()
+    else:
+        assert process.pid is not None
+        os.killpg(process.pid, signal.SIGKILL)
+    process.join(_SECONDS)
+    assert process.exitcode == (52 if cut else -signal.SIGKILL) or cut
+    assert not (node.rootfs / MARKER.lstrip("/")).exists()
+    HostsStep().run(world.context())
+    again = (node.rootfs / "etc/apt/sources.list.d/extra.list.isoward.disabled.~1~").exists()
+    assert again
+    for each in world.site.nodes:
+        each.run("sh", "-c", "rm /etc/apt/sources.list.d/*.~*~")
+    assert [_state(node) for node in world.site.nodes] == whole
+
+
+def test_6_one_of_two_depots_is_enough_for_the_nodes(world: World) -> None:
+    context = world.context()
+    first, second = world.ports
+    world.depots[first].kill()
+    node = world.site.nodes[0]
+    assert second in _apt(node, "update")
+    said = _apt(node, "install", "ipset")
+    assert second in said
+    assert node.run("ipset", "--version").stdout.startswith(b"ipset v")
+    # An installation wants both: high availability is what the second one is for.
+    with pytest.raises(InstallError, match=f"{first}.*nothing answers"):
+        DepotStep().run(context)
+
+
+def _step(context: Context) -> None:
+    """Run the step in a process group of its own, which a test may kill."""
+    os.setsid()
+    code = 0
+    try:
+        HostsStep().run(context)
+    except InstallError as error:
+        code = error.exit_code
+    os._exit(code)
+
+
+def _wait_for(happened: Any) -> None:
+    deadline = time.monotonic() + _SECONDS
+    while not happened():
+        assert time.monotonic() < deadline
+        with suppress(InterruptedError):
+            time.sleep(0.02)
