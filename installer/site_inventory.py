@@ -1,23 +1,19 @@
-"""The folder of an inventory: rendered, then what the site's own people put over it."""
+"""What an inventory is made of: a bundle, and what the site's own people put over it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from bundle.model.canonical import canonical_json, decode_canonical
+from bundle.model.canonical import decode_canonical
 from bundle.model.digest import digest_of
 from bundle.model.errors import DefinitionError, UsageError
 from bundle.model.limits import MAX_INVENTORY_BYTES, MAX_INVENTORY_FILES, MAX_MANIFEST_BYTES
 from bundle.model.manifest import Manifest, check_manifest
-from bundle.store.atomic import make_directory, require_new, storage_errors, write_new
+from bundle.store.atomic import storage_errors
 from bundle.store.layout import MANIFEST_NAME, BundleDirectory
 from installer.depot.accepted import accepted_bundles
 from installer.depot.directory import open_depot
-
-RECORD_NAME: Final = "made-from.json"
-"""What the inventory was made from, beside it: digests of the bundle, the site and each file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,41 +86,3 @@ def read_overrides(folder: Path) -> dict[str, bytes]:
                 )
             found[path.relative_to(folder).as_posix()] = path.read_bytes()
     return found
-
-
-def write_inventory(
-    folder: Path,
-    rendered: dict[str, str],
-    overrides: dict[str, bytes],
-    made_from: dict[str, str],
-) -> list[str]:
-    """Write an inventory into a new folder; return the paths that came from the overrides.
-
-    Args:
-        folder: That does not exist yet.
-        rendered: Text by path.
-        overrides: Content by path, which takes the place of what was rendered.
-        made_from: Digests, for the record.
-    Raises:
-        UsageError: The overrides would change the pinned host keys or the record.
-        StorageError: It exists already, or the disk refuses.
-    """
-    for name in (RECORD_NAME, "known_hosts"):
-        if name in overrides:
-            raise UsageError(
-                f"--overrides: {name} is not to be overridden",
-                "Host keys are pinned in the site file alone.",
-            )
-    require_new(folder)
-    files = {path: text.encode() for path, text in rendered.items()} | overrides
-    record = {
-        **made_from,
-        "files": {path: digest_of(data) for path, data in sorted(files.items())},
-        "overrides": sorted(overrides),
-    }
-    # The record comes last, so that a folder without one was never finished.
-    for path, data in [*sorted(files.items()), (RECORD_NAME, canonical_json(record))]:
-        target = folder / path
-        make_directory(target.parent)
-        write_new(target, data, 0o600)
-    return sorted(overrides)

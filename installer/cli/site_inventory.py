@@ -11,7 +11,8 @@ from bundle.model.digest import digest_of
 from bundle.model.errors import UsageError
 from bundle.store.atomic import storage_errors
 from installer.documents import load_site
-from installer.site_inventory import of_bundle, of_depot, read_overrides, write_inventory
+from installer.site_inventory import of_bundle, of_depot, read_overrides
+from installer.steps.inventory_folder import write_inventory
 from installer.steps.kubespray_inventory import HOSTS_NAME, KubesprayInput, render_kubespray
 from installer.steps.site_ca import read_ca
 

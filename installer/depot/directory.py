@@ -10,6 +10,8 @@
     tls/                           the site's CA and the server's certificate
     staging/                       content on its way in; worth nothing
     runs/                          records of installations
+    sites/                         what is kept of each site: its inventory, kubeconfig and journal
+    environments/                  Python environments for Kubespray, made of a bundle's wheels
 
 Source: docs/FORMAT.md, "Depot".
 """
@@ -36,7 +38,10 @@ DEPOT_NAME: Final = "depot.json"
 IMPORT_NAME: Final = "import.json"
 PARTIAL_SUFFIX: Final = ".tmp"
 _KNOWN: Final = frozenset(
-    {"blobs", "bundles", "trust", "tls", "staging", "runs", ".lock", POLICY_NAME, "policy"}
+    {
+        *("blobs", "bundles", "trust", "tls", "staging", "runs", "sites", "environments"),
+        *(".lock", POLICY_NAME, "policy"),
+    }
 )
 """What may be there before the first import: a site enrols a root and writes its policy first."""
 

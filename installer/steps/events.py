@@ -14,7 +14,7 @@ _OK: Final = "runner_on_ok"
 _STATS: Final = "playbook_on_stats"
 _RUN_TASK: Final = "run the image"
 # These think, here; they do nothing on a node, unless they fail.
-_SILENT: Final = frozenset({"assert", "include_tasks", "set_fact"})
+_SILENT: Final = frozenset({"assert", "group_by", "include_tasks", "set_fact"})
 _MAX_OUTPUT: Final = 4096
 _MAX_REASON: Final = 600
 
@@ -65,19 +65,21 @@ class EventLog:
         result: Mapping[str, Any] = data.get("res") or {}
         seconds = float(data.get("duration") or 0.0)
         if kind == _OK:
-            word = "ok"
-            if result.get("changed"):
-                word = "changed"
+            action = str(data.get("task_action", "")).rpartition(".")[2]
+            is_changed = bool(result.get("changed")) and action not in _SILENT
+            if is_changed:
                 self.changed.setdefault(node, []).append(task)
             if task == _RUN_TASK and "stdout" in result:
                 self.outputs[node] = str(result["stdout"])[:_MAX_OUTPUT]
-            action = str(data.get("task_action", "")).rpartition(".")[2]
             if action not in _SILENT:
-                self._progress.note(f"{node}: {task} ... {word} {seconds:.1f} s")
+                self._note_result(node, task, "changed" if is_changed else "ok", seconds)
         elif not data.get("ignore_errors"):
             reason = reason_of(result)
             self.failures.append(Failure(node, task, reason, kind == _UNREACHABLE))
             self._progress.note(f"{node}: {task} ... FAILED {seconds:.1f} s")
+
+    def _note_result(self, node: str, task: str, word: str, seconds: float) -> None:
+        self._progress.note(f"{node}: {task} ... {word} {seconds:.1f} s")
 
 
 def reason_of(result: Mapping[str, Any]) -> str:

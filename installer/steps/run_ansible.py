@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -24,9 +25,14 @@ from bundle.model.errors import (
 from bundle.model.progress import Progress
 from installer.steps.ansible_env import ansible_environment, only_ours
 from installer.steps.events import EventLog
+from installer.steps.leftovers import MARKER
+from installer.steps.memory import memory_folder, write_variables
+from installer.steps.redact import Redactor
+from installer.steps.run_log import EVENTS_NAME, LOG_NAME, kept_in, write_end
 
 PLAYBOOKS: Final = Path(__file__).resolve().parent.parent / "ansible"
 _PROGRAM: Final = "ansible-playbook"
+_BEGUN: Final = "playbook_on_start"
 _POLL_SECONDS: Final = 1
 """How soon Ctrl-C is noticed while a task is silent."""
 
@@ -36,13 +42,19 @@ class Run:
     """One run of one playbook.
 
     Attributes:
-        directory: Fresh, and of this run only: a reused one changes what ansible-runner does.
-        playbook: A file of `installer/ansible`.
+        directory: Of the run that it belongs to; what is kept goes below `artifacts/` there.
+        playbook: A file of the project.
         inventory: The inventory file.
         known_hosts: The pinned keys.
         nodes: Whom the playbook must have reached.
         local: Whether it runs on this machine.
         check: Whether nothing may be changed.
+        project: The folder with the playbook and its roles; ours when left out.
+        program: ansible-playbook; that of our own environment when left out.
+        settings: Ansible's settings besides ours, as environment variables.
+        arguments: For ansible-playbook; never a secret.
+        variables: Over all others, such as secrets; they are never written to a disk.
+        redactor: What is kept of the run passes by it.
     """
 
     directory: Path
@@ -52,6 +64,12 @@ class Run:
     nodes: Sequence[str]
     local: bool
     check: bool
+    project: Path | None = None
+    program: Path | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    arguments: Sequence[str] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    redactor: Redactor = field(default_factory=Redactor)
 
     @property
     def name(self) -> str:
@@ -60,37 +78,54 @@ class Run:
 
     @property
     def artifacts(self) -> Path:
-        """Where the events are."""
+        """Where its events and its output are."""
         return self.directory / "artifacts" / self.name
 
 
-def run_playbook(run: Run, progress: Progress) -> EventLog:
+def run_playbook(run: Run, progress: Progress, log: EventLog | None = None) -> EventLog:
     """Run a playbook to its end on every node.
 
+    Args:
+        run: What.
+        progress: Told of each task as it ends.
+        log: What takes the events, if it is not to be a plain one.
     Raises:
         UnreachableError: A node was lost.
         StepError: A task failed, or Ansible did not say that all went well.
         InterruptedByUserError: Ctrl-C.
+        StorageError: The disk refuses.
     """
-    log = EventLog(progress)
+    events = log or EventLog(progress)
     with (
         ansible_environment(
-            PLAYBOOKS / "roles", run.known_hosts, local=run.local, inherited=os.environ
+            _project(run) / "roles", run.known_hosts, local=run.local, inherited=os.environ
         ) as settings,
+        memory_folder() as memory,
+        kept_in(run.artifacts, run.redactor) as kept,
         interruptible() as is_interrupted,
     ):
-        config = _configure(run, settings)
-        runner = ansible_runner.Runner(
-            config, event_handler=log.take, cancel_callback=is_interrupted
-        )
+        variables = write_variables(memory, run.variables)
+
+        def take(event: Mapping[str, Any]) -> bool:
+            if event.get("event") == _BEGUN:
+                # Ansible has read it; nothing needs to find it from here on.
+                variables.unlink(missing_ok=True)
+            events.take(kept.take(event))
+            return False
+
+        settings |= {"ANSIBLE_CACHE_PLUGIN_CONNECTION": str(memory / "facts"), **run.settings}
+        settings[MARKER] = str(run.directory)
+        config = _configure(run, settings, memory, variables)
+        runner = ansible_runner.Runner(config, event_handler=take, cancel_callback=is_interrupted)
         status, code = runner.run()
+    write_end(run.artifacts, status, code)
     if status == "canceled":
         raise InterruptedByUserError(
             f"stopped by the user; events are in {run.artifacts}",
             "Run the same command again to go on; what was done stays done.",
         )
-    _require_success(run, log, code)
-    return log
+    _require_success(run, events, code)
+    return events
 
 
 def find_program() -> Path:
@@ -128,27 +163,39 @@ def interruptible() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _configure(run: Run, settings: dict[str, str]) -> Any:
+def _project(run: Run) -> Path:
+    return run.project or PLAYBOOKS
+
+
+def _configure(run: Run, settings: dict[str, str], memory: Path, variables: Path) -> Any:
+    project = _project(run)
+    arguments = [*(("--check", "--diff") if run.check else ()), *run.arguments]
+    arguments += ["-e", f"@{variables}"]
+    # Its own files, among them each event before it was redacted, are in memory only.
     config = ansible_runner.RunnerConfig(
-        private_data_dir=str(run.directory),
-        project_dir=str(PLAYBOOKS),
-        playbook=str(PLAYBOOKS / run.playbook),
+        private_data_dir=str(memory),
+        project_dir=str(project),
+        playbook=str(project / run.playbook),
         inventory=str(run.inventory),
         ident=run.name,
         envvars=settings,
-        cmdline="--check --diff" if run.check else None,
+        cmdline=shlex.join(arguments) or None,
         fact_cache_type="memory",
         quiet=True,
-        settings={"pexpect_timeout": _POLL_SECONDS, "suppress_ansible_output": True},
+        settings={
+            "pexpect_timeout": _POLL_SECONDS,
+            "suppress_ansible_output": True,
+            "suppress_output_file": True,
+        },
     )
     config.prepare()
-    config.command[0] = str(find_program())
+    config.command[0] = str(run.program or find_program())
     config.env = only_ours(config.env, settings)
     return config
 
 
 def _require_success(run: Run, log: EventLog, code: int) -> None:
-    events = run.artifacts / "job_events"
+    events = run.artifacts / EVENTS_NAME
     context: dict[str, str | int] = {"events": str(events), "exitCode": code}
     for failure in log.failures:
         context |= {"node": failure.node, "task": failure.task}
@@ -166,7 +213,7 @@ def _require_success(run: Run, log: EventLog, code: int) -> None:
     if code != 0 or not log.is_complete(run.nodes):
         raise StepError(
             f"{run.playbook}: expected every node to finish, found exit code {code} and "
-            f"{_last_line(run.artifacts / 'stdout')!r}",
+            f"{_last_line(run.artifacts / LOG_NAME)!r}",
             f"All that was said is in {run.artifacts}.",
             context,
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from installer.site_inventory import write_inventory
+from installer.steps.inventory_folder import write_inventory
 from installer.steps.kubespray_checksums import CHECKSUM_VARIABLES, FIXED_ITEMS
 from installer.steps.kubespray_inventory import HOSTS_NAME, KubesprayInput, render_kubespray
 from tests.support.clusters import cluster, kubespray_manifest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import threading
@@ -19,7 +20,7 @@ class SshServer(paramiko.ServerInterface):
 
     Attributes:
         accepted: The client's public key.
-        port: On the loopback address.
+        port: On its loopback address.
         logins: Everybody who has tried.
         commands: Everything that was run.
     """
@@ -46,9 +47,11 @@ class SshServer(paramiko.ServerInterface):
 
 
 @contextmanager
-def ssh_server(host_key: paramiko.PKey, accepted: paramiko.PKey | None) -> Iterator[SshServer]:
-    """Serve on a port of the kernel's choice until the end of the block."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+def ssh_server(
+    host_key: paramiko.PKey, accepted: paramiko.PKey | None, address: str = "127.0.0.1"
+) -> Iterator[SshServer]:
+    """Serve on a loopback address and a port of the kernel's choice until the end of the block."""
+    with socket.create_server((address, 0)) as listener:
         server = SshServer(accepted, listener.getsockname()[1])
         transports: list[paramiko.Transport] = []
 
@@ -76,11 +79,40 @@ def ssh_server(host_key: paramiko.PKey, accepted: paramiko.PKey | None) -> Itera
 
 
 def _run(channel: paramiko.Channel, command: bytes) -> None:
-    stdin = b"".join(iter(lambda: channel.recv(65536), b""))
-    done = subprocess.run(
-        ["/bin/sh", "-c", command.decode()], input=stdin, capture_output=True, check=False
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", command.decode()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
-    channel.sendall(done.stdout)
-    channel.sendall_stderr(done.stderr)
-    channel.send_exit_status(done.returncode)
+    # As with sshd, a program that does not read does not wait for its input to end.
+    threading.Thread(target=_feed, args=(channel, process), daemon=True).start()
+    errors = threading.Thread(target=_send_errors, args=(channel, process), daemon=True)
+    errors.start()
+    assert process.stdout is not None
+    output = process.stdout.fileno()
+    with suppress(OSError):
+        for chunk in iter(lambda: os.read(output, 65536), b""):
+            channel.sendall(chunk)
+    errors.join()
+    with suppress(OSError):
+        channel.send_exit_status(process.wait())
     channel.close()
+
+
+def _feed(channel: paramiko.Channel, process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    with suppress(OSError, ValueError):
+        for chunk in iter(lambda: channel.recv(65536), b""):
+            process.stdin.write(chunk)
+            process.stdin.flush()
+    with suppress(OSError):
+        process.stdin.close()
+
+
+def _send_errors(channel: paramiko.Channel, process: subprocess.Popen[bytes]) -> None:
+    assert process.stderr is not None
+    output = process.stderr.fileno()
+    with suppress(OSError):
+        for chunk in iter(lambda: os.read(output, 65536), b""):
+            channel.sendall_stderr(chunk)

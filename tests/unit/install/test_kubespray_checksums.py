@@ -15,7 +15,7 @@ import yaml
 
 from bundle.model.digest import digest_of
 from bundle.model.kubespray import KubesprayFile
-from installer.site_inventory import write_inventory
+from installer.steps.inventory_folder import write_inventory
 from installer.steps.kubespray_checksums import checksum_values
 from installer.steps.kubespray_inventory import HOSTS_NAME, KubesprayInput, render_kubespray
 from tests.support.clusters import VERSION, cluster, kubespray_manifest

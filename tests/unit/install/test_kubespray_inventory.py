@@ -15,7 +15,8 @@ import yaml
 
 from bundle.model.digest import digest_of
 from bundle.model.errors import DefinitionError, IsowardError, UsageError
-from installer.site_inventory import RECORD_NAME, read_overrides, write_inventory
+from installer.site_inventory import read_overrides
+from installer.steps.inventory_folder import RECORD_NAME, write_inventory
 from installer.steps.kubespray_inventory import HOSTS_NAME, KubesprayInput, render_kubespray
 from tests.support.clusters import PLUGINS, SIZES, cluster, cluster_data, kubespray_manifest
 from tests.unit.install.sites import site_data, site_of

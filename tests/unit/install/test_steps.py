@@ -205,7 +205,7 @@ def test_a_task_that_fails_is_named(tmp_path: Path, playbooks: Path) -> None:
     _play(playbooks, "ansible.builtin.fail: {msg: the cause}")
     with pytest.raises(StepError, match="node1: 'try' failed: the cause") as caught:
         run_playbook(_run(tmp_path), NO_PROGRESS)
-    assert Path(str(caught.value.context["events"])).is_dir()
+    assert Path(str(caught.value.context["events"])).is_file()
 
 
 def test_no_secret_of_the_environment_is_recorded(

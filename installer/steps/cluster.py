@@ -1,0 +1,193 @@
+"""The step `cluster`: Kubespray's cluster.yml, in the environment that the bundle carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from bundle.model.canonical import canonical_json
+from bundle.model.digest import digest_of
+from bundle.model.errors import DefinitionError
+from bundle.model.kubespray import KubesprayEntry
+from bundle.model.site_cluster import Role
+from bundle.store.atomic import storage_errors, write_atomic
+from installer.steps.ansible_env import ssh_arguments
+from installer.steps.cluster_run import EXPECTED_NAME, PlayLog, expected_of
+from installer.steps.environment import (
+    ChosenEnvironment,
+    ThisMachine,
+    choose_environment,
+    prepare_environment,
+)
+from installer.steps.inventory_folder import (
+    CREDENTIALS,
+    digests_of,
+    inventory_files,
+    renew_inventory,
+)
+from installer.steps.kubespray_inventory import HOSTS_NAME, KubesprayInput, render_kubespray
+from installer.steps.kubespray_tree import PLAYBOOK, unpack_tree
+from installer.steps.leftovers import end_leftovers
+from installer.steps.redact import Redactor
+from installer.steps.run_ansible import Run, run_playbook
+from installer.steps.step import Change, Context
+
+_INVENTORY: Final = "inventory"
+_TREE: Final = "kubespray"
+_CHANGES: Final[dict[Role, str]] = {
+    "etcd": "runs a member of etcd",
+    "control-plane": "runs the control plane: kube-apiserver, -controller-manager, -scheduler",
+    "worker": "runs workloads",
+}
+_EVERY_NODE: Final = "installs containerd, kubelet and what else Kubespray needs, from the depot"
+_VARIABLES: Final = {
+    "sudoPassword": "ansible_become_password",
+    "encryptionKey": "kube_encrypt_token",
+}
+"""The site's secrets, and what Kubespray calls them."""
+_FORKS: Final = (5, 20)
+"""Machines at a time: at least, and at most, for each costs this machine a process."""
+_FACTS_SECONDS: Final = 86_400
+
+
+class ClusterStep:
+    """Turns the machines into a cluster. Kubespray finds out itself what is done already."""
+
+    name: Final = "cluster"
+    title: Final = "Build the cluster"
+
+    def __init__(self, *, machine: ThisMachine | None = None) -> None:
+        """Run on this machine, or on one that a test describes."""
+        self._machine = machine or ThisMachine()
+
+    def changes(self, context: Context) -> Sequence[Change]:
+        """Say what becomes of each machine."""
+        changes = [Change("this machine", f"writes {context.state / _INVENTORY}")]
+        for node in context.site.nodes:
+            parts = [_EVERY_NODE, *(what for role, what in _CHANGES.items() if role in node.roles)]
+            changes += [Change(node.name, part) for part in parts if node.roles]
+        return changes
+
+    def inputs(self, context: Context) -> Mapping[str, Any]:
+        """Return the digests of the inventory, the tree, the environment and the bundle."""
+        files = inventory_files(_render(context), context.overrides)
+        return {
+            "bundle": context.bundle.record.digest,
+            "tree": _kubespray(context).tree,
+            "environment": self._environment(context).digest,
+            "inventory": digests_of(files),
+            # A new password is no reason to build the cluster anew, but a new key would be.
+            "secrets": sorted(context.secrets),
+        }
+
+    def run(self, context: Context) -> Mapping[str, Any]:
+        """Run cluster.yml to its end on every machine.
+
+        Raises:
+            IsowardError: As `prepare_environment`, `unpack_tree`, `renew_inventory`,
+                `run_playbook`.
+        """
+        entry, environment = _kubespray(context), self._environment(context)
+        end_leftovers(context.run, context.site.metadata.name, context.progress)
+        program = prepare_environment(
+            context.depot, context.bundle, environment, context.progress, self._machine
+        )
+        tree = unpack_tree(context.depot, context.bundle, entry.tree, context.state / _TREE)
+        folder = context.state / _INVENTORY
+        files = renew_inventory(folder, _render(context), context.overrides, _made_from(context))
+        run = _cluster_run(context, tree, program, folder)
+        log = PlayLog(context.progress, expected_of(context.state), context.now, run.nodes)
+        try:
+            run_playbook(run, context.progress, log)
+        finally:
+            log.end()
+        expected = log.as_expected()
+        write_atomic(context.state / EXPECTED_NAME, canonical_json(expected.data()), 0o600)
+        return {
+            "playbook": PLAYBOOK,
+            "kubespray": entry.version,
+            "inventory": files,
+            "artifacts": str(run.artifacts),
+            "tasks": expected.tasks,
+            "seconds": expected.seconds,
+            "changed": {node: len(tasks) for node, tasks in sorted(log.changed.items())},
+        }
+
+    def _environment(self, context: Context) -> ChosenEnvironment:
+        return choose_environment(context.bundle.manifest, self._machine)
+
+
+def _kubespray(context: Context) -> KubesprayEntry:
+    entry = context.bundle.manifest.kubespray
+    if entry is None:
+        raise DefinitionError(
+            f"the bundle {context.bundle.record.digest} has no Kubespray",
+            "Import a bundle whose definition has kubespray:.",
+        )
+    return entry
+
+
+def _render(context: Context) -> dict[str, str]:
+    return render_kubespray(
+        KubesprayInput(
+            context.site, context.bundle.manifest, context.ssh_key.absolute(), context.ca
+        )
+    )
+
+
+def _made_from(context: Context) -> dict[str, str]:
+    with storage_errors(f"read {context.site_path}"):
+        site = digest_of(context.site_path.read_bytes())
+    return {"bundle": context.bundle.record.digest, "site": site}
+
+
+def _cluster_run(context: Context, tree: Path, program: Path, folder: Path) -> Run:
+    nodes = [node.name for node in context.site.nodes]
+    pinned = folder / "known_hosts"
+    # Over everything that the overrides can say: no file of an inventory unpins a host key.
+    variables: dict[str, Any] = {
+        "ansible_ssh_args": ssh_arguments(pinned),
+        "ansible_ssh_common_args": "",
+        "ansible_ssh_extra_args": "",
+        "ansible_host_key_checking": True,
+        "ansible_ssh_host_key_checking": True,
+    }
+    for name, value in context.secrets.items():
+        if name in _VARIABLES:
+            variables[_VARIABLES[name]] = value
+    return Run(
+        context.run,
+        PLAYBOOK,
+        folder / HOSTS_NAME,
+        pinned,
+        nodes,
+        local=False,
+        check=False,
+        project=tree,
+        program=program,
+        settings=_settings(tree, len(nodes)),
+        arguments=["-b"],
+        variables=variables,
+        redactor=Redactor(context.secrets.values(), folder / CREDENTIALS),
+    )
+
+
+def _settings(tree: Path, nodes: int) -> dict[str, str]:
+    """Return what of Kubespray's ansible.cfg it needs; the rest of that file is not wanted.
+
+    Source: ansible.cfg of Kubespray v2.31.0. It switches the check of host keys off and keeps
+    facts in /tmp.
+    """
+    least, most = _FORKS
+    return {
+        "ANSIBLE_CACHE_PLUGIN": "jsonfile",
+        "ANSIBLE_CACHE_PLUGIN_TIMEOUT": str(_FACTS_SECONDS),
+        "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "False",
+        "ANSIBLE_FORKS": str(max(least, min(nodes, most))),
+        "ANSIBLE_GATHERING": "smart",
+        "ANSIBLE_LIBRARY": str(tree / "library"),
+        "ANSIBLE_SSH_RETRIES": "3",
+        "ANSIBLE_TIMEOUT": "60",
+        "ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS": "ignore",
+    }

@@ -1,0 +1,112 @@
+"""Programs that a killed installer left running: two at once would destroy a cluster.
+
+Everything that a run starts carries the run's folder in its environment, so what is of an earlier
+run of the same site is known beyond doubt, whatever its process number was given to since.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from bundle.model.errors import InstallError
+from bundle.model.progress import Progress
+
+MARKER: Final = "ISOWARD_RUN"
+"""In the environment of Ansible and of all that it starts: the folder of the run."""
+
+_PROCESSES: Final = Path("/proc")
+_RUN: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z-(.+)")
+_POLITE_SECONDS: Final = 10.0
+_LAST_SECONDS: Final = 10.0
+
+
+def end_leftovers(run: Path, site: str, progress: Progress) -> int:
+    """End what earlier runs of a site left running on this machine; return how many there were.
+
+    It may be called only while this process holds the site for itself.
+
+    Args:
+        run: The folder of this run.
+        site: The site's name.
+        progress: Told when there are some.
+    Raises:
+        InstallError: One does not end.
+    """
+    found = dict(_of_earlier_runs(run, site))
+    if not found:
+        return 0
+    progress.note(f"ending {len(found)} programs that an earlier run of {site} left running here")
+    try:
+        for number, seconds in ((signal.SIGTERM, _POLITE_SECONDS), (signal.SIGKILL, _LAST_SECONDS)):
+            for descriptor in found.values():
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(descriptor, number)
+            if _all_ended(list(found.values()), seconds):
+                return len(found)
+        raise InstallError(
+            f"expected the programs of an earlier run to end, found {sorted(found)} still running",
+            "Look at them with ps; then run the same command again.",
+        )
+    finally:
+        for descriptor in found.values():
+            os.close(descriptor)
+
+
+def _of_earlier_runs(run: Path, site: str) -> Iterator[tuple[int, int]]:
+    """Yield processes of earlier runs, each with a descriptor that no other process can get."""
+    for entry in _PROCESSES.iterdir():
+        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+            continue
+        if not _is_earlier(entry, run, site):
+            continue
+        try:
+            descriptor = os.pidfd_open(int(entry.name))
+        except OSError:
+            continue
+        # Only now is it sure that the number is still that process's.
+        if _is_earlier(entry, run, site):
+            yield int(entry.name), descriptor
+        else:
+            os.close(descriptor)
+
+
+def _is_earlier(process: Path, run: Path, site: str) -> bool:
+    try:
+        environment = (process / "environ").read_bytes()
+    except OSError:
+        return False
+    for variable in environment.split(b"\0"):
+        name, _, value = variable.partition(b"=")
+        if name == MARKER.encode():
+            folder = Path(os.fsdecode(value))
+            return folder != run and folder.parent == run.parent and is_run_of(folder, site)
+    return False
+
+
+def is_run_of(folder: Path, site: str) -> bool:
+    """Say whether a folder is that of a run of a site."""
+    named = _RUN.fullmatch(folder.name)
+    if named is None:
+        return False
+    name = named[1]
+    if name == site:
+        return True
+    # The second run of a second has a number at its end, and so may the name of another site.
+    other = folder.parent.parent / "sites" / name
+    return re.fullmatch(rf"{re.escape(site)}-[0-9]+", name) is not None and not other.exists()
+
+
+def _all_ended(descriptors: list[int], seconds: float) -> bool:
+    """Wait for processes; each has its seconds at most."""
+    for descriptor in descriptors:
+        readable, _, _ = select.select([descriptor], [], [], seconds)
+        if not readable:
+            return False
+    return True

@@ -1,0 +1,76 @@
+"""Folders and files in memory: what must never reach a disk, not even for a moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any, Final
+
+from bundle.model.errors import StorageError
+from bundle.store.atomic import storage_errors
+
+_SHARED: Final = Path("/dev/shm")  # noqa: S108 - memory, in a folder of our own
+_NAME: Final = re.compile(r"isoward-([0-9]+)-([0-9]+)-.*")
+
+
+@contextmanager
+def memory_folder() -> Iterator[Path]:
+    """Give an empty folder in memory, gone after the block.
+
+    One that a killed process left is removed as well.
+
+    Raises:
+        StorageError: This machine has no such memory, or it is full.
+    """
+    if not os.path.ismount(_SHARED):
+        raise StorageError(
+            f"expected a memory-backed file system at {_SHARED}, found none",
+            f"Mount one: `mount -t tmpfs tmpfs {_SHARED}`.",
+        )
+    _remove_left()
+    pid = os.getpid()
+    with storage_errors(f"create a folder in {_SHARED}"):
+        folder = Path(mkdtemp(prefix=f"isoward-{pid}-{started(pid)}-", dir=_SHARED))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_variables(folder: Path, variables: Mapping[str, Any]) -> Path:
+    """Write variables for Ansible into a folder in memory, for ourselves alone.
+
+    Raises:
+        StorageError: The memory is full.
+    """
+    path = folder / "variables.json"
+    with storage_errors(f"write {path}"):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(json.dumps(dict(variables)).encode())
+    return path
+
+
+def started(pid: int) -> int:
+    """Return when a process started, in ticks since the machine did; 0 when there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return 0
+    # The program's name is in brackets and may have any character.
+    return int(text.rpartition(")")[2].split()[19])
+
+
+def _remove_left() -> None:
+    for path in _SHARED.glob("isoward-*"):
+        found = _NAME.fullmatch(path.name)
+        if found is None or path.is_symlink() or path.stat().st_uid != os.geteuid():
+            continue
+        if started(int(found[1])) != int(found[2]):
+            shutil.rmtree(path, ignore_errors=True)
