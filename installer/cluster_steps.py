@@ -9,7 +9,9 @@ from bundle.model.site import Site
 from installer.depot.directory import DepotDirectory
 from installer.steps.depot import DepotStep
 from installer.steps.depot_service import ensure_depot_served
+from installer.steps.hosts import HostsStep
 from installer.steps.kubeconfig import KubeconfigStep
+from installer.steps.preflight import PreflightStep
 from installer.steps.step import Step
 from installer.steps.verify import VerifyStep
 from installer.steps.zones import ZonesStep
@@ -25,6 +27,8 @@ def cluster_steps(medium: Path | None, waiver: Path | None) -> tuple[Step, ...]:
     return (
         VerifyStep(medium, waiver),
         DepotStep(),
+        PreflightStep(),
+        HostsStep(),
         KubeconfigStep(),
         ZonesStep(),
     )

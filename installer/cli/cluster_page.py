@@ -19,12 +19,11 @@ def plan_page(plan: Plan) -> str:
     left = [planned for planned in plan.steps if not planned.done]
     if not left:
         return "\n".join([*lines, "\nEverything is done already."])
-    about = f", about {duration(plan.seconds)}" if plan.seconds else ""
     known = sum(planned.expected is not None for planned in left)
-    short = f" for the {known} whose time is known" if known < len(left) else ""
-    return "\n".join(
-        [*lines, f"\n{len(left)} of {len(plan.steps)} steps are to be done{about}{short}."]
-    )
+    about = f", about {duration(plan.seconds)}" if known else ""
+    short = f" for the {known} whose time is known" if 0 < known < len(left) else ""
+    counts = f"\n{len(left)} of {len(plan.steps)} steps are to be done"
+    return "\n".join([*lines, f"{counts}{about}{short}."])
 
 
 def _standing(planned: PlannedStep) -> str:

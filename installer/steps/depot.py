@@ -63,6 +63,8 @@ class DepotStep:
             begun = context.now()
             count = check_depot(depot, context.ca, wanted)
             seconds = (context.now() - begun).total_seconds()
-            context.progress.note(f"{url_of(depot)}: has {counted(count, 'thing')} that is asked")
+            context.progress.note(
+                f"{url_of(depot)}: has all that is needed: {counted(count, 'item')}"
+            )
             asked.append({"url": url_of(depot), "has": count, "seconds": round(seconds, 3)})
         return {"service": outcome, "depots": asked}

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import yaml
@@ -83,6 +83,18 @@ class ClusterVendor:
     registry: FaultyRegistry
 
 
+class Download(Protocol):
+    """A file, and where it is asked for."""
+
+    @property
+    def url(self) -> str:
+        """Where it is asked for."""
+
+    @property
+    def data(self) -> bytes:
+        """Its bytes."""
+
+
 @contextmanager
 def cluster_vendor(
     home: Path, repository: Path, files: tuple[ClusterFile, ...], images: Mapping[str, Artifact]
@@ -96,6 +108,38 @@ def cluster_vendor(
         images: By reference.
     """
     home.mkdir(parents=True, exist_ok=True)
+    (home / "repository").symlink_to(repository.resolve())
+    commit = git(home / "repository", "rev-parse", f"{KUBESPRAY}^{{commit}}")
+    source = {"version": KUBESPRAY, "git": {"repository": "repository", "commit": commit}}
+    variables = {
+        "kube_network_plugin": "kube-router",
+        **LAB_VARIABLES,
+        **checksum_variables(files),
+    }
+    with named_vendor(home, source, variables, files, images) as vendor:
+        yield vendor
+
+
+@contextmanager
+def named_vendor(
+    home: Path,
+    kubespray: Mapping[str, Any],
+    variables: Mapping[str, Any],
+    files: Sequence[Download],
+    images: Mapping[str, Artifact],
+    *,
+    packages: Sequence[str] = (),
+) -> Iterator[ClusterVendor]:
+    """Serve files and images at their real names, for a definition with Kubespray.
+
+    Args:
+        home: The vendor's home folder.
+        kubespray: Where its tree comes from, as the definition says it.
+        variables: Of its inventory.
+        files: What Kubespray downloads.
+        images: By reference.
+        packages: Of the operating system, besides those that Kubespray wants.
+    """
     named = {
         _free_loopback(): sorted({urlsplit(file.url).netloc for file in files}),
         _free_loopback(): sorted({*(name.partition("/")[0] for name in images), _HUB}),
@@ -114,9 +158,9 @@ def cluster_vendor(
         hosts.write_text(Path("/etc/hosts").read_text() + "".join(lines))
         vendor_home(home, host_mirror(debian_codename()))
         _trust(home / ".config/isoward/sources.yaml", tls.ca, all_names)
-        _write_inventory(home, repository, files)
+        (home / "inventory.yaml").write_text(inventory(**variables))
         machine = NamedMachine(home, hosts=hosts)
-        yield ClusterVendor(machine, _definition(home), site, registry)
+        yield ClusterVendor(machine, _definition(kubespray, packages), site, registry)
 
 
 def _content(images: Mapping[str, Artifact]) -> RegistryContent:
@@ -138,29 +182,14 @@ def _trust(sources: Path, ca: Path, names: Iterable[str]) -> None:
     sources.write_text(yaml.safe_dump(config))
 
 
-def _write_inventory(home: Path, repository: Path, files: tuple[ClusterFile, ...]) -> None:
-    (home / "repository").symlink_to(repository.resolve())
-    variables = {
-        "kube_network_plugin": "kube-router",
-        **LAB_VARIABLES,
-        **checksum_variables(files),
-    }
-    (home / "inventory.yaml").write_text(inventory(**variables))
-
-
-def _definition(home: Path) -> str:
-    commit = git(home / "repository", "rev-parse", f"{KUBESPRAY}^{{commit}}")
+def _definition(kubespray: Mapping[str, Any], packages: Sequence[str]) -> str:
     codename = debian_codename()
     asked = {
         "apiVersion": "isoward/v1",
         "kind": "BundleDefinition",
         "metadata": {"name": "hospital", "version": "1.0.0"},
         "platforms": [f"linux/{machine_architecture()}"],
-        "kubespray": {
-            "version": KUBESPRAY,
-            "git": {"repository": "repository", "commit": commit},
-            "inventory": "inventory.yaml",
-        },
+        "kubespray": {**kubespray, "inventory": "inventory.yaml"},
         "pythonPackages": [
             {
                 "name": "installer",
@@ -183,6 +212,7 @@ def _definition(home: Path) -> str:
                 ],
                 "keyring": "debian.gpg",
                 "kubespray": True,
+                "packages": list(packages),
             }
         ],
     }
