@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from bundle.model.digest import digest_of, hex_of
+from bundle.model.site import DepotAddress
 from bundle.store.programs import run_program
 from bundler.sources.python.index import pip_index
+from installer.steps.depot_ask import answers
+from installer.steps.depot_unit import UNIT
 from tests.lab.debian import host_mirror, vendor_home
 from tests.lab.node import MEDIUM, LabNode, lab, prove_no_way_out
 from tests.lab.rootfs import BARE_PACKAGES, debian_codename
@@ -27,6 +33,7 @@ from tests.support.upstream_journey import (
     make_root,
 )
 from tests.support.verify_text import TOLD, steps_of_text, type_steps
+from tests.unit.install.sites import node_data, site_data
 
 pytestmark = [pytest.mark.e2e, pytest.mark.lab]
 
@@ -36,6 +43,15 @@ pythonPackages:
   - {name: installer, requirements: [start.txt], pythons: ["3.11"], glibc: "2.34"}
 start: {pythonPackages: installer, osPackages: [debian-12]}
 osPackages:
+"""
+_ENSURE = """\
+import sys
+from pathlib import Path
+from installer.depot.directory import open_depot
+from installer.documents import parse_site
+from installer.steps.depot_service import ensure_depot_served
+site = parse_site(sys.stdin.buffer.read(), "site.yaml")
+print(ensure_depot_served(open_depot(Path(sys.argv[1])), site))
 """
 
 
@@ -149,7 +165,43 @@ def test_5_it_verifies_enrols_imports_and_serves(world: World) -> None:
     assert '"url"' in served
 
 
-def test_6_a_command_of_somebody_elses_is_not_replaced(world: World) -> None:
+def test_6_the_depot_becomes_a_service_that_comes_back(world: World) -> None:
+    node, folder = world.node, "/srv/depot of 50% $HOME"
+    node.run("mv", "/var/lib/isoward", folder)
+    site = {
+        **site_data(nodes=[{**node_data(node.host_key, 22), "address": node.address}]),
+        "depot": {"address": node.address, "port": 5443},
+    }
+
+    def ensure() -> str:
+        argv = ["/opt/isoward/current/bin/python", "-I", "-c", _ENSURE, folder]
+        return node.run(*argv, stdin=json.dumps(site).encode()).stdout.decode().strip()
+
+    depot = DepotAddress(address=node.address, port=5443)
+    assert ensure() == "started"
+    ca = (node.rootfs / folder.lstrip("/") / "tls/ca.pem").read_bytes()
+    assert answers(depot, ca)
+    assert ensure() == "answers"
+    unit = node.run("systemctl", "cat", UNIT).stdout.decode()
+    assert 'ExecStart="/opt/isoward/current/bin/python" "-I"' in unit
+    for harm in (
+        ["systemctl", "kill", "--signal=KILL", "--kill-whom=main", UNIT],
+        ["systemctl", "restart", UNIT],
+    ):
+        before = _main_process(node)
+        node.run(*harm)
+        _wait_for(partial(_has_another_process, node, before))
+        _wait_for(lambda: answers(depot, ca))
+    node.cut_power()
+    assert not answers(depot, ca)
+    node.boot()
+    _wait_for(lambda: answers(depot, ca))
+    # It can write nothing but its depot, and gain nothing.
+    shown = node.run("systemd-analyze", "security", "--no-pager", UNIT).stdout.decode()
+    assert re.search(r"exposure level for isoward-depot.service: [0-3]\.[0-9]", shown)
+
+
+def test_7_a_command_of_somebody_elses_is_not_replaced(world: World) -> None:
     world.node.run("rm", "/usr/local/bin/isoward")
     world.node.run("cp", "/bin/true", "/usr/local/bin/isoward")
     refused = world.node.run("sh", f"{MEDIUM}/install.sh", check=False)
@@ -157,7 +209,7 @@ def test_6_a_command_of_somebody_elses_is_not_replaced(world: World) -> None:
     assert b"/usr/local/bin/isoward exists, and is not of /opt/isoward" in refused.stderr
 
 
-def test_7_a_person_without_root_installs_for_themselves(world: World) -> None:
+def test_8_a_person_without_root_installs_for_themselves(world: World) -> None:
     world.node.run("useradd", "--create-home", "olga")
     refused = world.node.run("runuser", "-u", "olga", "sh", f"{MEDIUM}/install.sh", check=False)
     assert refused.returncode != 0
@@ -166,6 +218,22 @@ def test_7_a_person_without_root_installs_for_themselves(world: World) -> None:
         timeout=240,
     ).stdout.decode()  # fmt: skip
     assert "/home/olga/i/current/bin/isoward enroll" in own
+
+
+def _main_process(node: LabNode) -> str:
+    shown = node.run("systemctl", "show", "--value", "--property=MainPID", UNIT)
+    return shown.stdout.decode().strip()
+
+
+def _has_another_process(node: LabNode, before: str) -> bool:
+    return _main_process(node) not in {before, "0"}
+
+
+def _wait_for(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def _hex(data: bytes) -> str:
