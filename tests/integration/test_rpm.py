@@ -21,7 +21,12 @@ from bundle.model.errors import (
 )
 from bundle.store.programs import Finished, run_program
 from bundler.sources.context import OsWant
+from installer.depot.accepted import accepted_bundles
+from installer.depot.directory import open_depot
+from installer.steps.hosts_packages import package_files, read_keyrings
+from installer.steps.kubespray_inventory import NODE_CA
 from tests.support.depot import RunningDepot, serving
+from tests.support.processes import free_port
 from tests.support.rpm_vendor import AMD64, CLOSURE, Vendor, names
 from tests.support.rpm_world import APPSTREAM, BASEOS, ON_ARM, RpmWorld
 from tests.support.static_site import StaticSite, static_site
@@ -348,3 +353,28 @@ def test_the_bundle_says_what_it_carries(journey: RpmJourney) -> None:
     assert [(entry["kind"], len(entry["packages"])) for entry in said] == [("rpm", 5)]
     text = journey.machine.run("inspect", journey.bundle)
     assert "conntrack-tools 1.4.7-2.el9 x86_64" in text
+
+
+# The same, by the files that the step `hosts` writes on a node.
+
+
+@pytest.mark.root
+def test_dnf_installs_by_what_an_installation_writes_also_when_the_first_depot_is_down(
+    tmp_path: Path, depot: RunningDepot, journey: RpmJourney
+) -> None:
+    (bundle,) = accepted_bundles(open_depot(journey.depot))
+    keyrings = read_keyrings(bundle.manifest.os_packages, open_depot(journey.depot))
+    down = f"https://127.0.0.2:{free_port()}"
+    written = package_files(bundle.manifest.os_packages, [down, depot.url], keyrings)
+    for file in written:
+        path = tmp_path / "etc" / file.path.removeprefix("/etc/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Here, a path of the node is one below its folder.
+        text = file.data.replace(b"file:///etc/", f"file://{tmp_path}/etc/".encode())
+        path.write_bytes(text.replace(NODE_CA.encode(), bytes(depot.ca)))
+    node = Node(tmp_path, depot, depot.ca)
+    shutil.rmtree(tmp_path / "yum.repos.d")
+    (tmp_path / "etc/yum.repos.d").rename(tmp_path / "yum.repos.d")
+    done = node.install("conntrack-tools", "toolkit")
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert node.installed() == {*CLOSURE, "toolkit 1.0-1.module_el9 x86_64"}
