@@ -1,0 +1,253 @@
+"""The preflight on real nodes: no alarm on good ones, and every planted fault by its own answer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from bundle.model.progress import NO_PROGRESS
+from installer.cluster_context import ClusterRequest, make_context
+from installer.depot.directory import open_depot
+from installer.depot.tls import made_identity
+from installer.documents import load_site
+from installer.preflight.answers import Report
+from installer.preflight.ask import over_ssh
+from installer.preflight.ask_cluster import ask_cluster
+from installer.preflight.question import Wanted
+from installer.steps.preflight import wanted_of
+from installer.steps.step import Context
+from tests.lab.faults import LOCAL, SHARED, Fault, planted, slow_disk
+from tests.lab.node import Lab, LabNode, lab
+from tests.lab.site import lab_site, write_site
+from tests.support.cluster_sites import cluster_bundle
+from tests.support.depot import import_now
+from tests.support.needs import requires_tool
+from tests.support.processes import free_port, running
+
+pytestmark = [pytest.mark.e2e, pytest.mark.lab]
+
+_ISOWARD = (sys.executable, "-m", "bundle.cli.main")
+_OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMKGdPYkCxNSsfxsGmgPhp0M8DTtpIB7yyM2kVb7Z8J0"
+_OVERRIDES: Final = {
+    # This machine may start its containers with old control groups, and its kernel has no IPVS.
+    "group_vars/all/lab.yml": b"kubelet_fail_cgroup_v1: false\nkube_proxy_mode: iptables\n"
+}
+_OLD_CGROUPS: Final = not Path("/sys/fs/cgroup/cgroup.controllers").exists()
+_TRUE_OF_THE_LAB: Final = {"cgroups=warn"} if _OLD_CGROUPS else set()
+"""What is said of every node here, because it is so: the kernel was started with control groups of
+version 1."""
+_PAIRS: Final = list(zip(LOCAL[::2], LOCAL[1::2], strict=True))
+
+
+@dataclass(frozen=True)
+class World:
+    """Two nodes, the depot that is served to them, and what is asked of them."""
+
+    lab: Lab
+    depot: Path
+    site: dict[str, Any]
+    context: Context
+    wanted: Wanted
+
+    def ask(self, wanted: Wanted | None = None, **changes: Any) -> list[set[str]]:
+        """Return what is said of each node beyond what is true of the lab."""
+        path = write_site(self.context.run / "asked.yaml", {**self.site, **changes})
+        asked = load_site(path).site
+        connect = over_ssh(asked, self.context.ssh_key)
+        return _said(ask_cluster(asked, connect, wanted or self.wanted))
+
+    def run(self, *options: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run the command."""
+        return subprocess.run(
+            [*_ISOWARD, "preflight", self.context.site_path, "--depot", self.depot, *options],
+            capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+
+    def names(self, node: int) -> dict[str, str]:
+        """Return what the scripts of faults may use."""
+        mine, other = self.lab.nodes[node], self.lab.nodes[1 - node]
+        return {
+            "ME": mine.address, "OTHER": other.address, "HOST": self.lab.host_address,
+            "OTHER_ID": other.run("cat", "/etc/machine-id").stdout.decode().strip(),
+        }  # fmt: skip
+
+
+def _said(report: Report) -> list[set[str]]:
+    said = [
+        {
+            answer.id if answer.verdict.value == "fail" else f"{answer.id}={answer.verdict.value}"
+            for answer in node.answers
+            if answer.verdict.value != "ok"
+        }
+        for node in report.nodes
+    ]
+    return [answers - _TRUE_OF_THE_LAB for answers in said]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    requires_tool("ssh")
+    work = tmp_path_factory.mktemp("preflight")
+    depot, ready = work / "depot", work / "ready.json"
+    import_now(cluster_bundle(work / "bundle", depot), depot)
+    with lab(nodes=2) as site:
+        for node in site.nodes:
+            _give_disks(node)
+        argv: list[str | Path] = [*_ISOWARD, "serve", "--depot", depot]
+        argv += ["--address", site.host_address, "--port", "0", "--ready-file", ready]
+        with running("isoward serve", argv, work / "serve.log", ready=ready.exists):
+            port = int(json.loads(ready.read_text())["url"].rsplit(":", 1)[1])
+            data = _cluster(site, port)
+            path = write_site(work / "site.yaml", data)
+            request = ClusterRequest(load_site(path), depot, overrides=_OVERRIDES)
+            context = make_context(
+                request, open_depot(depot), lambda: datetime.now(UTC), NO_PROGRESS
+            )
+            context = replace(context, run=work)
+            yield World(site, depot, data, context, wanted_of(context))
+
+
+def _give_disks(node: LabNode) -> None:
+    """Give a node disks that do not depend on what else this machine does, or has."""
+    for folder, size in (("/var/lib/etcd", "9g"), ("/tmp/releases", "3g")):
+        node.run("mkdir", "-p", folder)
+        node.run("mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder)
+
+
+def _cluster(site: Lab, port: int) -> dict[str, Any]:
+    data = lab_site(
+        site, "registry.example.org/x:1", port,
+        kubernetes={"version": "v1.35.4", "networkPlugin": "calico"},
+    )  # fmt: skip
+    network = site.nodes[0].address.rpartition(".")[0]
+    data["zones"] = [{"name": "clinical", "networks": [f"{network}.0/24"]}]
+    for node, roles in zip(data["nodes"], (["control-plane", "etcd", "worker"], ["worker"]),
+                           strict=True):  # fmt: skip
+        node["roles"] = roles
+    return data
+
+
+def test_good_nodes_raise_no_alarm(world: World, tmp_path: Path) -> None:
+    (tmp_path / "group_vars/all").mkdir(parents=True)
+    for name, text in _OVERRIDES.items():
+        (tmp_path / name).write_bytes(text)
+    page = world.context.run / "page.html"
+    done = world.run("--json", "--overrides", tmp_path, "--page", page)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = json.loads(done.stdout)
+    assert said["ready"] is True
+    for node in said["nodes"]:
+        assert len(node["answers"]) > 40
+        found = {f"{a['id']}={a['verdict']}" for a in node["answers"] if a["verdict"] != "ok"}
+        assert found == _TRUE_OF_THE_LAB
+    assert "Every node is ready." in page.read_text()
+
+
+@pytest.mark.parametrize(("first", "second"), _PAIRS, ids=str)
+def test_faults_of_one_node_are_found_by_their_own_answer(
+    world: World, first: Fault, second: Fault
+) -> None:
+    one, two = world.lab.nodes
+    with planted(first, one, **world.names(0)), planted(second, two, **world.names(1)):
+        assert world.ask() == [set(first.here), set(second.here)]
+
+
+@pytest.mark.parametrize("fault", SHARED, ids=str)
+def test_faults_between_nodes_are_said_of_whom_they_concern(world: World, fault: Fault) -> None:
+    route = [f"ip route {verb} 9.9.9.9 via {world.lab.nodes[1].address}" for verb in ("add", "del")]
+    plain = Fault("", "true", "true")
+    way = Fault("", route[0], route[1]) if "egress" in fault.there else plain
+    with (
+        planted(fault, world.lab.nodes[1], **world.names(1)),
+        planted(way, world.lab.nodes[0]),
+    ):
+        assert world.ask() == [set(fault.there), set(fault.here)]
+
+
+def _wrong_key(world: World) -> dict[str, Any]:
+    nodes = [dict(node) for node in world.site["nodes"]]
+    nodes[1]["hostKey"] = _OTHER_KEY
+    return {"nodes": nodes}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (_wrong_key, [set(), {"ssh"}]),
+        (lambda w: {"depot": {**w.site["depot"], "port": free_port()}}, [{"depot"}] * 2),
+        (lambda w: {"secondDepot": {**w.site["depot"], "port": free_port()}},
+         [{"second-depot"}] * 2),
+        (lambda _: {"dnsServers": ["127.0.0.9"]}, [set()] * 2),
+    ],
+    ids=["another host key", "a depot that is down", "a second depot that is down",
+         "a name server of the site that is down, which is none"],
+)  # fmt: skip
+def test_faults_beyond_the_nodes(
+    world: World, spoil: Callable[[World], dict[str, Any]], expected: list[set[str]]
+) -> None:
+    assert world.ask(**spoil(world)) == expected
+
+
+def test_what_is_wanted_may_not_fit_the_nodes(world: World) -> None:
+    made_identity(world.context.run / "other", ["127.0.0.1"], lambda: datetime.now(UTC))
+    other_ca = (world.context.run / "other/ca.pem").read_bytes()
+    wanted = replace(world.wanted, ca=other_ca, platforms=("linux/arm64",))
+    assert world.ask(wanted) == [{"depot", "architecture"}] * 2
+    lacking = replace(world.wanted.image, digest="sha256:" + "0" * 64)
+    wanted = replace(world.wanted, image=lacking, settings={"kube_proxy_mode": "iptables"})
+    refused = {"cgroups"} if _OLD_CGROUPS else set()
+    assert world.ask(wanted) == [{"image", *refused}] * 2
+
+
+def test_sudo_is_used_where_it_is_let_and_missed_where_not(world: World) -> None:
+    for node in world.lab.nodes:
+        node.run("useradd", "--create-home", "--shell", "/bin/bash", "steward")
+        node.run("cp", "-r", "/root/.ssh", "/home/steward/.ssh")
+        node.run("chown", "-R", "steward:", "/home/steward/.ssh")
+    rule = b"steward ALL=(ALL) NOPASSWD: ALL\n"
+    world.lab.nodes[0].run("tee", "/etc/sudoers.d/steward", stdin=rule)
+    try:
+        found = world.ask(ssh={**world.site["ssh"], "user": "steward"})
+        assert found == [set(), {"root"}]
+    finally:
+        for node in world.lab.nodes:
+            node.run("userdel", "--remove", "steward", check=False)
+
+
+def test_a_slow_disk_of_etcd_and_too_few_processors(world: World) -> None:
+    node = world.lab.nodes[0]
+    server = node.run("systemctl", "show", "--property=MainPID", "--value", "ssh").stdout.decode()
+    node.run("umount", "/var/lib/etcd")
+    try:
+        # Every session has what its server has.
+        node.run("taskset", "-pc", "0", server.strip())
+        with slow_disk(node):
+            assert world.ask() == [{"cpu", "disk-speed"}, set()]
+    finally:
+        node.run("taskset", "-pc", "0-63", server.strip())
+        node.run("mount", "-t", "tmpfs", "-o", "size=9g", "none", "/var/lib/etcd")
+
+
+def test_z_the_command_ends_as_the_nodes_are(world: World) -> None:
+    page = world.context.run / "bad.html"
+    full = next(fault for fault in LOCAL if fault.name == "a full disk")
+    with planted(full, world.lab.nodes[0], **world.names(0)):
+        done = world.run("--page", page)
+    assert done.returncode == 51, done.stdout + done.stderr
+    assert "FAIL  disk" in done.stdout
+    assert "node1: disk: expected" in done.stderr
+    assert "What is to be done" in page.read_text()
+    world.lab.nodes[1].stop()
+    said = json.loads((done := world.run("--json")).stdout)
+    assert (done.returncode, said["error"], said["exitCode"]) == (53, "unreachable", 53)
+    # The other one is not blamed for it.
+    others = {a["id"] for a in said["nodes"][0]["answers"] if a["verdict"] == "fail"}
+    assert "reach-nodes" not in others
