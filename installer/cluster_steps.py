@@ -7,6 +7,7 @@ from pathlib import Path
 from bundle.model.progress import Progress
 from bundle.model.site import Site
 from installer.depot.directory import DepotDirectory
+from installer.steps.cluster import ClusterStep
 from installer.steps.depot import DepotStep
 from installer.steps.depot_service import ensure_depot_served
 from installer.steps.hosts import HostsStep
@@ -29,6 +30,7 @@ def cluster_steps(medium: Path | None, waiver: Path | None) -> tuple[Step, ...]:
         DepotStep(),
         PreflightStep(),
         HostsStep(),
+        ClusterStep(),
         KubeconfigStep(),
         ZonesStep(),
     )
