@@ -13,6 +13,7 @@ from installer.steps.depot_service import ensure_depot_served
 from installer.steps.hosts import HostsStep
 from installer.steps.kubeconfig import KubeconfigStep
 from installer.steps.preflight import PreflightStep
+from installer.steps.proofs import ProofsStep
 from installer.steps.step import Step
 from installer.steps.verify import VerifyStep
 from installer.steps.zones import ZonesStep
@@ -33,6 +34,7 @@ def cluster_steps(medium: Path | None, waiver: Path | None) -> tuple[Step, ...]:
         ClusterStep(),
         KubeconfigStep(),
         ZonesStep(),
+        ProofsStep(),
     )
 
 

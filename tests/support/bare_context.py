@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 from bundle.model.digest import digest_of
 from bundle.model.documents import Metadata
 from bundle.model.progress import NO_PROGRESS
@@ -31,13 +33,22 @@ def bare_context(
     folder: Path,
     connect: Connect = on_this_machine,
     *,
-    plugins: Sequence[str] = ("calico",),
+    images: Sequence[str] = (),
 ) -> Context:
-    """Return a context whose state and run are folders below `folder`."""
+    """Return a context whose state and run are folders below `folder`.
+
+    Args:
+        site: With a cluster.
+        folder: For the state and the run's own folder.
+        connect: Opens a node.
+        images: References that the bundle has besides those of Kubespray.
+    """
     state, run = folder / "state", folder / "run"
     for path in (state, run):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    manifest = kubespray_manifest(*plugins)
+    manifest = kubespray_manifest("calico")
+    more = (msgspec.structs.replace(manifest.images[0], reference=image) for image in images)
+    manifest = msgspec.structs.replace(manifest, images=(*manifest.images, *more))
     record = ImportRecord(
         api_version="isoward/v1",
         kind="Import",

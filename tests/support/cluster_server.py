@@ -38,6 +38,8 @@ class Protections:
     encryption: bool = True
     audit: bool = True
     without_plugins: tuple[str, ...] = ()
+    audit_rules: Sequence[Mapping[str, Any]] = ()
+    """In place of those of our inventory."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,14 @@ class ClusterServer:
         """Make node objects, Ready and of the right version, as kubelets would."""
         for name in names:
             self.run("apply", "-f", "-", document=_node(name))
-            status = json.dumps({"status": _STATUS})
-            self.run("patch", "node", name, "--subresource=status", "--type=merge", "-p", status)
+            self.set_node(name)
+
+    def set_node(self, name: str, *, ready: bool = True, version: str = f"v{VERSION}") -> None:
+        """Say how a node is, as its kubelet would."""
+        condition = {"type": "Ready", "status": str(ready), "reason": "Said", "message": "said"}
+        said = {"conditions": [condition], "nodeInfo": _INFO | {"kubeletVersion": version}}
+        status = json.dumps({"status": said})
+        self.run("patch", "node", name, "--subresource=status", "--type=merge", "-p", status)
 
 
 @contextmanager
@@ -128,6 +136,7 @@ def cluster_server(folder: Path, has: Protections | None = None) -> Iterator[Clu
             f"--tls-private-key-file={folder / 'server.key'}",
             f"--client-ca-file={folder / 'ca.crt'}",
             f"--authorization-mode={','.join(settings['authorization_modes'])}",
+            "--allow-privileged=true",
             "--service-cluster-ip-range=10.96.0.0/24",
             "--service-account-issuer=https://kubernetes.invalid",
             f"--service-account-signing-key-file={folder / 'account.pem'}",
@@ -223,7 +232,7 @@ def _protection(folder: Path, settings: Mapping[str, Any], has: Protections) -> 
         _yaml(folder / "encryption.yaml", encryption)
         options.append(f"--encryption-provider-config={folder / 'encryption.yaml'}")
     if has.audit:
-        rules = yaml.safe_load(settings["audit_policy_custom_rules"])
+        rules = list(has.audit_rules) or yaml.safe_load(settings["audit_policy_custom_rules"])
         policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": rules}
         _yaml(folder / "policy.yaml", policy)
         options.append(f"--audit-policy-file={folder / 'policy.yaml'}")
@@ -240,26 +249,20 @@ def _node(name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
 
 
-_STATUS = {
-    "conditions": [
-        {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "ready"}
-    ],
-    "nodeInfo": dict.fromkeys(
-        [
-            "machineID",
-            "systemUUID",
-            "bootID",
-            "kernelVersion",
-            "osImage",
-            "operatingSystem",
-            "architecture",
-            "containerRuntimeVersion",
-            "kubeProxyVersion",
-        ],
-        "",
-    )
-    | {"kubeletVersion": f"v{VERSION}"},
-}
+_INFO = dict.fromkeys(
+    (
+        "machineID",
+        "systemUUID",
+        "bootID",
+        "kernelVersion",
+        "osImage",
+        "operatingSystem",
+        "architecture",
+        "containerRuntimeVersion",
+        "kubeProxyVersion",
+    ),
+    "",
+)
 
 
 def weakened(**changes: Any) -> Protections:

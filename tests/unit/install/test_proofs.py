@@ -1,0 +1,181 @@
+"""The parts of proofs that need no cluster; tests/e2e/test_proofs.py has the rest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bundle.model.site_cluster import Egress, Zone
+from installer.steps.proof import ProofVerdict
+from installer.steps.proof_pods import PodState, image_for, read_state
+from installer.steps.proofs import PROOFS, namespace_of
+from installer.steps.proofs_network import (
+    CONNECT,
+    LISTEN,
+    Way,
+    allows,
+    expected_ways,
+    judge,
+    read_answers,
+)
+from tests.support.clusters import cluster, kubespray_manifest
+from tests.support.needs import find_tool, requires_tool
+from tests.support.processes import free_port, listens, running
+
+HERE = ("no zone", "administrative", "clinical", "research")
+TARGETS = {name: (f"10.233.64.{i}", 8321) for i, name in enumerate(HERE)}
+DEPOT = {"the depot": ("10.20.0.5", 5443)}
+
+
+def wanted() -> dict[Way, bool]:
+    return expected_ways(cluster(3, "calico"), {**TARGETS, **DEPOT})
+
+
+def test_only_ways_within_a_zone_shall_be_open() -> None:
+    ways = wanted()
+    assert len(ways) == 4 * 5
+    open_ = {str(way) for way, is_open in ways.items() if is_open}
+    assert open_ == {
+        "no zone to no zone",
+        "no zone to the depot",
+        "administrative to administrative",
+        "clinical to clinical",
+        "research to research",
+    }
+
+
+def test_the_depot_is_open_to_a_zone_whose_allow_list_has_it() -> None:
+    zone = Zone(name="a", egress=(Egress(to="10.20.0.0/24", ports=(5443,)),))
+    assert allows(zone, "10.20.0.5", 5443)
+    assert not allows(zone, "10.20.0.5", 443)
+    assert not allows(zone, "10.20.1.5", 5443)
+    assert not allows(Zone(name="b"), "10.20.0.5", 5443)
+    udp = Zone(name="c", egress=(Egress(to="10.20.0.0/24", protocol="UDP"),))
+    assert not allows(udp, "10.20.0.5", 5443)
+
+
+def test_all_as_wanted_is_proven() -> None:
+    finding = judge(wanted(), wanted())
+    assert finding.verdict is ProofVerdict.PROVEN
+    assert finding.found == "20 ways tried, 5 of them open, as wanted"
+
+
+@pytest.mark.parametrize(
+    ("way", "says"),
+    [
+        (Way("clinical", "research"), "clinical to research: open"),
+        (Way("no zone", "clinical"), "no zone to clinical: open"),
+        (Way("research", "no zone"), "research to no zone: open"),
+        (Way("clinical", "the depot"), "clinical to the depot: open"),
+        (Way("clinical", "clinical"), "clinical to clinical: closed"),
+    ],
+)
+def test_a_way_that_is_not_as_wanted_fails(way: Way, says: str) -> None:
+    found = wanted()
+    found[way] = not found[way]
+    finding = judge(wanted(), found)
+    assert (finding.verdict, finding.found) == (ProofVerdict.FAILED, says)
+
+
+def test_what_was_not_tried_is_never_a_pass() -> None:
+    found = wanted()
+    del found[Way("clinical", "research")]
+    assert judge(wanted(), found).verdict is ProofVerdict.FAILED
+    assert judge(wanted(), {}).verdict is ProofVerdict.FAILED
+
+
+def test_closed_ways_prove_nothing_when_none_can_be_open() -> None:
+    closed = dict.fromkeys(wanted(), False)
+    assert judge(wanted(), closed).verdict is ProofVerdict.NOT_PROVEN
+
+
+def test_a_depot_that_answers_no_pod_is_said_and_not_counted() -> None:
+    found = wanted() | {Way("no zone", "the depot"): False}
+    finding = judge(wanted(), found)
+    assert finding.verdict is ProofVerdict.PROVEN
+    assert finding.found.startswith("16 ways tried")
+    assert "were not looked at" in finding.found
+
+
+def test_lines_of_a_pod_that_are_no_answers_are_passed_over() -> None:
+    log = "0 open\n1 closed\n7 open\nx open\n2 maybe\n\x1b[2J\n"
+    assert read_answers("a", ["b", "c", "d"], log) == {Way("a", "b"): True, Way("a", "c"): False}
+
+
+@pytest.mark.parametrize("tool", ["nc", "python3"])
+def test_the_scripts_tell_open_from_closed(tmp_path: Path, tool: str) -> None:
+    requires_tool("busybox")
+    busybox = Path(find_tool("busybox") or "")
+    tools = {"sh": busybox, "sleep": busybox}
+    tools[tool] = busybox if tool == "nc" else Path(sys.executable).resolve()
+    for name, program in tools.items():
+        (tmp_path / name).symlink_to(program)
+    # A shell that runs what its PATH has, and not its own applets.
+    env, shell = {"PATH": str(tmp_path)}, "/bin/dash"
+    port, other = free_port(), free_port()
+    listen = [shell, "-c", LISTEN, "sh", str(port)]
+    with running("listen", listen, tmp_path / "log", ready=lambda: listens(port), env=env):
+        ends = ["0", "127.0.0.1", str(port), "1", "127.0.0.1", str(other)]
+        argv = [shell, "-c", CONNECT, "sh", *ends]
+        said = subprocess.run(
+            argv, env=env, capture_output=True, text=True, check=False, timeout=60
+        )
+    assert said.stdout == "0 open\n1 closed\n", said.stderr
+
+
+@pytest.mark.parametrize("script", [LISTEN, CONNECT])
+def test_an_image_without_tools_is_told_by_its_exit_code(tmp_path: Path, script: str) -> None:
+    argv = ["/bin/dash", "-c", script, "sh", "1", "127.0.0.1", "1"]
+    done = subprocess.run(argv, env={"PATH": str(tmp_path)}, capture_output=True, check=False)
+    assert done.returncode == 42
+
+
+def test_the_first_image_is_taken_by_digest_and_else_the_one_of_every_pod() -> None:
+    site, manifest = cluster(1, "calico"), kubespray_manifest("calico")
+    assert image_for(site, manifest) is None
+    (first, *_) = manifest.images
+    named = [
+        msgspec.structs.replace(first, reference=name)
+        for name in ("registry.k8s.io/pause:3.10.1", "registry.example.org/app/web:2.1")
+    ]
+    both = image_for(site, msgspec.structs.replace(manifest, images=tuple(named)))
+    assert both is not None
+    assert str(both.reference) == f"registry.example.org/app/web@{first.digest}"
+    assert both.command == ("/bin/true",)
+    pause = image_for(site, msgspec.structs.replace(manifest, images=(named[0],)))
+    assert pause is not None
+    assert (pause.reference.repository, pause.command) == ("pause", ())
+
+
+def test_a_pods_status_is_read_as_far_as_it_goes() -> None:
+    assert read_state({}) == PodState()
+    waiting = {
+        "reason": "CreateContainerError",
+        "message": 'exec: "/bin/sh": no such file or directory',
+    }
+    state = read_state({"phase": "Pending", "containerStatuses": [{"state": {"waiting": waiting}}]})
+    assert state.ended
+    assert state.lacks_program
+    pulling = {"reason": "ImagePullBackOff", "message": "x\x1b[2J\ny"}
+    state = read_state({"phase": "Pending", "containerStatuses": [{"state": {"waiting": pulling}}]})
+    assert not state.ended
+    assert state.reason == "ImagePullBackOff x?[2J y"
+    unplaced = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
+    assert read_state({"phase": "Pending", "conditions": [unplaced]}).reason == unplaced["message"]
+
+
+def test_a_runs_namespace_is_a_name_that_kubernetes_takes() -> None:
+    assert (
+        namespace_of("20260102T030405Z-st.example") == "isoward-proofs-20260102t030405z-st-example"
+    )
+    assert len(namespace_of("20260102T030405Z-" + "a" * 60)) == 63
+    assert not namespace_of("20260102T030405Z-" + "a" * 30 + "." * 30).endswith("-")
+
+
+def test_every_proof_has_its_own_id_and_says_what_it_proves() -> None:
+    assert len({proof.id for proof in PROOFS}) == len(PROOFS)
+    assert all(proof.proves for proof in PROOFS)
