@@ -43,6 +43,10 @@ PINNING_LABEL: Final = "node-restriction.kubernetes.io/isoward-zone"
 Source: Kubernetes, "Assigning Pods to Nodes", "Node isolation/restriction".
 """
 
+DEFAULT_SERVICE_NETWORK: Final = "10.233.0.0/18"
+DEFAULT_POD_NETWORK: Final = "10.233.64.0/18"
+"""Kubespray's own, which it is tested with."""
+
 SIX_YEARS_DAYS: Final = 2192
 """How long HIPAA wants records kept: 45 CFR 164.316(b)(2)(i), with two leap days."""
 
@@ -113,8 +117,8 @@ class Kubernetes(Document, frozen=True, kw_only=True):
     """One that the bundle carries."""
     network_plugin: Text
     control_plane: ControlPlaneAddress | None = None
-    service_network: Network = "10.233.0.0/18"
-    pod_network: Network = "10.233.64.0/18"
+    service_network: Network = DEFAULT_SERVICE_NETWORK
+    pod_network: Network = DEFAULT_POD_NETWORK
     node_prefix: Annotated[int, msgspec.Meta(ge=8, le=126)] = 24
     """Length of the prefix of each node's part of the pod network."""
     oidc: Oidc | None = None

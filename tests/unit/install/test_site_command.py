@@ -1,42 +1,20 @@
-"""`isoward site check` and `isoward site new`, as a person and as a program use them."""
+"""`isoward site check`, as a person and as a program use it."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-import pexpect
 import pytest
 import yaml
 
 from bundle.cli.main import run
 from tests.support.clusters import cluster_data
-from tests.unit.install.sites import HOST_KEY, new_key, site_data, write_site
+from tests.unit.install.sites import site_data, write_site
 
 Said = pytest.CaptureFixture[str]
-OTHER_KEY = HOST_KEY[:-1] + "W"
 ENCRYPTED = {"password": "ENC[AES256_GCM,data:x]", "sops": {"age": [{"enc": "x"}], "mac": "ENC[]"}}
-
-
-def _answers(folder: Path) -> list[str]:
-    admin = "name=admin,networks=10.20.2.0/24,labels=ward=east"
-    clinical = (
-        "name=clinical,networks=10.20.1.0/24+10.20.4.0/24,egress=10.9.0.0/24:443+10.8.0.0/16"
-        ",taints=zone=clinical:NoSchedule+slow:NoExecute"
-    )
-    first = "name=n1,address=10.20.2.11,zone=admin,roles=control-plane+etcd"
-    second = "name=n2,address=10.20.4.11,zone=clinical,roles=worker,port=2222"
-    return [
-        "site", "new", str(folder / "new.yaml"),
-        "--name", "north", "--depot", "10.20.0.5:5444", "--second-depot", "[fd00::5]:5445",
-        "--zone", admin, "--zone", clinical,
-        "--node", f"{first},hostKey={HOST_KEY}", "--node", f"{second},hostKey={OTHER_KEY}",
-        "--image", "registry.example.org/app/web:2.1",
-        "--kubernetes", "v1.35.4", "--network-plugin", "cilium",
-        "--control-plane", "api.hospital.example:8443",
-    ]  # fmt: skip
 
 
 def test_a_good_site_is_said_to_be_good(tmp_path: Path, capsys: Said) -> None:
@@ -117,109 +95,3 @@ def test_the_secrets_file_must_be_encrypted_and_is_never_quoted(
     said = capsys.readouterr()
     assert says in said.out
     assert "hunter2" not in said.out + said.err
-
-
-def test_a_new_site_by_options_passes_the_check(tmp_path: Path, capsys: Said) -> None:
-    new_key(tmp_path / "id_ed25519")
-    assert run(_answers(tmp_path)) == 0
-    assert run(["site", "check", str(tmp_path / "new.yaml")]) == 0
-    capsys.readouterr()
-    site = yaml.safe_load((tmp_path / "new.yaml").read_text())
-    assert site["depot"] == {"address": "10.20.0.5", "port": 5444}
-    assert site["secondDepot"] == {"address": "fd00::5", "port": 5445}
-    assert site["ssh"] == {"user": "root", "key": "id_ed25519"}
-    assert site["zones"] == [
-        {"name": "admin", "networks": ["10.20.2.0/24"], "labels": {"ward": "east"}},
-        {
-            "name": "clinical",
-            "networks": ["10.20.1.0/24", "10.20.4.0/24"],
-            "egress": [{"to": "10.9.0.0/24", "ports": [443]}, {"to": "10.8.0.0/16"}],
-            "taints": [
-                {"key": "zone", "value": "clinical", "effect": "NoSchedule"},
-                {"key": "slow", "effect": "NoExecute"},
-            ],
-        },
-    ]
-    assert site["nodes"][1]["port"] == 2222
-    assert site["kubernetes"] == {
-        "version": "v1.35.4",
-        "networkPlugin": "cilium",
-        "controlPlane": {"address": "api.hospital.example", "port": 8443},
-    }
-    # A second time it would overwrite what somebody may have edited.
-    assert run(_answers(tmp_path)) != 0
-    assert yaml.safe_load((tmp_path / "new.yaml").read_text()) == site
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "code", "says"),
-    [
-        ("10.20.2.11", "10.20.3.11", 10, "nodes[0].address"),
-        ("port=2222", "port=many", 10, "nodes[1].port"),
-        ("port=2222", "colour=red", 2, "--node"),
-        ("name=n1,", "", 2, "--node: expected a name"),
-        ("taints=zone=clinical:NoSchedule", "taints=zone=clinical", 10, "zones[1].taints[0]"),
-        ("roles=control-plane+etcd", "roles=control-plane", 10, "role etcd"),
-    ],
-)
-def test_what_the_check_would_refuse_is_not_written(
-    tmp_path: Path, capsys: Said, *, old: str, new: str, code: int, says: str
-) -> None:
-    new_key(tmp_path / "id_ed25519")
-    arguments = [text.replace(old, new) for text in _answers(tmp_path)]
-    assert run(arguments) == code
-    assert says in capsys.readouterr().err
-    assert not (tmp_path / "new.yaml").exists()
-
-
-def test_an_answer_that_nobody_gives_is_asked_for_by_its_option(
-    tmp_path: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.stdin.isatty", lambda: False)
-    assert run(["site", "new", str(tmp_path / "new.yaml"), "--name", "north"]) == 2
-    assert "--depot: expected it, found none" in capsys.readouterr().err
-
-
-def test_a_person_is_asked_on_the_terminal(tmp_path: Path) -> None:
-    new_key(tmp_path / "id_ed25519")
-    path = tmp_path / "asked.yaml"
-    child = pexpect.spawn(
-        sys.executable,
-        ["-m", "bundle.cli.main", "site", "new", str(path)],
-        encoding="utf-8",
-        timeout=60,
-        dimensions=(50, 200),
-    )
-    for question, answer in [
-        ("Version of Kubernetes", "v1.35.4"),
-        ("Network plugin", "calico"),
-        ("Name of the site", "north"),
-        ("Address of the depot", "10.20.0.5"),
-        ("second depot", ""),
-        ("User for SSH", ""),
-        ("Private key", ""),
-        ("Name of zone 1", "clinical"),
-        ("Networks of its nodes", "10.20.1.0/24"),
-        ("connect to", "10.9.0.0/24:443"),
-        ("Taints", ""),
-        ("Labels", ""),
-        ("Another zone", "n"),
-        ("Name of node 1", "node1"),
-        ("Its address", "10.20.1.11"),
-        ("Its zone", "clinical"),
-        ("Its roles", ""),
-        ("Its host key", HOST_KEY),
-        ("Another node", "n"),
-        ("Image of the bundle", "registry.example.org/app/web:2.1"),
-        ("Load balancer", ""),
-        ("Secrets file", ""),
-    ]:
-        child.expect(question)
-        child.sendline(answer)
-    child.expect("written: ")
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 0
-    site = yaml.safe_load(path.read_text())
-    assert site["nodes"][0]["roles"] == ["control-plane", "etcd", "worker"]
-    assert run(["site", "check", str(path)]) == 0
