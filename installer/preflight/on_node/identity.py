@@ -12,8 +12,11 @@ from installer.preflight.on_node.reading import MOST_ENTRIES, names_in, read
 
 _PROXIES = re.compile(r"(?i)^(https?|ftp|all)_proxy$")
 _PROXY_LINE = re.compile(r"(?im)^[^#;\n]*\b((?:https?|ftp|all)_proxy)\s*[=\"'\s]\s*\S")
-_APT_PROXY = re.compile(r"(?im)^\s*(Acquire::\w+::Proxy(?:::\S+)?)\s")
-_DNF_PROXY = re.compile(r"(?im)^\s*(proxy)\s*=\s*\S")
+# What says that no proxy is to be asked, as the installer's own settings do, is none.
+_APT_PROXY = re.compile(
+    r"(?im)^\s*(Acquire::\w+::Proxy(?:::\S+)?)\s(?!\s*\"?(?:DIRECT|false)?\"?\s*;)"
+)
+_DNF_PROXY = re.compile(r"(?im)^\s*(proxy)\s*=\s*(?!_none_\s*$)\S")
 _FOLDERS = (
     ("/etc/profile.d", _PROXY_LINE),
     ("/etc/systemd/system.conf.d", _PROXY_LINE),

@@ -132,6 +132,25 @@ def test_a_proxy_is_told_by_its_place_and_never_by_its_value(
     assert "secret" not in str(found)
 
 
+@pytest.mark.parametrize(
+    ("path", "text", "is_proxy"),
+    [
+        ("/etc/apt/apt.conf", 'Acquire::https::Proxy "DIRECT";\n', False),
+        ("/etc/apt/apt.conf", 'Acquire::https::Proxy "";\n', False),
+        ("/etc/apt/apt.conf", 'Acquire::https::Proxy "http://p:1";\n', True),
+        ("/etc/apt/apt.conf", 'Acquire::https::Proxy::host  "http://p:1";\n', True),
+        ("/etc/dnf/dnf.conf", "proxy=_none_\n", False),
+        ("/etc/dnf/dnf.conf", "proxy = none.example\n", True),
+    ],
+)
+def test_a_setting_that_no_proxy_is_asked_is_no_proxy(
+    monkeypatch: pytest.MonkeyPatch, path: str, text: str, *, is_proxy: bool
+) -> None:
+    monkeypatch.setattr(identity, "read", lambda asked: text if asked == path else "")
+    monkeypatch.setattr(os, "environ", {})
+    assert bool(identity._proxies()) == is_proxy
+
+
 def test_a_lock_is_told_with_its_holder_and_not_taken(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     path.touch()
