@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -12,8 +12,11 @@ import msgspec
 from bundle.model.canonical import canonical_json
 from bundle.model.digest import digest_of
 from bundle.model.errors import DefinitionError
+from bundle.model.limits import MAX_INVENTORY_BYTES
 from bundle.model.manifest import Manifest
 from bundle.model.reference import Reference, parse_reference
+from bundle.model.site import Site
+from bundle.model.yaml_strict import load_yaml
 from bundle.store.atomic import write_atomic
 from installer.preflight.answers import Report, Verdict
 from installer.preflight.ask import require_ready
@@ -26,9 +29,6 @@ ANSWERS_NAME: Final = "preflight.json"
 PAGE_NAME: Final = "preflight.html"
 SETTINGS: Final = ("kube_proxy_mode", "kubelet_fail_cgroup_v1")
 """Kubespray's variables on which answers depend."""
-_SETTING: Final = re.compile(
-    rf"(?m)^({'|'.join(SETTINGS)}):[ \t]*[\"']?([\w.-]+)[\"']?[ \t]*(?:#|$)"
-)
 _SAMPLE: Final = "kube-apiserver"
 """The image whose presence stands for that of all: each of them is looked for by the step depot."""
 
@@ -47,7 +47,7 @@ class PreflightStep:
     def inputs(self, context: Context) -> Mapping[str, Any]:
         """Return what the questions depend on; the machines themselves are not among it."""
         return {
-            "site": digest_of(canonical_json(msgspec.to_builtins(context.site))),
+            "site": digest_of(canonical_json(_asked_about(context.site))),
             "bundle": context.bundle.record.digest,
             "ca": digest_of(context.ca),
             "settings": settings_of(context.overrides.values()),
@@ -103,11 +103,30 @@ def wanted_of(context: Context) -> Wanted:
 
 
 def settings_of(texts: Iterable[bytes]) -> dict[str, str]:
-    """Return the settings that the site's own people chose, by name."""
+    """Return the settings that the site's own people chose, by name, out of an inventory's files.
+
+    What is no YAML that we read says nothing, so that the answer to it is the stricter one.
+    """
     found: dict[str, str] = {}
     for text in texts:
-        found |= dict(_SETTING.findall(text.decode("utf-8", errors="replace")))
+        with suppress(DefinitionError):
+            tree = load_yaml(
+                text,
+                dict[str, Any],
+                where="an override",
+                limit=MAX_INVENTORY_BYTES,
+                error=DefinitionError,
+            )
+            found |= {key: str(tree[key]) for key in SETTINGS if key in tree}
     return found
+
+
+def _asked_about(site: Site) -> dict[str, Any]:
+    """Return what of a site the questions depend on: its machines, not what they will run."""
+    fields = msgspec.to_builtins(site)
+    kept = ("depot", "secondDepot", "ssh", "nodes", "kubernetes", "timeServers", "dnsServers")
+    zones = [{"name": z.name, "networks": list(z.networks)} for z in site.all_zones]
+    return {"zones": zones, **{name: fields[name] for name in kept if name in fields}}
 
 
 def _sample_image(manifest: Manifest) -> Reference:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from bundle.model.errors import DefinitionError, PreflightError
@@ -101,10 +102,22 @@ def test_every_question_is_in_the_runbook() -> None:
 
 
 def test_settings_are_read_of_overrides() -> None:
-    texts = (b"kube_proxy_mode: 'iptables'\n  kubelet_fail_cgroup_v1: true\n", b"other: x\n")
-    assert settings_of(texts) == {"kube_proxy_mode": "iptables"}
-    assert settings_of([b'kubelet_fail_cgroup_v1:  "false"']) == {"kubelet_fail_cgroup_v1": "false"}
+    nested = b"kube_proxy_mode: 'iptables'\nx: {kubelet_fail_cgroup_v1: false}\n"
+    assert settings_of((nested, b"other: x\n")) == {"kube_proxy_mode": "iptables"}
+    for text in (b'kubelet_fail_cgroup_v1:  "False"', b'{"kubelet_fail_cgroup_v1": false}'):
+        assert settings_of([text]) == {"kubelet_fail_cgroup_v1": "False"}
+    assert settings_of([b"kube_proxy_mode: [", b"- kube_proxy_mode"]) == {}
     assert settings_of([b"\xff\n# kube_proxy_mode: ipvs\n"]) == {}
+
+
+def test_what_zones_run_is_no_reason_to_ask_again(tmp_path: Path) -> None:
+    step, context = PreflightStep(), _context(tmp_path)
+    zone = msgspec.structs.replace(context.site.all_zones[0], labels={"ward": "west"})
+    other = msgspec.structs.replace(context.site, zones=(zone, *context.site.all_zones[1:]))
+    assert step.inputs(replace(context, site=other)) == step.inputs(context)
+    node = msgspec.structs.replace(context.site.nodes[0], address="10.0.0.1")
+    moved = msgspec.structs.replace(context.site, nodes=(node, *context.site.nodes[1:]))
+    assert step.inputs(replace(context, site=moved)) != step.inputs(context)
 
 
 def test_a_bundle_without_an_image_is_refused(tmp_path: Path) -> None:
