@@ -168,6 +168,7 @@ def wants(node: Node, site: Site, wanted: Wanted) -> dict[str, Any]:
             {"name": peer.name, "address": peer.address, "ports": reached(site, peer, options)}
             for peer in others
         ],
+        "names": ["localhost", *(each.name for each in site.nodes)],
         "listen": sorted(listened(node, options)),
         "places": judge_disks.places_of(node),
         "etcd_folder": judge_disks.ETCD if "etcd" in node.roles else "",

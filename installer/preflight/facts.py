@@ -16,7 +16,7 @@ _SHARED: Final = ("reading",)
 # Runs on the node. It knows nothing: what is asked comes over standard input as source, and each
 # part is asked beside the others, so that one which fails or hangs takes none along.
 _LOADER: Final = """\
-import json, os, sys, threading, types
+import json, os, sys, threading, time, types
 work = json.load(sys.stdin)
 found = {}
 for name, source in work["sources"]:
@@ -30,8 +30,9 @@ def ask(name):
 threads = [threading.Thread(target=ask, args=(name,), daemon=True) for name in work["parts"]]
 for thread in threads:
     thread.start()
+end = time.monotonic() + 15
 for thread in threads:
-    thread.join(15)
+    thread.join(max(0, end - time.monotonic()))
 sys.stdout.write(json.dumps(dict(found)))
 sys.stdout.flush()
 os._exit(0)
@@ -75,8 +76,8 @@ class IdentityFacts(msgspec.Struct, frozen=True):
     hostname: str
     machine_id: str
     product_uuid: str
-    own_addresses: list[str]
-    localhost: list[str]
+    names: dict[str, list[str]]
+    """The addresses of names in /etc/hosts: localhost, and the nodes of the site."""
     name_servers: list[str]
     search: list[str]
     proxies: list[str]

@@ -37,16 +37,34 @@ def judge_hostname(subject: Subject) -> Finding | None:
 
 
 def judge_own_name(subject: Subject) -> Finding | None:
-    """Judge whether the machine's own names lead to it."""
+    """Judge whether localhost leads to the machine itself."""
     identity = subject.facts.identity
     if identity is None:
         return None
     expected = "localhost as 127.0.0.1 in /etc/hosts"
-    wrong = [address for address in identity.localhost if address not in _LOOPBACK]
-    if _LOOPBACK[0] in identity.localhost and not wrong:
-        return ok(expected, shown(identity.localhost))
-    found = shown(identity.localhost) if identity.localhost else "no localhost in /etc/hosts"
+    known = identity.names.get("localhost", [])
+    if _LOOPBACK[0] in known and not set(known) - set(_LOOPBACK):
+        return ok(expected, shown(known))
+    found = shown(known) if known else "no localhost in /etc/hosts"
     return fail(expected, found, "Write 127.0.0.1 localhost into /etc/hosts.")
+
+
+def judge_node_names(subject: Subject) -> Finding | None:
+    """Judge whether /etc/hosts takes a node's name for another machine."""
+    identity = subject.facts.identity
+    if identity is None:
+        return None
+    expected = "no node's name for another address in /etc/hosts"
+    wrong = [
+        f"{node.name} is {address}"
+        for node in subject.cluster.site.nodes
+        for address in identity.names.get(node.name, [])
+        if address != node.address
+        and not (node.name == subject.node.name and address.startswith(("127.", "::1")))
+    ]
+    if not wrong:
+        return ok(expected, "none")
+    return fail(expected, shown(wrong), "Take these lines out of /etc/hosts, or correct them.")
 
 
 def _unique(what: str, read: Callable[[Facts], str], advice: str) -> Callable[[Subject], Finding]:
@@ -133,6 +151,7 @@ def judge_proxies(subject: Subject) -> Finding | None:
 JUDGEMENTS: Final = (
     Judgement("hostname", "Does it call itself by its name?", "identity", judge_hostname),
     Judgement("own-name", "Does localhost mean itself?", "identity", judge_own_name),
+    Judgement("node-names", "Does it take no node for another?", "identity", judge_node_names),
     Judgement(
         "unique-hostname",
         "Has no other node its host name?",

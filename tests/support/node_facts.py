@@ -77,8 +77,9 @@ def good_facts(number: int) -> Raw:
         },
         "identity": {
             "hostname": f"node{number}", "machine_id": f"{number}" * 32,
-            "product_uuid": f"uuid-{number}", "own_addresses": ["127.0.1.1"],
-            "localhost": ["127.0.0.1", "::1"], "name_servers": [], "search": [], "proxies": [],
+            "product_uuid": f"uuid-{number}",
+            "names": {"localhost": ["127.0.0.1", "::1"], f"node{number}": ["127.0.1.1"]},
+            "name_servers": [], "search": [], "proxies": [],
         },
         "disks": {
             "places": {path: copy.copy(place) for path in _PLACES},

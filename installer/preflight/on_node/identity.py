@@ -32,30 +32,35 @@ _FILES = (
 )
 
 
-def facts(_want: dict[str, Any]) -> dict[str, Any]:
+def facts(want: dict[str, Any]) -> dict[str, Any]:
     """Return what the machine says of itself."""
-    name = socket.gethostname()
     resolver = read("/etc/resolv.conf")
     return {
-        "hostname": name,
+        "hostname": socket.gethostname(),
         "machine_id": read("/etc/machine-id").strip(),
         "product_uuid": read("/sys/class/dmi/id/product_uuid").strip().lower(),
-        "own_addresses": _addresses(name),
-        "localhost": _addresses("localhost"),
-        "name_servers": re.findall(r"(?m)^\s*nameserver\s+(\S+)", resolver)[:MOST_ENTRIES],
+        "names": _hosts(want["names"]),
+        "name_servers": name_servers(),
         "search": " ".join(re.findall(r"(?m)^\s*(?:search|domain)\s+(.*)$", resolver)[-1:]).split(),
         "proxies": sorted(_proxies())[:MOST_ENTRIES],
     }
 
 
-def _addresses(name: str) -> list[str]:
-    """Resolve a name by the machine's own files; its name servers may be slow, or nowhere."""
-    found = []
-    for line in read("/etc/hosts").splitlines():
-        fields = line.partition("#")[0].split()
-        if name.lower() in (field.lower() for field in fields[1:]):
-            found.append(fields[0])
+def name_servers() -> list[str]:
+    """Return whom the machine asks for names."""
+    found = re.findall(r"(?m)^\s*nameserver\s+(\S+)", read("/etc/resolv.conf"))
     return found[:MOST_ENTRIES]
+
+
+def _hosts(names: list[str]) -> dict[str, list[str]]:
+    """Look names up in the machine's own file; its name servers may be slow, or nowhere."""
+    found: dict[str, list[str]] = {name: [] for name in names}
+    for line in read("/etc/hosts").splitlines():
+        fields = line.partition("#")[0].lower().split()
+        for name in fields[1:]:
+            if name in found and len(found[name]) < MOST_ENTRIES:
+                found[name].append(fields[0])
+    return found
 
 
 def _proxies() -> set[str]:

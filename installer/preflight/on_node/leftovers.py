@@ -34,6 +34,7 @@ _LINKS = re.compile(
     r"^(cali[0-9a-f]{11}|vxlan\.calico|cni\d+|flannel[.\w-]*|cilium_\w+|lxc[0-9a-f]+|kube-\S+"
     r"|nodelocaldns|weave)$"
 )
+_CNI = "/etc/cni/net.d"
 _ENGINES = {"docker": "/run/docker.sock", "CRI-O": "/run/crio/crio.sock"}
 _TASKS = "/run/containerd/io.containerd.runtime.v2.task"
 _LOCKS = (
@@ -56,8 +57,7 @@ def facts(_want: dict[str, Any]) -> dict[str, Any]:
         "site": _site(),
         "files": _files(),
         "processes": sorted({name for name in _running() if _PROCESSES.match(name)})[:MOST_ENTRIES],
-        "networks": [f"/etc/cni/net.d/{name}" for name in names_in("/etc/cni/net.d")][:MOST_ENTRIES]
-        + [name for name in names_in("/sys/class/net") if _LINKS.match(name)][:MOST_ENTRIES],
+        "networks": _networks()[:MOST_ENTRIES],
         "engines": [name for name, path in _ENGINES.items() if f"{path}\n" in sockets],
         "engine_files": _engine_files(),
         "tasks": [f"{n}/{t}" for n in names_in(_TASKS) for t in names_in(f"{_TASKS}/{n}")][
@@ -82,6 +82,12 @@ def _files() -> list[str]:
     found = [path for path in _FILES if Path(path).exists()]
     found += [f"{folder}/{name}" for folder in _FOLDERS for name in names_in(folder)]
     return found[:MOST_ENTRIES]
+
+
+def _networks() -> list[str]:
+    configured = [name for name in names_in(_CNI) if name.endswith((".conf", ".conflist", ".json"))]
+    links = [name for name in names_in("/sys/class/net") if _LINKS.match(name)]
+    return [*(f"{_CNI}/{name}" for name in configured), *links]
 
 
 def _running() -> list[str]:

@@ -18,7 +18,7 @@ _LISTENING = "0A"
 _CONNECT_SECONDS = 3.0
 _ECHO_SECONDS = 1.0
 _ECHO_TRIES = 2
-_AT_ONCE = 32
+_AT_ONCE = 128
 _HEADERS = 28
 """Bytes of an IPv4 and an ICMP header."""
 _DONT_FRAGMENT = 2

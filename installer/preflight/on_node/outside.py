@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from installer.preflight.on_node.identity import facts as identity_facts
+from installer.preflight.on_node.identity import name_servers
 
 _DEPOT_SECONDS = 8.0
 _OUTSIDE_SECONDS = 2.0
@@ -22,7 +22,7 @@ _ADDRESS_RECORD = 1
 def facts(want: dict[str, Any]) -> dict[str, Any]:
     """Return what answered."""
     # Those that the machine asks now, and those that the cluster is going to.
-    servers = sorted({*identity_facts(want)["name_servers"][:3], *want["dns_servers"]})
+    servers = sorted({*name_servers()[:3], *want["dns_servers"]})
     with ThreadPoolExecutor(16) as pool:
         depots = pool.map(lambda depot: _ask_depot(depot, want["ca"]), want["depots"])
         ends = pool.map(lambda end: _connects(end[0], end[1]), want["outside"])
