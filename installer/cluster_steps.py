@@ -14,6 +14,7 @@ from installer.steps.hosts import HostsStep
 from installer.steps.kubeconfig import KubeconfigStep
 from installer.steps.preflight import PreflightStep
 from installer.steps.proofs import ProofsStep
+from installer.steps.report import ReportStep
 from installer.steps.step import Step
 from installer.steps.verify import VerifyStep
 from installer.steps.zones import ZonesStep
@@ -35,6 +36,7 @@ def cluster_steps(medium: Path | None, waiver: Path | None) -> tuple[Step, ...]:
         KubeconfigStep(),
         ZonesStep(),
         ProofsStep(),
+        ReportStep(),
     )
 
 

@@ -154,7 +154,7 @@ def compare_releases(release: int, new: Manifest, earlier: Earlier | None) -> Ch
         os_packages=_differences(_os_packages(old), _os_packages(new)),
         python_packages=_differences(_wheels(old), _wheels(new)),
         kubespray=_differences(_kubespray(old), _kubespray(new)),
-        waivers=_waiver_changes(_waivers(old), _waivers(new)),
+        waivers=_waiver_changes(waived_images(old) if old else (), waived_images(new)),
         unsigned=unsigned[:MAX_CHANGES],
         unsigned_left_out=max(0, len(unsigned) - MAX_CHANGES),
         vulnerabilities=Vulnerabilities(scanned=False, new=(), fixed=()),
@@ -226,8 +226,8 @@ def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> Differences:
     )
 
 
-def _waivers(manifest: Manifest | None) -> tuple[WaivedImages, ...]:
-    rules = manifest.signatures if manifest else ()
+def waived_images(manifest: Manifest) -> tuple[WaivedImages, ...]:
+    """Return the waivers of a bundle's own rules: which images need not be signed, and why."""
     return tuple(
         WaivedImages(
             images=rule.images,
@@ -236,7 +236,7 @@ def _waivers(manifest: Manifest | None) -> tuple[WaivedImages, ...]:
             expires=rule.unsigned.expires,
             ticket=rule.unsigned.ticket,
         )
-        for rule in rules
+        for rule in manifest.signatures
         if rule.unsigned is not None
     )
 

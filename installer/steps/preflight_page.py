@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from importlib import resources
 from typing import Any, Final
 
-import jinja2
-
 from installer.preflight.answers import Answer, Report, Verdict
+from installer.steps.inventory import render_html
 
 _TEMPLATE: Final = "preflight.html.j2"
 _MARKS: Final = {
@@ -28,8 +26,6 @@ def render_page(site: str, report: Report, when: datetime) -> str:
         report: What was answered; nodes may have said anything, and all of it is escaped.
         when: When they were asked, UTC.
     """
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=True)
-    source = resources.files("inventory").joinpath(_TEMPLATE).read_text(encoding="utf-8")
     marked: list[dict[str, Any]] = [
         {
             "name": node.node,
@@ -46,7 +42,8 @@ def render_page(site: str, report: Report, when: datetime) -> str:
         if answer["mark"] == mark
     ]
     answers = [answer["mark"] for node in marked for answer in node["answers"]]
-    return environment.from_string(source).render(
+    return render_html(
+        _TEMPLATE,
         site=site,
         when=f"{when:%Y-%m-%d %H:%M}",
         ready="fail" not in answers,
