@@ -27,8 +27,6 @@ from bundle.model.plan import plan_bundle
 from bundle.model.platform import matches
 from bundle.model.policy import SitePolicy, check_rules, rule_for
 from bundle.model.reference import check_url, parse_reference
-from bundle.model.site import Site
-from bundle.model.site_checks import check_site
 from bundle.model.source_config import SourceConfig, check_source_config
 from bundle.model.yaml_strict import load_yaml
 from bundler.formats.hauler import read_hauler
@@ -171,7 +169,6 @@ TARGETS = (
     Target("manifest", manifest, "json", 16_384),
     Target("definition", partial(_yaml, type_=Definition, check=check_definition)),
     Target("lock", lock, max_length=16_384),
-    Target("site", partial(_yaml, type_=Site, check=check_site)),
     Target("sources", partial(_yaml, type_=SourceConfig, check=check_source_config)),
     Target("policy", policy),
     Target("oci", oci, "json"),

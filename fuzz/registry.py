@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from bundle.model.errors import MAX_MESSAGE, IsowardError
-from fuzz import archives, documents, network, packages, trust
+from fuzz import archives, documents, network, packages, sites, trust
 from fuzz.target import Target
 
 CORPUS = Path(__file__).parent / "corpus"
 TARGETS: dict[str, Target] = {
     target.name: target
-    for part in (archives, documents, trust, network, packages)
+    for part in (archives, documents, trust, network, packages, sites)
     for target in part.TARGETS
 }
 

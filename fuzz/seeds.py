@@ -44,6 +44,7 @@ from tests.vectors.bad_documents import GOOD_DEFINITION, GOOD_SITE
 from tests.vectors.charts import Chart, repository_index
 
 _HAULER = Path(__file__).parents[1] / "tests" / "vectors" / "peers" / "hauler-manifest.yaml"
+_HOSPITAL = Path(__file__).parents[1] / "inventory" / "samples" / "hospital.yaml"
 
 Seeds = Mapping[str, Mapping[str, bytes]]
 
@@ -84,7 +85,7 @@ def _documents() -> dict[str, dict[str, bytes]]:
         "manifest": {"all": plan.manifest_bytes},
         "definition": {"all": GOOD_DEFINITION.encode()},
         "lock": {"all": dump_yaml(lock).encode()},
-        "site": {"all": GOOD_SITE.encode()},
+        "site": {"all": GOOD_SITE.encode(), "cluster": _HOSPITAL.read_bytes()},
         "sources": {"all": _SOURCES},
         "policy": {"all": _POLICY},
         "oci": oci,
