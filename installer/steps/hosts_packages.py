@@ -169,8 +169,9 @@ def _apt_stanza(place: OsPlace, uri: str, key: str) -> str:
     return (
         f"Types: deb\nURIs: {uri}\nSuites: {place.suite}\n"
         f"Components: {' '.join(place.components)}\nSigned-By: {key}\n"
-        # Behind the gap a list is good for as long as the release that brought it.
-        "Check-Valid-Until: no\n"
+        # Behind the gap a list is good for as long as the release that brought it. And a machine
+        # may be set up for lists that the bundle does not carry, such as those of desktops.
+        "Check-Valid-Until: no\nTargets: Packages\n"
     )
 
 

@@ -168,10 +168,10 @@ def test_apt_reads_one_depot_plainly_and_two_through_a_list() -> None:
     assert _text(files, ".sources").partition("\n")[2] == (
         "Types: deb\nURIs: https://10.0.0.5:5443/os/debian-12/debian/\nSuites: bookworm\n"
         "Components: main contrib\nSigned-By: /etc/apt/keyrings/isoward-debian-12.gpg\n"
-        "Check-Valid-Until: no\n\n"
+        "Check-Valid-Until: no\nTargets: Packages\n\n"
         "Types: deb\nURIs: https://10.0.0.5:5443/os/debian-12/debian/\nSuites: bookworm-updates\n"
         "Components: main\nSigned-By: /etc/apt/keyrings/isoward-debian-12.gpg\n"
-        "Check-Valid-Until: no\n"
+        "Check-Valid-Until: no\nTargets: Packages\n"
     )
     settings = _text(files, "99isoward")
     assert 'Acquire::https::CAInfo "/etc/containerd/isoward/ca.pem";' in settings
