@@ -8,11 +8,13 @@ from typing import Any, Final
 
 from bundle.model.canonical import canonical_json
 from bundle.model.digest import digest_of
-from bundle.model.errors import DefinitionError
+from bundle.model.errors import DefinitionError, StepError
 from bundle.model.kubespray import KubesprayEntry
+from bundle.model.site import DepotAddress
 from bundle.model.site_cluster import Role
 from bundle.store.atomic import storage_errors, write_atomic
 from installer.steps.ansible_env import ssh_arguments
+from installer.steps.cluster_depot import answering_depot, with_depots_word
 from installer.steps.cluster_run import EXPECTED_NAME, PlayLog, expected_of
 from installer.steps.environment import (
     ChosenEnvironment,
@@ -95,11 +97,14 @@ class ClusterStep:
         )
         tree = unpack_tree(context.depot, context.bundle, entry.tree, context.state / _TREE)
         folder = context.state / _INVENTORY
-        files = renew_inventory(folder, _render(context), context.overrides, _made_from(context))
+        rendered = _render(context, answering_depot(context))
+        files = renew_inventory(folder, rendered, context.overrides, _made_from(context))
         run = _cluster_run(context, tree, program, folder)
         log = PlayLog(context.progress, expected_of(context.state), context.now, run.nodes)
         try:
             run_playbook(run, context.progress, log)
+        except StepError as error:
+            raise with_depots_word(error, log.failures, context) from error
         finally:
             log.end()
         expected = log.as_expected()
@@ -128,10 +133,15 @@ def _kubespray(context: Context) -> KubesprayEntry:
     return entry
 
 
-def _render(context: Context) -> dict[str, str]:
+def _render(context: Context, depot: DepotAddress | None = None) -> dict[str, str]:
+    """Render the inventory, with files from a depot; the first one when left out."""
     return render_kubespray(
         KubesprayInput(
-            context.site, context.bundle.manifest, context.ssh_key.absolute(), context.ca
+            context.site,
+            context.bundle.manifest,
+            context.ssh_key.absolute(),
+            context.ca,
+            depot,
         )
     )
 

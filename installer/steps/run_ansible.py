@@ -24,7 +24,8 @@ from bundle.model.errors import (
 )
 from bundle.model.progress import Progress
 from installer.steps.ansible_env import ansible_environment, only_ours
-from installer.steps.events import EventLog
+from installer.steps.events import EventLog, Failure
+from installer.steps.explain import explain
 from installer.steps.leftovers import MARKER
 from installer.steps.memory import memory_folder, write_variables
 from installer.steps.redact import Redactor
@@ -32,6 +33,7 @@ from installer.steps.run_log import EVENTS_NAME, LOG_NAME, kept_in, write_end
 
 PLAYBOOKS: Final = Path(__file__).resolve().parent.parent / "ansible"
 _PROGRAM: Final = "ansible-playbook"
+_NAMED: Final = 5
 _BEGUN: Final = "playbook_on_start"
 _POLL_SECONDS: Final = 1
 """How soon Ctrl-C is noticed while a task is silent."""
@@ -195,28 +197,45 @@ def _configure(run: Run, settings: dict[str, str], memory: Path, variables: Path
 
 
 def _require_success(run: Run, log: EventLog, code: int) -> None:
-    events = run.artifacts / EVENTS_NAME
-    context: dict[str, str | int] = {"events": str(events), "exitCode": code}
-    for failure in log.failures:
-        context |= {"node": failure.node, "task": failure.task}
-        if failure.unreachable:
-            raise UnreachableError(
-                f"{failure.node}: lost during {failure.task!r}: {failure.reason}",
-                f"Events are in {events}. Run the same command again when the node is back.",
-                context,
-            )
-        raise StepError(
-            f"{failure.node}: {failure.task!r} failed: {failure.reason}",
-            f"Events are in {events}. Correct the cause, then run the same command again.",
+    context: dict[str, str | int] = {
+        "events": str(run.artifacts / EVENTS_NAME),
+        "log": str(run.artifacts / LOG_NAME),
+        "exitCode": code,
+    }
+    if code == 0 and log.is_complete(run.nodes):
+        return
+    if log.failures:
+        raise _error_of(log.failures, context)
+    raise StepError(
+        f"{run.playbook}: expected every node to finish, found exit code {code} and "
+        f"{_last_line(run.artifacts / LOG_NAME)!r}",
+        f"All that was said is in {run.artifacts}.",
+        context,
+    )
+
+
+def _error_of(failures: Sequence[Failure], context: dict[str, str | int]) -> InstallError:
+    """Return the error for what went wrong first; other nodes where it did so are named."""
+    first = failures[0]
+    context = context | {"node": first.node, "task": first.task}
+    same = [other.node for other in failures[1:] if other.task == first.task]
+    also = f" (also on {', '.join(same[:_NAMED])})" if same else ""
+    known = explain(first)
+    advice = f"Likely {known.cause}. {known.advice} " if known is not None else ""
+    if known is not None:
+        context["cause"] = known.cause
+    log = f"The log is {context['log']}."
+    if first.unreachable:
+        return UnreachableError(
+            f"{first.node}: lost during {first.where!r}: {first.reason}{also}",
+            f"{advice}{log} Run the same command again when the node is back.",
             context,
         )
-    if code != 0 or not log.is_complete(run.nodes):
-        raise StepError(
-            f"{run.playbook}: expected every node to finish, found exit code {code} and "
-            f"{_last_line(run.artifacts / LOG_NAME)!r}",
-            f"All that was said is in {run.artifacts}.",
-            context,
-        )
+    return StepError(
+        f"{first.node}: {first.where!r} failed: {first.reason}{also}",
+        f"{advice}{log} Correct the cause, then run the same command again.",
+        context,
+    )
 
 
 def _last_line(path: Path) -> str:

@@ -225,7 +225,9 @@ def cluster_world(folder: Path, nodes: int = 2) -> Iterator[ClusterWorld]:
         data = _site_data(lines)
         (folder / "site.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
         site = _on_loopback(parse_site((folder / "site.yaml").read_bytes(), "site.yaml"), servers)
-        world = ClusterWorld(folder, site, servers, kubespray_manifest("calico"), {})
+        manifest = kubespray_manifest("calico")
+        sizes = {blob.digest: blob.size for blob in manifest.blobs}
+        world = ClusterWorld(folder, site, servers, manifest, sizes)
         (folder / "machine").mkdir()
         world.depot.runs.mkdir(parents=True)
         world.state.mkdir(parents=True, mode=0o700)

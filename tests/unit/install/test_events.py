@@ -90,6 +90,8 @@ def test_what_the_image_said_is_kept_within_limits() -> None:
     [
         ({"msg": "non-zero return code", "stderr": "ctr: not\n found"},
          "non-zero return code | ctr: not found"),
+        ({"msg": "non-zero return code", "rc": 137, "stdout": "last words"},
+         "exit code 137 | last words"),
         ({"stdout": "only this"}, "only this"),
         ({"results": [{"msg": "fine"}, {"failed": True, "msg": "the second"}]}, "the second"),
         ({}, ""),
