@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from installer.preflight.answers import Verdict
-from installer.preflight.reach import ask_way_out
+from installer.preflight.answers import Report, Verdict
+from installer.preflight.ask_cluster import ask_cluster
+from installer.preflight.judge_outside import JUDGEMENTS
 from installer.steps.preflight import wanted_of
-from installer.steps.proof import Bench, Finding, Proof, failed, judged, not_proven, proven
+from installer.steps.proof import Bench, Finding, Proof, failed, not_proven, proven
 from installer.steps.proof_pods import (
     Pod,
     PodState,
@@ -21,6 +22,8 @@ from installer.steps.proof_pods import (
 )
 
 _MAX_SAID: Final = 80
+_WAYS_OUT: Final = ("way-out", "egress", "outside-names")
+"""Questions of the preflight."""
 
 
 def ask_image(bench: Bench) -> Finding:
@@ -64,17 +67,34 @@ def ask_image(bench: Bench) -> Finding:
 
 
 def ask_no_way_out(bench: Bench) -> Finding:
-    """Ask every node's kernel whether it would know a way to the world."""
-    expected = "no node knows a way out of the site's network"
+    """Ask every node what the preflight asked: for routes, connections and names of the world."""
+    judgements = [judgement for judgement in JUDGEMENTS if judgement.id in _WAYS_OUT]
     wanted = wanted_of(bench.context)
-    findings = [(node.name, ask_way_out(bench.machine(node), wanted)) for node in bench.site.nodes]
-    unsure = [f"{name}: {f.found}" for name, f in findings if f.verdict is Verdict.WARN]
-    wrong = [f"{name}: {f.found}" for name, f in findings if f.verdict is Verdict.FAIL]
-    advice = next((f.advice for _, f in findings if f.verdict is not Verdict.OK), "")
-    if unsure and not wrong:
-        # A way may end at a firewall, which no question here can see.
+    report = ask_cluster(bench.site, bench.context.connect, wanted, judgements=judgements)
+    return judge_ways_out(report)
+
+
+def judge_ways_out(report: Report) -> Finding:
+    """Judge the answers about ways out; one that is missing is never a pass."""
+    expected = "no route to the world, no connection there, no answer for its names"
+    wrong, unsure = [], []
+    for node in report.nodes:
+        answers = {answer.id: answer for answer in node.answers}
+        for id_ in _WAYS_OUT:
+            answer = answers.get(id_)
+            if answer is None:
+                unsure.append(f"{node.node}: {id_} could not be asked")
+            elif answer.verdict is Verdict.FAIL:
+                wrong.append(f"{node.node}: {answer.found}")
+            elif answer.verdict is not Verdict.OK:
+                # A route may end at a firewall, which no question here can see.
+                unsure.append(f"{node.node}: {answer.found}")
+    advice = "Close the way at the site's edge, and take the default route away."
+    if wrong:
+        return failed(expected, "; ".join(wrong), advice)
+    if unsure:
         return not_proven(expected, "; ".join(unsure), advice)
-    return judged(expected, [*wrong, *unsure], f"none of {len(findings)} does", advice)
+    return proven(expected, f"none, asked on {len(report.nodes)} node(s)")
 
 
 def _is_there(state: PodState, command: Sequence[str]) -> bool:

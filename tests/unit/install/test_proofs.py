@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from bundle.model.site_cluster import Egress, Zone
+from installer.preflight.answers import Answer, NodeAnswers, Report, Verdict
 from installer.steps.proof import ProofVerdict
 from installer.steps.proof_pods import PodState, image_for, read_state
 from installer.steps.proofs import PROOFS, namespace_of
@@ -22,6 +23,7 @@ from installer.steps.proofs_network import (
     judge,
     read_answers,
 )
+from installer.steps.proofs_pods import judge_ways_out
 from tests.support.clusters import cluster, kubespray_manifest
 from tests.support.needs import find_tool, requires_tool
 from tests.support.processes import free_port, listens, running
@@ -166,6 +168,36 @@ def test_a_pods_status_is_read_as_far_as_it_goes() -> None:
     assert state.reason == "ImagePullBackOff x?[2J y"
     unplaced = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
     assert read_state({"phase": "Pending", "conditions": [unplaced]}).reason == unplaced["message"]
+
+
+def report_of(**verdicts: Verdict) -> Report:
+    """Return what one node answered about ways out, by question; `-` is written as `_`."""
+    answers = tuple(
+        Answer(id_.replace("_", "-"), "", "none", f"said {id_}", verdict)
+        for id_, verdict in verdicts.items()
+    )
+    return Report((NodeAnswers("node1", "10.0.0.1", True, answers),))
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "says"),
+    [
+        ({}, ProofVerdict.PROVEN, "none, asked on 1 node(s)"),
+        ({"way_out": Verdict.WARN}, ProofVerdict.NOT_PROVEN, "node1: said way_out"),
+        ({"egress": Verdict.FAIL}, ProofVerdict.FAILED, "node1: said egress"),
+        ({"outside_names": Verdict.FAIL}, ProofVerdict.FAILED, "node1: said outside_names"),
+    ],
+)
+def test_a_way_out_is_found(changes: dict[str, Verdict], verdict: ProofVerdict, says: str) -> None:
+    good = dict.fromkeys(("way_out", "egress", "outside_names"), Verdict.OK)
+    finding = judge_ways_out(report_of(**{**good, **changes}))
+    assert (finding.verdict, finding.found) == (verdict, says)
+
+
+def test_a_node_that_could_not_be_asked_about_ways_out_proves_nothing() -> None:
+    finding = judge_ways_out(report_of(way_out=Verdict.OK))
+    assert finding.verdict is ProofVerdict.NOT_PROVEN
+    assert "egress could not be asked" in finding.found
 
 
 def test_a_runs_namespace_is_a_name_that_kubernetes_takes() -> None:
