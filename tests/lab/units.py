@@ -28,7 +28,8 @@ Before=systemd-sysctl.service
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=/bin/sh -c 'mkdir -p /run/lab-kernel; for key in vm/overcommit_memory vm/panic_on_oom \
-kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes; do \
+kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes \
+fs/inotify/max_user_instances; do \
 copy=/run/lab-kernel/$(basename $key); cat /proc/sys/$key > $copy; \
 mount --bind $copy /proc/sys/$key; done'
 [Install]
