@@ -24,7 +24,7 @@ from installer.preflight.answers import Answer, Finding, NodeAnswers, Report, Ve
 from installer.preflight.ask import SIDE_BY_SIDE, Connect, visit
 from installer.preflight.cluster import Cluster, Judgement, Offset, Subject, shown
 from installer.preflight.facts import Facts, ask_facts
-from installer.preflight.ports import listened, reached
+from installer.preflight.ports import listened, reached, tunnel
 from installer.preflight.question import Machine, Wanted, answer_of
 
 _ASKED_FIRST: Final = ("root", "system", "architecture", "python", "systemd")
@@ -165,7 +165,12 @@ def wants(node: Node, site: Site, wanted: Wanted) -> dict[str, Any]:
     return {
         "address": node.address,
         "peers": [
-            {"name": peer.name, "address": peer.address, "ports": reached(site, peer, options)}
+            {
+                "name": peer.name,
+                "address": peer.address,
+                "ports": reached(site, peer, options),
+                "tunnel": tunnel(peer, options),
+            }
             for peer in others
         ],
         "names": ["localhost", *(each.name for each in site.nodes)],

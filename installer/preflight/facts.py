@@ -57,6 +57,7 @@ class MachineFacts(msgspec.Struct, frozen=True):
     """The kernel, and the machine's size."""
 
     kernel: str
+    architecture: str
     cpus: int
     memory_kib: int
     swap: list[str]
@@ -73,6 +74,8 @@ class MachineFacts(msgspec.Struct, frozen=True):
 class IdentityFacts(msgspec.Struct, frozen=True):
     """What the machine says of itself."""
 
+    release: str
+    """As bundles name it, such as `debian-12`."""
     hostname: str
     machine_id: str
     product_uuid: str
@@ -152,6 +155,8 @@ class NetworkFacts(msgspec.Struct, frozen=True):
     unreached: list[Unreached]
     too_large: list[str]
     """Nodes that small packets reach and large ones do not."""
+    silent: list[str]
+    """Nodes that did not refuse a datagram to the port of their tunnel, where nobody listens."""
 
 
 class Depot(msgspec.Struct, frozen=True):

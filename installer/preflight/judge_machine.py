@@ -8,6 +8,7 @@ from typing import Final
 from bundle.model.kubespray import plain_version
 from installer.preflight.answers import Finding, fail, ok, warn
 from installer.preflight.cluster import Judgement, Subject, shown
+from installer.preflight.facts import Sysctl
 
 _KERNEL: Final = (4, 19)
 """The oldest that kubeadm's own system check takes (kubernetes/system-validators)."""
@@ -48,7 +49,16 @@ _PROXY_MODE: Final = "ipvs"
 _BY_MODE: Final = {"ipvs": ("ip_vs", "ip_set"), "iptables": (), "nftables": ("nf_tables",)}
 _FORWARD: Final = "net.ipv4.ip_forward"
 _BRIDGE: Final = "net.bridge.bridge-nf-call-iptables"
-SYSCTLS: Final = (_FORWARD, _BRIDGE)
+_PROTECTED: Final = {
+    "vm.overcommit_memory": "1",
+    "vm.panic_on_oom": "0",
+    "kernel.panic": "10",
+    "kernel.panic_on_oops": "1",
+    "kernel.keys.root_maxkeys": "1000000",
+    "kernel.keys.root_maxbytes": "25000000",
+}
+"""What the kubelet wants to find, and Kubespray sets (kubelet_protect_kernel_defaults)."""
+SYSCTLS: Final = (_FORWARD, _BRIDGE, *_PROTECTED)
 
 
 def judge_kernel(subject: Subject) -> Finding:
@@ -193,6 +203,40 @@ def judge_bridge(subject: Subject) -> Finding | None:
     )
 
 
+def judge_settings(subject: Subject) -> Finding | None:
+    """Judge whether the kernel's settings are, or can be made, what the kubelet wants."""
+    machine = subject.facts.machine
+    if machine is None or not subject.runs_kubelet:
+        return None
+    expected = "kernel settings that are as the kubelet wants them, or can be set"
+    stuck = [
+        f"{name} is {setting.value or 'not there'}, not {value}"
+        for name, value in _PROTECTED.items()
+        if (setting := machine.sysctls.get(name, Sysctl("", settable=False))).value != value
+        and not setting.settable
+    ]
+    if not stuck:
+        return ok(expected, "all of them")
+    return fail(expected, shown(stuck), "Is /proc/sys read-only on this machine?")
+
+
+def judge_packages_carried(subject: Subject) -> Finding | None:
+    """Judge whether the bundle has OS packages for the node's release."""
+    machine, identity = subject.facts.machine, subject.facts.identity
+    wanted = subject.cluster.wanted
+    if machine is None or identity is None:
+        return None
+    expected = f"a release that the bundle has packages of: {', '.join(wanted.releases) or 'none'}"
+    found = shown(f"{identity.release} on {machine.architecture}")
+    if wanted.has_packages(identity.release, machine.architecture):
+        return ok(expected, found)
+    return fail(
+        expected,
+        found,
+        "Set the node up with such a release, or ask the vendor for osPackages of this one.",
+    )
+
+
 def judge_access_control(subject: Subject) -> Finding:
     """Judge SELinux and AppArmor."""
     machine = subject.facts.machine
@@ -247,6 +291,8 @@ JUDGEMENTS: Final = (
     Judgement("kernel-features", "Can its kernel do what is needed?", "machine", judge_features),
     Judgement("ip-forward", "Can it pass packets on?", "machine", judge_forwarding),
     Judgement("bridge-netfilter", "Do bridged packets meet the filters?", "machine", judge_bridge),
+    Judgement("kernel-settings", "Can the kernel be set up?", "machine", judge_settings),
+    Judgement("os-packages", "Has the bundle its packages?", "machine", judge_packages_carried),
     Judgement("access-control", "What of SELinux and AppArmor?", "machine", judge_access_control),
     Judgement("clock", "Is its clock right?", "", judge_clock),
     Judgement("skew", "Do the clocks agree?", "", judge_skew),

@@ -9,7 +9,7 @@ from typing import Final
 from installer.preflight.answers import Finding, fail, ok, warn
 from installer.preflight.cluster import Judgement, Subject, shown
 from installer.preflight.facts import Facts, Interface
-from installer.preflight.ports import listened
+from installer.preflight.ports import listened, tunnel
 
 _MTU_LEAST: Final = 1280
 """What IPv6 wants of every link, and little enough to have room for a tunnel's headers."""
@@ -172,6 +172,30 @@ def judge_reach(subject: Subject) -> Finding | None:
     )
 
 
+def judge_tunnel(subject: Subject) -> Finding | None:
+    """Judge whether datagrams between pods would arrive, where the tunnel is not there yet."""
+    network = subject.facts.network
+    site = subject.cluster.site.metadata.name
+    others = [
+        name
+        for name, facts in subject.cluster.facts.items()
+        if name != subject.node.name and facts.leftovers and facts.leftovers.site != site
+    ]
+    ports = {tunnel(node, subject.cluster.options) for node in subject.cluster.site.nodes} - {0}
+    if network is None or not others or not ports or subject.known or not subject.runs_kubelet:
+        return None
+    expected = f"datagrams to UDP port {max(ports)} of the other nodes to come back refused"
+    lost = [name for name in network.silent if name in others]
+    if not lost:
+        return ok(expected, "all did")
+    return warn(
+        expected,
+        f"nothing came back from {shown(lost)}",
+        "Accept this port between the nodes: pods of different nodes meet by it. If their filters "
+        "keep refusals back, and only those, nothing is wrong.",
+    )
+
+
 JUDGEMENTS: Final = (
     Judgement("address", "Has it its own address?", "network", judge_address),
     Judgement("unique-mac", "Has no other node its MAC address?", "network", judge_mac),
@@ -180,4 +204,5 @@ JUDGEMENTS: Final = (
     Judgement("ports", "Are the cluster's ports free?", "network", judge_ports),
     Judgement("firewall", "Does a filter drop packets?", "network", judge_firewall),
     Judgement("reach-nodes", "Does it reach the other nodes?", "network", judge_reach),
+    Judgement("reach-tunnel", "Would packets between pods arrive?", "network", judge_tunnel),
 )

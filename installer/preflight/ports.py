@@ -35,6 +35,14 @@ _REACHED: Final = {"control-plane": (6443,), "etcd": (2379, 2380), "worker": ()}
 """What other nodes connect to."""
 _REACHED_NODE: Final = (10250,)
 _REACHED_PLUGIN: Final = {"calico": (179,), "cilium": (4240,), "kube-router": (179,)}
+_TUNNELS: Final = {"calico": 4789, "cilium": 8472}
+"""Of VXLAN, by UDP."""
+
+
+def tunnel(node: Node, options: Kubernetes) -> int:
+    """Return the UDP port on which a node gets the packets of other nodes' pods; 0 for none."""
+    kubelet = not {"control-plane", "worker"}.isdisjoint(node.roles)
+    return _TUNNELS.get(options.network_plugin, 0) if kubelet else 0
 
 
 def listened(node: Node, options: Kubernetes) -> dict[int, str]:

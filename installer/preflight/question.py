@@ -24,6 +24,8 @@ class Wanted:
         platforms: The platforms that the image is for.
         now: The installer's clock, UTC.
         settings: Of Kubespray, as far as they were chosen, such as `kube_proxy_mode`.
+        releases: The releases that the bundle has OS packages of, such as `debian-12`.
+        has_packages: Whether it has any for a release and an architecture, such as `x86_64`.
     """
 
     depot_address: str
@@ -33,6 +35,8 @@ class Wanted:
     platforms: tuple[str, ...]
     now: Callable[[], datetime]
     settings: Mapping[str, str] = field(default_factory=dict)
+    releases: tuple[str, ...] = ()
+    has_packages: Callable[[str, str], bool] = lambda _release, _architecture: True
 
 
 @dataclass(frozen=True, slots=True)

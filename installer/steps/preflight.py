@@ -22,6 +22,9 @@ from installer.preflight.answers import Report, Verdict
 from installer.preflight.ask import require_ready
 from installer.preflight.ask_cluster import ask_cluster
 from installer.preflight.question import Wanted
+from installer.steps.hosts_ask import System
+from installer.steps.hosts_packages import sets_of
+from installer.steps.kubespray_carried import parts_of
 from installer.steps.preflight_page import render_page
 from installer.steps.step import Change, Context
 
@@ -50,7 +53,7 @@ class PreflightStep:
             "site": digest_of(canonical_json(_asked_about(context.site))),
             "bundle": context.bundle.record.digest,
             "ca": digest_of(context.ca),
-            "settings": settings_of(context.overrides.values()),
+            "settings": _settings(context),
         }
 
     def run(self, context: Context) -> Mapping[str, Any]:
@@ -91,6 +94,7 @@ def wanted_of(context: Context) -> Wanted:
         DefinitionError: The bundle has no image at all.
     """
     manifest, depot = context.bundle.manifest, context.site.depot
+    entries = manifest.os_packages
     return Wanted(
         depot.address,
         depot.port,
@@ -98,8 +102,18 @@ def wanted_of(context: Context) -> Wanted:
         _sample_image(manifest),
         _platforms(manifest),
         context.now,
-        settings_of(context.overrides.values()),
+        _settings(context),
+        tuple(sorted({entry.release for entry in entries})),
+        lambda release, machine: bool(sets_of(System(release, machine, 0.0), entries)),
     )
+
+
+def _settings(context: Context) -> dict[str, str]:
+    """Return what our inventory sets by what the bundle carries, and the site's people over it."""
+    manifest = context.bundle.manifest
+    mode = parts_of(manifest, manifest.kubespray).proxy_mode if manifest.kubespray else ""
+    ours = {"kube_proxy_mode": mode} if mode else {}
+    return {**ours, **settings_of(context.overrides.values())}
 
 
 def settings_of(texts: Iterable[bytes]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from tests.lab.faults import LOCAL, SHARED, Fault, planted, slow_disk
 from tests.lab.node import Lab, LabNode, lab
 from tests.lab.site import lab_site, write_site
 from tests.support.cluster_sites import cluster_bundle
+from tests.support.clusters import kubespray_manifest, with_os_packages
 from tests.support.depot import import_now
 from tests.support.needs import requires_tool
 from tests.support.processes import free_port, running
@@ -97,7 +99,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     requires_tool("ssh")
     work = tmp_path_factory.mktemp("preflight")
     depot, ready = work / "depot", work / "ready.json"
-    import_now(cluster_bundle(work / "bundle", depot), depot)
+    release = f"debian-{platform.freedesktop_os_release()['VERSION_ID']}"
+    manifest = with_os_packages(kubespray_manifest("calico"), release)
+    import_now(cluster_bundle(work / "bundle", depot, manifest), depot)
     with lab(nodes=2) as site:
         for node in site.nodes:
             _give_disks(node)

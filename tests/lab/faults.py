@@ -175,7 +175,16 @@ LOCAL: Final = (
     _fault("a proxy", "echo http_proxy=http://proxy.example:3128 >> /etc/environment",
            "sed -i /http_proxy/d /etc/environment", "proxy"),
     _covered("a system that nobody supports", "/usr/lib/os-release",
-             "printf 'ID=debian\\nVERSION_ID=10\\n'", "system"),
+             "printf 'ID=debian\\nVERSION_ID=10\\n'", "system os-packages"),
+    _fault("settings of the kernel that cannot be made",
+           "mkdir /run/planted; echo 7 > /run/planted/panic; "
+           "mount --bind /run/planted/panic /proc/sys/kernel/panic; "
+           "mount -o remount,ro,bind /proc/sys/kernel/panic",
+           "umount /proc/sys/kernel/panic; rm -r /run/planted", "kernel-settings"),
+    _fault("a panic that is right already, which is none",
+           "echo 10 > /run/planted; mount --bind /run/planted /proc/sys/kernel/panic; "
+           "mount -o remount,ro,bind /proc/sys/kernel/panic",
+           "umount /proc/sys/kernel/panic; rm /run/planted"),
     _fault("a unit that failed", "systemd-run --quiet --wait --unit=broken false || true",
            "systemctl reset-failed broken", "systemd=warn"),
     _covered("a clock 30 s ahead", "/usr/bin/date", _AHEAD.format(seconds=30), "skew=warn"),
@@ -206,6 +215,9 @@ SHARED: Final = (
     _fault("a filter between the nodes",
            "iptables -I INPUT -s $OTHER -p tcp --dport 10250 -j DROP", "iptables -F INPUT",
            "", "reach-nodes"),
+    _fault("a filter for the tunnel",
+           "iptables -I INPUT -s $OTHER -p udp --dport 4789 -j DROP", "iptables -F INPUT",
+           "", "reach-tunnel=warn"),
     _running("a way to the world", f'python3 -c "{_LISTEN.format(port=443)}"; '
              "ip addr add 9.9.9.9/32 dev lo", "ss -ltn | grep -q :443", "", "egress"),
 )  # fmt: skip

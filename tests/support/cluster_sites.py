@@ -6,24 +6,25 @@ from pathlib import Path
 
 from bundle.model.canonical import canonical_json
 from bundle.model.digest import hex_of
+from bundle.model.manifest import Manifest
 from tests.support.clusters import BLOBS, kubespray_manifest
 from tests.support.trust import approve_all, enrolled, make_release, release_bundle
 
 
-def write_cluster_bundle(path: Path) -> Path:
-    """Write a bundle for Calico that nobody has signed; return its folder."""
+def write_cluster_bundle(path: Path, manifest: Manifest | None = None) -> Path:
+    """Write a bundle for Calico, or another, that nobody has signed; return its folder."""
     folder = path / "blobs" / "sha256"
     folder.mkdir(parents=True)
     for digest, data in BLOBS.items():
         (folder / hex_of(digest)).write_bytes(data)
-    (path / "bundle.json").write_bytes(canonical_json(kubespray_manifest("calico")))
+    (path / "bundle.json").write_bytes(canonical_json(manifest or kubespray_manifest("calico")))
     return path
 
 
-def cluster_bundle(path: Path, depot: Path) -> Path:
+def cluster_bundle(path: Path, depot: Path, manifest: Manifest | None = None) -> Path:
     """Write it and sign it; enrol its root in a depot, which need not be there yet."""
     kit = make_release(path.parent / "kit")
-    write_cluster_bundle(path)
+    write_cluster_bundle(path, manifest)
     release_bundle(path, kit)
     approve_all(path, kit)
     enrolled(depot, kit)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 import yaml
 
 from bundle.model.canonical import canonical_json
@@ -16,6 +17,7 @@ from bundle.model.kubespray import KubesprayEntry, KubesprayFile, KubesprayImage
 from bundle.model.lock import Content
 from bundle.model.manifest import Artifact, FileEntry, Manifest, ManifestEntry
 from bundle.model.oci import OCI_MANIFEST
+from bundle.model.os_packages import OsEntry, OsFile, Release
 from bundle.model.site import Site
 from installer.documents import parse_site
 from tests.support.signature_rules import WAIVE_ALL, WAIVED
@@ -172,3 +174,17 @@ def kubespray_manifest(
                            for release, names in sorted(packages.items())),
         ),
     )  # fmt: skip
+
+
+def with_os_packages(manifest: Manifest, release: str) -> Manifest:
+    """Return a bundle.json that says that it has OS packages of a release, none of them named."""
+    keyring = OsFile(path="keyring.asc", digest=digest_of(MANIFEST))
+    system = OsEntry(
+        name="system",
+        release=msgspec.convert(release, Release),
+        repositories=(),
+        keyring=keyring,
+        files=(),
+        packages=(),
+    )
+    return msgspec.structs.replace(manifest, os_packages=(system,))

@@ -13,6 +13,7 @@ from installer.preflight.answers import Finding
 from installer.preflight.ask_cluster import JUDGEMENTS
 from installer.preflight.cluster import Cluster, Offset, Subject
 from installer.preflight.facts import read_facts
+from installer.preflight.judge_machine import SYSCTLS
 from installer.preflight.question import Wanted
 from tests.unit.install.sites import HOST_KEY, site_data, site_of
 
@@ -55,7 +56,17 @@ def cluster_site(**options: Any) -> Site:
 def wanted(**settings: str) -> Wanted:
     """Return what is wanted of the nodes."""
     image = Reference("registry.k8s.io", "kube-apiserver", "", "sha256:" + "a" * 64)
-    return Wanted("depot.example", 5443, b"PEM", image, ("linux/amd64",), lambda: NOON, settings)
+    return Wanted(
+        "depot.example",
+        5443,
+        b"PEM",
+        image,
+        ("linux/amd64",),
+        lambda: NOON,
+        settings,
+        ("debian-12",),
+        lambda release, machine: (release, machine) == ("debian-12", "x86_64"),
+    )
 
 
 def good_facts(number: int) -> Raw:
@@ -66,17 +77,19 @@ def good_facts(number: int) -> Raw:
     }  # fmt: skip
     return {
         "machine": {
-            "kernel": "6.1.0-25-amd64", "cpus": 4, "memory_kib": 8 * 1024**2, "swap": [],
+            "kernel": "6.1.0-25-amd64", "architecture": "x86_64", "cpus": 4,
+            "memory_kib": 8 * 1024**2, "swap": [],
             "cgroups": {"version": 2, "controllers": ["cpuset", "cpu", "io", "memory", "pids"]},
             "features": dict.fromkeys(_FEATURES, "present"),
             "sysctls": {
-                "net.ipv4.ip_forward": {"value": "0", "settable": True},
+                name: {"value": "0", "settable": True} for name in SYSCTLS
+            } | {
                 "net.bridge.bridge-nf-call-iptables": {"value": "", "settable": False},
             },
             "selinux": "off", "apparmor": True, "container": "",
         },
         "identity": {
-            "hostname": f"node{number}", "machine_id": f"{number}" * 32,
+            "release": "debian-12", "hostname": f"node{number}", "machine_id": f"{number}" * 32,
             "product_uuid": f"uuid-{number}",
             "names": {"localhost": ["127.0.0.1", "::1"], f"node{number}": ["127.0.1.1"]},
             "name_servers": [], "search": [], "proxies": [],
@@ -92,7 +105,7 @@ def good_facts(number: int) -> Raw:
             ],
             "routes": ["10.1.0.0/24"], "listeners": [],
             "firewall": {"asked": True, "drops": [], "managers": []},
-            "unreached": [], "too_large": [],
+            "unreached": [], "too_large": [], "silent": [],
         },
         "outside": {
             "depots": [

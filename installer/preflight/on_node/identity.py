@@ -36,6 +36,7 @@ def facts(want: dict[str, Any]) -> dict[str, Any]:
     """Return what the machine says of itself."""
     resolver = read("/etc/resolv.conf")
     return {
+        "release": _release(),
         "hostname": socket.gethostname(),
         "machine_id": read("/etc/machine-id").strip(),
         "product_uuid": read("/sys/class/dmi/id/product_uuid").strip().lower(),
@@ -44,6 +45,14 @@ def facts(want: dict[str, Any]) -> dict[str, Any]:
         "search": " ".join(re.findall(r"(?m)^\s*(?:search|domain)\s+(.*)$", resolver)[-1:]).split(),
         "proxies": sorted(_proxies())[:MOST_ENTRIES],
     }
+
+
+def _release() -> str:
+    said = read("/etc/os-release")
+    fields = dict(re.findall(r"(?m)^(ID|VERSION_ID)=[\"']?([\w.-]*)[\"']?\s*$", said))
+    name, version = fields.get("ID", "").lower(), fields.get("VERSION_ID", "")
+    # Rocky's minor releases count as one.
+    return f"{name}-{version.partition('.')[0] if name == 'rocky' else version}"
 
 
 def name_servers() -> list[str]:

@@ -20,6 +20,7 @@ def facts(want: dict[str, Any]) -> dict[str, Any]:
     release = os.uname().release
     return {
         "kernel": release,
+        "architecture": os.uname().machine,
         "cpus": len(os.sched_getaffinity(0)),
         "memory_kib": _memory(),
         "swap": [line.split()[0] for line in read("/proc/swaps").splitlines()[1:] if line.split()],

@@ -18,6 +18,8 @@ _LISTENING = "0A"
 _CONNECT_SECONDS = 3.0
 _ECHO_SECONDS = 1.0
 _ECHO_TRIES = 2
+_REFUSAL_SECONDS = 0.7
+_REFUSAL_TRIES = 3
 _AT_ONCE = 128
 _HEADERS = 28
 """Bytes of an IPv4 and an ICMP header."""
@@ -33,8 +35,9 @@ def facts(want: dict[str, Any]) -> dict[str, Any]:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         pairs = [(peer, port) for peer in want["peers"] for port in peer["ports"]]
         tried = pool.map(lambda pair: _connect(pair[0]["address"], pair[1]), pairs)
+        asked = pool.map(lambda peer: _refuses(peer["address"], peer["tunnel"]), want["peers"])
         echoes = list(pool.map(lambda peer: _echoes(peer["address"], mtu), want["peers"]))
-        ends = list(tried)
+        ends, refused = list(tried), list(asked)
     return {
         "interfaces": interfaces[:MOST_ENTRIES],
         "routes": _routes(),
@@ -49,6 +52,11 @@ def facts(want: dict[str, Any]) -> dict[str, Any]:
             peer["name"]
             for peer, (small, large) in zip(want["peers"], echoes)  # noqa: B905
             if small and not large
+        ][:MOST_ENTRIES],
+        "silent": [
+            peer["name"]
+            for peer, refusal in zip(want["peers"], refused)  # noqa: B905
+            if not refusal
         ][:MOST_ENTRIES],
     }
 
@@ -125,6 +133,25 @@ def _connect(address: str, port: int) -> str:
     except OSError as error:
         return error.strerror or str(error)
     return ""
+
+
+def _refuses(address: str, port: int) -> bool:
+    """Say whether a datagram to a port where nobody listens comes back refused; 0 is no port."""
+    if not port:
+        return True
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as end:
+        end.settimeout(_REFUSAL_SECONDS)
+        for _ in range(_REFUSAL_TRIES):
+            try:
+                end.connect((address, port))
+                end.send(b"")
+                end.recv(1)
+            except ConnectionRefusedError:
+                return True
+            except OSError:
+                continue
+    return False
 
 
 def _echoes(address: str, mtu: int) -> tuple[bool, bool]:

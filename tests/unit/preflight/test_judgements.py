@@ -40,7 +40,10 @@ _WRONG: list[tuple[str, Any, str, str]] = [
     ("machine.features.ip_set", "absent", "kernel-features", "fail"),
     ("machine.features.ip_vs", "absent", "kernel-features", "fail"),
     ("machine.features.overlay", "unknown", "kernel-features", "warn"),
-    ("machine.sysctls", {}, "ip-forward", "fail"),
+    ("machine.architecture", "riscv64", "os-packages", "fail"),
+    ("identity.release", "debian-11", "os-packages", "fail"),
+    ("network.silent", ["node1"], "reach-tunnel", "warn"),
+    ("network.silent", ["gone"], "", ""),
     ("machine.features.br_netfilter", "absent", "bridge-netfilter", "fail"),
     ("machine.selinux", "enforcing", "access-control", "warn"),
     ("identity.hostname", "other", "hostname", "warn"),
@@ -226,6 +229,26 @@ def test_what_a_kernel_must_have_depends_on_what_is_chosen(
         site=cluster_site(networkPlugin=plugin),
     )
     assert found["node2"]["kernel-features"].verdict is verdict
+
+
+def test_settings_of_the_kernel_are_right_or_can_be_set() -> None:
+    stuck = {"value": "7", "settable": False}
+    for name, id_ in (("net.ipv4.ip_forward", "ip-forward"), ("kernel.panic", "kernel-settings")):
+
+        def spoil(said: dict[str, Raw], name: str = name) -> None:
+            said["node2"]["machine"]["sysctls"][name] = stuck
+
+        assert alarms(judged(spoil)) == {("node2", id_, "fail")}
+    found = judged(lambda said: said["node2"]["machine"].update(sysctls={}))
+    assert alarms(found) == {("node2", "ip-forward", "fail"), ("node2", "kernel-settings", "fail")}
+
+
+def test_a_plugin_without_a_tunnel_has_no_port_of_one() -> None:
+    found = judged(
+        lambda said: said["node2"]["network"].update(silent=["node1"]),
+        site=cluster_site(networkPlugin="kube-router"),
+    )
+    assert "reach-tunnel" not in found["node2"]
 
 
 def test_a_kernel_without_any_packet_filter_is_refused() -> None:

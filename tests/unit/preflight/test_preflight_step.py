@@ -29,11 +29,12 @@ from installer.steps.preflight import PreflightStep, settings_of, wanted_of
 from installer.steps.preflight_page import render_page
 from installer.steps.step import Context
 from tests.lab.content import lab_depot
-from tests.support.clusters import kubespray_manifest
+from tests.support.clusters import kubespray_manifest, with_os_packages
 from tests.support.node_facts import NOON, cluster_site, good_facts
 from tests.unit.install.sites import site_data, write_site
 from tests.unit.preflight.test_ask_cluster import NodeShell
 
+_MANIFEST = with_os_packages(kubespray_manifest("calico"), "debian-12")
 _RECORD = cast("ImportRecord", type("Record", (), {"digest": "sha256:" + "b" * 64})())
 
 
@@ -47,7 +48,7 @@ def _context(run: Path, site: Site | None = None, **shells: Shell) -> Context:
         site_path=run / "site.yaml",
         ssh_key=run / "key",
         depot=cast("DepotDirectory", None),
-        bundle=AcceptedContent(_RECORD, kubespray_manifest("calico"), {}),
+        bundle=AcceptedContent(_RECORD, _MANIFEST, {}),
         ca=b"PEM",
         state=run,
         run=run,
@@ -118,6 +119,21 @@ def test_what_zones_run_is_no_reason_to_ask_again(tmp_path: Path) -> None:
     node = msgspec.structs.replace(context.site.nodes[0], address="10.0.0.1")
     moved = msgspec.structs.replace(context.site, nodes=(node, *context.site.nodes[1:]))
     assert step.inputs(replace(context, site=moved)) != step.inputs(context)
+
+
+def test_what_is_wanted_follows_the_bundle(tmp_path: Path) -> None:
+    wanted = wanted_of(_context(tmp_path))
+    assert wanted.releases == ("debian-12",)
+    assert wanted.has_packages("debian-12", "x86_64")
+    assert not wanted.has_packages("debian-13", "x86_64")
+    assert wanted.platforms == ("linux/amd64",)
+    packages = {"debian-12": ["curl", "ipset"]}
+    carried = with_os_packages(kubespray_manifest("calico", packages=packages), "debian-12")
+    context = _context(tmp_path)
+    context = replace(context, bundle=replace(context.bundle, manifest=carried))
+    assert wanted_of(context).settings == {"kube_proxy_mode": "iptables"}
+    over = {"group_vars/all/x.yml": b"kube_proxy_mode: nftables\n"}
+    assert wanted_of(replace(context, overrides=over)).settings["kube_proxy_mode"] == "nftables"
 
 
 def test_a_bundle_without_an_image_is_refused(tmp_path: Path) -> None:
