@@ -29,7 +29,7 @@ ARTIFACT: Final = Path("inventory", "artifacts", "admin.conf")
 """Where Kubespray puts what it brought back, below the site's folder."""
 
 ON_NODE: Final = "/etc/kubernetes/admin.conf"
-_TRIES: Final = 60
+_TRIES: Final = 30
 _PAUSE_SECONDS: Final = 2.0
 _ADMIN_ONLY: Final = "/api/v1/namespaces/kube-system"
 
@@ -40,8 +40,16 @@ class KubeconfigStep:
     name = "kubeconfig"
     title = "Take the administrator's credentials"
 
-    def __init__(self, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Wait between questions by `sleep`, in seconds."""
+    def __init__(
+        self, *, on_node: str = ON_NODE, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        """Look where kubeadm writes them, unless a test has them elsewhere.
+
+        Args:
+            on_node: Path on the first control-plane node, for when Kubespray brought nothing back.
+            sleep: Waits between questions, in seconds.
+        """
+        self._on_node = on_node
         self._sleep = sleep
 
     def changes(self, context: Context) -> Sequence[Change]:
@@ -62,7 +70,7 @@ class KubeconfigStep:
             UnreachableError: The API server does not answer this machine, or the node does not.
             StepError: The credentials are not as they should be, or the cluster is another one.
         """
-        data, origin = _find(context)
+        data, origin = _find(context, self._on_node)
         credentials = parse_kubeconfig(data, origin)
         place = api_place(context.site)
         client = ApiClient(place, credentials.ca, credentials)
@@ -118,16 +126,16 @@ def load_credentials(context: Context) -> Credentials:
     return parse_kubeconfig(_read(path), str(path))
 
 
-def _find(context: Context) -> tuple[bytes, str]:
+def _find(context: Context, on_node: str) -> tuple[bytes, str]:
     """Return a kubeconfig of the administrator's, and where it was found."""
     path = context.state / ARTIFACT
     if path.is_file():
         return _read(path), str(path)
     node = first_control_plane(context.site)
-    where = f"{node.name}: {ON_NODE}"
+    where = f"{node.name}: {on_node}"
     with context.connect(node) as shell:
         machine = machine_of(shell)
-        result = shell.run(*machine.privileged, "cat", ON_NODE)
+        result = shell.run(*machine.privileged, "cat", on_node)
     if result.code != 0:
         raise StepError(
             f"{where}: expected the administrator's credentials, found {complaint(result)}",

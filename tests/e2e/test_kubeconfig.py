@@ -66,6 +66,15 @@ def test_the_credentials_are_tried_and_written_for_the_operator(
     assert again == done
 
 
+def test_without_an_artifact_the_node_is_asked(server: ClusterServer, tmp_path: Path) -> None:
+    context = bare_context(site_at(server.port), tmp_path)
+    missing = str(tmp_path / "no-such-file")
+    with pytest.raises(StepError, match=f"node1: {missing}: expected the administrator's"):
+        KubeconfigStep(on_node=missing).run(context)
+    KubeconfigStep(on_node=str(server.kubeconfig)).run(context)
+    assert (context.state / "kubeconfig").is_file()
+
+
 def refused(context: Context) -> StepError:
     with pytest.raises(StepError) as raised:
         KubeconfigStep(sleep=lambda _: None).run(context)
