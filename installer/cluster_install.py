@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from bundle.model.digest import digest_of
 from bundle.model.errors import InterruptedByUserError, IsowardError, UsageError
@@ -17,12 +17,12 @@ from installer.cluster_context import ClusterRequest, accepted_now, make_context
 from installer.depot.directory import DepotDirectory, create_depot, open_depot
 from installer.depot.exceptions import words_of
 from installer.plan import Plan, PlannedStep, make_plan
+from installer.steps.expected import duration
 from installer.steps.journal import JOURNAL_NAME, Event, Journal
 from installer.steps.receipt import RECEIPT_NAME, Receipt, make_run_directory
 from installer.steps.step import Context, Step
 
 Serve = Callable[[DepotDirectory, Site, Progress], None]
-_MINUTE: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,16 +183,6 @@ class _Runner:
             raise
         write("finished", result)
         return StepOutcome(step.name, self.journal.records[-1].seconds, result)
-
-
-def duration(seconds: float) -> str:
-    """Return a time as a person reads it, such as `12 min 5 s`."""
-    if seconds < _MINUTE:
-        return f"{seconds:.0f} s" if seconds >= 1 else "less than a second"
-    minutes, rest = divmod(round(seconds), _MINUTE)
-    if minutes < _MINUTE:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // _MINUTE} h {minutes % _MINUTE} min"
 
 
 def _announcement(place: str, planned: PlannedStep) -> str:

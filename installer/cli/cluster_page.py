@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from bundle.model.progress import counted
-from installer.cluster_install import RECEIPT_NAME, ClusterResult, duration
+from installer.cluster_install import RECEIPT_NAME, ClusterResult
 from installer.plan import Plan, PlannedStep
+from installer.steps.expected import duration
 
 
 def plan_page(plan: Plan) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 from installer.steps.journal import Record
 
 _RECORDED: Final = "recorded.json"
+_MINUTE: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,16 @@ def expected_time(
         return None
     seconds = figures["seconds"] + figures["secondsPerNode"] * nodes
     return Expected(seconds + figures["secondsPerGiB"] * size / 2**30, recorded_here=False)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as a person reads it, such as `12 min 5 s`."""
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s" if seconds >= 1 else "less than a second"
+    minutes, rest = divmod(round(seconds), _MINUTE)
+    if minutes < _MINUTE:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // _MINUTE} h {minutes % _MINUTE} min"
 
 
 def _recorded() -> dict[str, dict[str, float]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from installer.steps.expected import duration
 from installer.steps.inventory import render_html
 
 _TEMPLATE: Final = "report.html.j2"
 _MAX_FIGURE: Final = 60
 _MARKS: Final = {"proven": "pass", "not proven": "warn", "failed": "fail"}
 _ANSWERS: Final = {"ok": "pass", "warn": "warn", "fail": "fail"}
-_MINUTE: Final = 60
 _GIB: Final = 2**30
 
 
@@ -36,16 +36,6 @@ def render_report(data: Mapping[str, Any]) -> str:
         ],
         answers=_answers(data["preflight"].get("nodes") or ()),
     )
-
-
-def duration(seconds: float) -> str:
-    """Return a time as a person reads it, such as `12 min 5 s`."""
-    if seconds < _MINUTE:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), _MINUTE)
-    if minutes < _MINUTE:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // _MINUTE} h {minutes % _MINUTE} min"
 
 
 def figures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
