@@ -13,7 +13,8 @@ import click
 
 from installer.cluster_context import ClusterRequest
 from installer.depot.directory import DEFAULT_DEPOT
-from installer.documents import load_site
+from installer.documents import SiteFile, load_site
+from installer.secrets_file import load_secrets, secret_names
 from installer.site_inventory import read_overrides
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -65,25 +66,38 @@ def cluster_request(
     overrides: Path | None,
     again_from: str,
     until: str,
+    age_key: Path | None = None,
 ) -> ClusterRequest:
-    """Read what the options name.
+    """Read what the options name; the site's secrets only where their key is named.
 
     Raises:
-        DefinitionError: The site file is wrong.
+        DefinitionError: The site file is wrong, or its secrets file.
         UsageError: The overrides are.
         StorageError: Something cannot be read.
     """
+    loaded = load_site(site)
     return ClusterRequest(
-        load_site(site),
+        loaded,
         depot,
         medium=medium,
         waiver=waiver,
         ca=ca,
         overrides=read_overrides(overrides) if overrides is not None else {},
+        secrets=_secrets(loaded, age_key),
         again_from=again_from,
         until=until,
         who=who(),
     )
+
+
+def _secrets(site: SiteFile, age_key: Path | None) -> dict[str, str]:
+    """Return a cluster's secrets; without a key only which ones there are, for the plan."""
+    if site.site.secrets is None or site.site.kubernetes is None:
+        return {}
+    path = site.path.parent / site.site.secrets
+    if age_key is None:
+        return dict.fromkeys(secret_names(path), "")
+    return load_secrets(path, age_key.expanduser())
 
 
 def who() -> str:

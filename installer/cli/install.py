@@ -39,6 +39,14 @@ from installer.preflight.table import table
     show_default=True,
     help="local takes this machine for the node.",
 )
+@click.option(
+    "--age-key",
+    type=click.Path(path_type=Path),
+    default=Path("~/.config/sops/age/keys.txt"),
+    show_default=True,
+    metavar="FILE",
+    help="Your private key of age, which opens the site's secrets file.",
+)
 @click.option("--dry-run", is_flag=True, help="Change nothing on the nodes; say what would be.")
 @click.option("--preflight-only", is_flag=True, help="Ask the nodes, then stop.")
 @json_option
@@ -55,6 +63,7 @@ def command(
     again_from: str,
     until: str,
     connection: Connection,
+    age_key: Path,
     dry_run: bool,
     preflight_only: bool,
 ) -> None:
@@ -78,6 +87,7 @@ def command(
         overrides=overrides,
         again_from=again_from,
         until=until,
+        age_key=age_key,
     )
     first = (connection != "ssh", dry_run, preflight_only)
     if request.site.site.kubernetes is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bundle.model.canonical import canonical_json
 from bundle.model.digest import digest_of
@@ -32,8 +32,11 @@ from installer.steps.kubespray_inventory import HOSTS_NAME, KubesprayInput, rend
 from installer.steps.kubespray_tree import PLAYBOOK, unpack_tree
 from installer.steps.leftovers import end_leftovers
 from installer.steps.redact import Redactor
-from installer.steps.run_ansible import Run, run_playbook
+from installer.steps.site_secrets import secret_variables
 from installer.steps.step import Change, Context
+
+if TYPE_CHECKING:
+    from installer.steps.run_ansible import Run
 
 _INVENTORY: Final = "inventory"
 _TREE: Final = "kubespray"
@@ -43,11 +46,6 @@ _CHANGES: Final[dict[Role, str]] = {
     "worker": "runs workloads",
 }
 _EVERY_NODE: Final = "installs containerd, kubelet and what else Kubespray needs, from the depot"
-_VARIABLES: Final = {
-    "sudoPassword": "ansible_become_password",
-    "encryptionKey": "kube_encrypt_token",
-}
-"""The site's secrets, and what Kubespray calls them."""
 _FORKS: Final = (5, 20)
 """Machines at a time: at least, and at most, for each costs this machine a process."""
 _FACTS_SECONDS: Final = 86_400
@@ -90,6 +88,9 @@ class ClusterStep:
             IsowardError: As `prepare_environment`, `unpack_tree`, `renew_inventory`,
                 `run_playbook`.
         """
+        # Not at the top: the plan is made without Ansible.
+        from installer.steps.run_ansible import run_playbook
+
         entry, environment = _kubespray(context), self._environment(context)
         end_leftovers(context.run, context.site.metadata.name, context.progress)
         program = prepare_environment(
@@ -153,6 +154,8 @@ def _made_from(context: Context) -> dict[str, str]:
 
 
 def _cluster_run(context: Context, tree: Path, program: Path, folder: Path) -> Run:
+    from installer.steps.run_ansible import Run
+
     nodes = [node.name for node in context.site.nodes]
     pinned = folder / "known_hosts"
     # Over everything that the overrides can say: no file of an inventory unpins a host key.
@@ -163,9 +166,7 @@ def _cluster_run(context: Context, tree: Path, program: Path, folder: Path) -> R
         "ansible_host_key_checking": True,
         "ansible_ssh_host_key_checking": True,
     }
-    for name, value in context.secrets.items():
-        if name in _VARIABLES:
-            variables[_VARIABLES[name]] = value
+    variables |= secret_variables(context.secrets)
     return Run(
         context.run,
         PLAYBOOK,

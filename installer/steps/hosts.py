@@ -23,6 +23,8 @@ from installer.steps.hosts_packages import (
 )
 from installer.steps.inventory import render_template, url_of
 from installer.steps.kubespray_inventory import NODE_CA
+from installer.steps.redact import Redactor
+from installer.steps.site_secrets import secret_variables
 from installer.steps.step import Change, Context
 
 MARKER: Final = "/etc/isoward/site.json"
@@ -97,6 +99,8 @@ class HostsStep:
                 nodes=[node.name for node in site.nodes],
                 local=False,
                 check=False,
+                variables=secret_variables(context.secrets),
+                redactor=Redactor(context.secrets.values()),
             ),
             context.progress,
         )

@@ -86,7 +86,9 @@ def _is_earlier(process: Path, run: Path, site: str) -> bool:
         name, _, value = variable.partition(b"=")
         if name == MARKER.encode():
             folder = Path(os.fsdecode(value))
-            return folder != run and folder.parent == run.parent and is_run_of(folder, site)
+            # A step may have a folder of its own below that of the run.
+            runs = (path for path in (folder, *folder.parents) if path.parent == run.parent)
+            return any(path != run and is_run_of(path, site) for path in runs)
     return False
 
 

@@ -55,7 +55,7 @@ BEHIND = {
     "ansible": (),
     "ansible_runner": ("installer.steps",),
     "click": ("bundle.cli", "bundler.cli", "installer.cli"),
-    "cryptography": ("bundle.trust", "installer.depot"),
+    "cryptography": ("bundle.trust", "installer.depot", "installer.steps.sops"),
     # These two are the system's own; the program that imports them is run by its Python.
     "dnf": ("bundler.sources.rpm_solver",),
     "docker": ("bundler.sources.daemon",),
@@ -66,6 +66,7 @@ BEHIND = {
     "nacl": ("bundle.trust.key_cosign",),
     "packaging": ("bundler.sources.python",),
     "paramiko": ("installer.preflight",),
+    "pyrage": ("installer.steps.sops",),
     "securesystemslib": ("bundle.trust",),
     "sigstore": ("bundle.trust.upstream.keyless",),
     "tqdm": ("bundle.cli",),

@@ -14,7 +14,10 @@ from tests.support.clusters import cluster_data
 from tests.unit.install.sites import site_data, write_site
 
 Said = pytest.CaptureFixture[str]
-ENCRYPTED = {"password": "ENC[AES256_GCM,data:x]", "sops": {"age": [{"enc": "x"}], "mac": "ENC[]"}}
+ENCRYPTED = {
+    "sudoPassword": "ENC[AES256_GCM,data:x]",
+    "sops": {"age": [{"enc": "x"}], "mac": "ENC[]"},
+}
 
 
 def test_a_good_site_is_said_to_be_good(tmp_path: Path, capsys: Said) -> None:
