@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +23,7 @@ from tests.support.static_site import StaticSite, static_site
 from tests.support.upstream import Upstream
 from tests.support.upstream import upstream as run_upstream
 from tests.support.upstream_journey import Journey, ServedDepot, served, travel
+from tests.vectors.hostile.base import Seed, Stage, make_seed
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +65,17 @@ def rpm_site(tmp_path_factory: pytest.TempPathFactory, rpm_world: RpmWorld) -> I
         rpm_world.repository(site.root / "baseos", BASEOS)
         rpm_world.repository(site.root / "appstream", APPSTREAM, modules=MODULES)
         yield site
+
+
+@pytest.fixture(scope="session")
+def seed(tmp_path_factory: pytest.TempPathFactory) -> Seed:
+    """A good bundle and a depot that would take it, of which every hostile case is made."""
+    return make_seed(tmp_path_factory.mktemp("seed"))
+
+
+@pytest.fixture
+def stage(seed: Seed, tmp_path: Path) -> Iterator[Stage]:
+    """A copy of that for one test."""
+    yield seed.stage(tmp_path)
+    # So many small files are not worth keeping.
+    shutil.rmtree(tmp_path, ignore_errors=True)

@@ -5,32 +5,18 @@ Each case is made from a good bundle by a function in tests/vectors/hostile.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from bundle.cli.main import run
 from tests.support.refusal import CODES, arguments, check_left, check_refusal, tree
 from tests.vectors.hostile import upstream
-from tests.vectors.hostile.base import BOTH, Hostile, Seed, Stage, make_seed
+from tests.vectors.hostile.base import BOTH, Hostile, Stage
 from tests.vectors.hostile.families import large_cases, small_cases
 
 Said = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(scope="module")
-def seed(tmp_path_factory: pytest.TempPathFactory) -> Seed:
-    return make_seed(tmp_path_factory.mktemp("seed"))
-
-
-@pytest.fixture
-def stage(seed: Seed, tmp_path: Path) -> Iterator[Stage]:
-    yield seed.stage(tmp_path)
-    # So many small files are not worth keeping.
-    shutil.rmtree(tmp_path, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

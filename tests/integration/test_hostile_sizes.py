@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.support.measured import Measured, measured
 from tests.support.refusal import MOST_MEMORY, arguments, check_left, check_refusal, tree
-from tests.vectors.hostile.base import BOTH, Hostile, Seed, Stage, make_seed
+from tests.vectors.hostile.base import BOTH, Hostile, Stage
 from tests.vectors.hostile.families import large_cases
 
 ISOWARD = (sys.executable, "-m", "bundle.cli.main")
-
-
-@pytest.fixture(scope="module")
-def seed(tmp_path_factory: pytest.TempPathFactory) -> Seed:
-    return make_seed(tmp_path_factory.mktemp("seed"))
-
-
-@pytest.fixture
-def stage(seed: Seed, tmp_path: Path) -> Iterator[Stage]:
-    yield seed.stage(tmp_path)
-    # So many small files are not worth keeping.
-    shutil.rmtree(tmp_path, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from bundle.model.digest import digest_of
 from bundle.store.layout import BundleDirectory
 from bundle.trust.authority import Authority, load_authority, make_authority
 from bundle.trust.enrolment import enroll, read_candidate
@@ -15,7 +16,8 @@ from bundle.trust.site_statement import sign
 from bundle.trust.state import TrustState, find_state, load_states
 from bundle.trust.verify import examine_expired
 from bundle.trust.waiver import KIND as WAIVER
-from bundle.trust.waiver import draft_waiver
+from bundle.trust.waiver import GrantedWaiver, draft_waiver, grant_waiver
+from installer.depot.importer import ImportOutcome, import_bundle
 from tests.support.trust import (
     KeyFile,
     ReleaseKit,
@@ -121,3 +123,13 @@ def recovery_for(
     for key in site.keys[:signers]:
         data, _, _ = sign(data, RECOVERY, key.signer, "recovery")
     return data
+
+
+def import_waived(bundle: Path, site: SiteKit, waiver: Path) -> ImportOutcome:
+    return import_bundle(bundle, site.depot, lambda: datetime.now(UTC), waiver=waiver)
+
+
+def granted(bundle: Path, site: SiteKit, file: Path, at: datetime | None = None) -> GrantedWaiver:
+    digest = digest_of((bundle / "bundle.json").read_bytes())
+    authority = load_authority(site.trust)
+    return grant_waiver(file.read_bytes(), authority, digest, at or now(), file.name)

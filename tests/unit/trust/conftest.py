@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bundle.trust.state import TrustState
+from tests.support.site import SiteKit, expired_bundle, make_site, old_release
 from tests.support.trust import ReleaseKit, enrolled, make_release, trusted_bundle
 
 
@@ -24,3 +25,18 @@ def state(tmp_path: Path, kit: ReleaseKit) -> TrustState:
 def bundle(tmp_path: Path, kit: ReleaseKit) -> Path:
     """A released and approved bundle: release 1."""
     return trusted_bundle(tmp_path / "bundle", kit)
+
+
+@pytest.fixture
+def vendor(tmp_path: Path) -> ReleaseKit:
+    return old_release(tmp_path / "vendor")
+
+
+@pytest.fixture
+def site(tmp_path: Path, vendor: ReleaseKit) -> SiteKit:
+    return make_site(tmp_path / "site", vendor)
+
+
+@pytest.fixture
+def expired(tmp_path: Path, vendor: ReleaseKit) -> Path:
+    return expired_bundle(tmp_path / "expired", vendor)

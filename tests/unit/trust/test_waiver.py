@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 from tuf.ngclient import Updater
 
-from bundle.model.attestation import PAYLOAD_TYPE
 from bundle.model.canonical import canonical_json
 from bundle.model.digest import digest_of, hex_of
 from bundle.model.errors import (
@@ -27,21 +25,21 @@ from bundle.model.errors import (
     WaiverError,
 )
 from bundle.store.layout import BundleDirectory
-from bundle.trust.authority import load_authority
 from bundle.trust.site_statement import look_at, sign
 from bundle.trust.state import find_state, load_states
 from bundle.trust.verify import examine_expired, verify_trust
-from bundle.trust.waiver import KIND, WAIVER_NAME, GrantedWaiver, draft_waiver, grant_waiver
+from bundle.trust.waiver import KIND, WAIVER_NAME, GrantedWaiver, draft_waiver
 from installer.depot.directory import DepotDirectory
 from installer.depot.exceptions import notices
-from installer.depot.importer import ImportOutcome, import_bundle
+from installer.depot.importer import import_bundle
 from tests.support.depot import import_now
 from tests.support.site import (
     LONG_AGO,
     SiteKit,
     expired_bundle,
+    granted,
+    import_waived,
     make_site,
-    old_release,
     waiver_for,
 )
 from tests.support.trust import (
@@ -55,31 +53,6 @@ from tests.support.trust import (
     trusted_bundle,
 )
 from tests.support.trust_edit import edit
-
-
-@pytest.fixture
-def vendor(tmp_path: Path) -> ReleaseKit:
-    return old_release(tmp_path / "vendor")
-
-
-@pytest.fixture
-def site(tmp_path: Path, vendor: ReleaseKit) -> SiteKit:
-    return make_site(tmp_path / "site", vendor)
-
-
-@pytest.fixture
-def expired(tmp_path: Path, vendor: ReleaseKit) -> Path:
-    return expired_bundle(tmp_path / "expired", vendor)
-
-
-def import_waived(bundle: Path, site: SiteKit, waiver: Path) -> ImportOutcome:
-    return import_bundle(bundle, site.depot, lambda: datetime.now(UTC), waiver=waiver)
-
-
-def granted(bundle: Path, site: SiteKit, file: Path, at: datetime | None = None) -> GrantedWaiver:
-    digest = digest_of((bundle / "bundle.json").read_bytes())
-    authority = load_authority(site.trust)
-    return grant_waiver(file.read_bytes(), authority, digest, at or now(), file.name)
 
 
 def test_an_expired_bundle_comes_in_by_a_waiver(
@@ -211,74 +184,6 @@ def test_a_damaged_authority_waives_nothing(tmp_path: Path, expired: Path, site:
     (site.trust / "authority.json").write_bytes(b"{}")
     with pytest.raises(DamagedAuthorityError):
         import_waived(expired, site, file)
-
-
-@pytest.mark.parametrize("days", [0, 31, -1])
-def test_thirty_days_at_the_most(tmp_path: Path, expired: Path, site: SiteKit, days: int) -> None:
-    with pytest.raises(UsageError, match="--days"):
-        waiver_for(expired, site, tmp_path / "w.json", days=days)
-
-
-def rewritten(file: Path, people: SiteKit, **fields: Any) -> bytes:
-    """Change what a waiver says, as both signers could with a program of their own."""
-    envelope = json.loads(file.read_bytes())
-    statement = json.loads(base64.b64decode(envelope["payload"]))
-    statement["predicate"] |= fields
-    payload = base64.b64encode(canonical_json(statement)).decode()
-    data = canonical_json({"payloadType": PAYLOAD_TYPE, "payload": payload, "signatures": []})
-    for key in people.keys[:2]:
-        data, _, _ = sign(data, KIND, key.signer, "w")
-    return data
-
-
-def say_and_grant(file: Path, expired: Path, site: SiteKit, fields: dict[str, Any]) -> Any:
-    file.write_bytes(rewritten(file, site, **fields))
-    return granted(expired, site, file).predicate
-
-
-@pytest.mark.parametrize(
-    ("fields", "why"),
-    [
-        ({"expires": "2099-01-01T00:00:00Z"}, "at most 30 days"),
-        ({"expires": "2001-01-01T00:00:00Z"}, "at most 30 days"),
-        ({"site": "south"}, "for the site 'south'"),
-        ({"waives": "everything"}, "expected a waiver"),
-        ({"reason": ""}, "expected a waiver"),
-        ({"also": "rollback"}, "expected a waiver"),
-    ],
-)
-def test_what_it_may_say_is_bounded(
-    tmp_path: Path, expired: Path, site: SiteKit, fields: dict[str, Any], why: str
-) -> None:
-    file = waiver_for(expired, site, tmp_path / "w.json")
-    with pytest.raises(WaiverError, match=why):
-        say_and_grant(file, expired, site, fields)
-
-
-def test_the_authority_s_threshold_counts(tmp_path: Path, expired: Path, site: SiteKit) -> None:
-    """What the statement says of it is for its readers."""
-    file = waiver_for(expired, site, tmp_path / "w.json")
-    assert say_and_grant(file, expired, site, {"threshold": 1}).threshold == 1
-    fields = json.loads(file.read_bytes())
-    del fields["signatures"][1]
-    file.write_bytes(canonical_json(fields))
-    with pytest.raises(WaiverError, match="signed by 1 of the 2"):
-        granted(expired, site, file)
-
-
-def test_it_does_not_begin_in_the_future(tmp_path: Path, expired: Path, site: SiteKit) -> None:
-    file = waiver_for(expired, site, tmp_path / "w.json", at=now() + timedelta(days=1))
-    with pytest.raises(WaiverError, match="later than this machine's clock"):
-        import_waived(expired, site, file)
-
-
-def test_a_changed_byte_is_found(tmp_path: Path, expired: Path, site: SiteKit) -> None:
-    file = waiver_for(expired, site, tmp_path / "w.json")
-    data = file.read_bytes()
-    for at in range(0, len(data), 41):
-        file.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
-        with pytest.raises(WaiverError):
-            granted(expired, site, file)
 
 
 def spoil_signature(bundle: Path, kit: ReleaseKit) -> None:
