@@ -37,11 +37,25 @@ def armoured_keyring(data: bytes, where: str) -> str:
     Raises:
         DefinitionError: It is not public keys, or has a private one.
     """
-    packets = _unarmoured(data, where) if data.lstrip()[:5] == b"-----" else data
-    _check_packets(packets, where)
-    text = base64.b64encode(packets).decode("ascii")
-    lines = [text[start : start + _LINE] for start in range(0, len(text), _LINE)]
-    return "\n".join([_BEGIN, "", *lines, _END, ""])
+    return _armour(_checked(data, where))
+
+
+def separate_keys(data: bytes, where: str) -> tuple[str, ...]:
+    """Return each public key as armoured text of its own, with the checksum that rpm demands.
+
+    Args:
+        data: As `gpg --export` writes it, with or without `--armor`.
+        where: The file, for messages.
+    Raises:
+        DefinitionError: It is not public keys, or has a private one.
+    """
+    keys: list[bytes] = []
+    for tag, packet in _packets(_checked(data, where)):
+        if tag == _PUBLIC_KEY:
+            keys.append(packet)
+        else:
+            keys[-1] += packet
+    return tuple(_armour(key, checksum=True) for key in keys)
 
 
 def keyring_packets(text: str, where: str) -> bytes:
@@ -67,6 +81,21 @@ def crc24(data: bytes) -> int:
     return crc
 
 
+def _armour(packets: bytes, *, checksum: bool = False) -> str:
+    text = base64.b64encode(packets).decode("ascii")
+    lines = [text[start : start + _LINE] for start in range(0, len(text), _LINE)]
+    if checksum:
+        lines.append("=" + base64.b64encode(crc24(packets).to_bytes(3, "big")).decode("ascii"))
+    return "\n".join([_BEGIN, "", *lines, _END, ""])
+
+
+def _checked(data: bytes, where: str) -> bytes:
+    """Return the packets of keys in either form."""
+    packets = _unarmoured(data, where) if data.lstrip()[:5] == b"-----" else data
+    _check_packets(packets, where)
+    return packets
+
+
 def _unarmoured(data: bytes, where: str) -> bytes:
     text = data.decode("ascii", "replace")
     if "PRIVATE KEY" in text:
@@ -83,7 +112,7 @@ def _unarmoured(data: bytes, where: str) -> bytes:
 def _check_packets(data: bytes, where: str) -> None:
     tags = []
     try:
-        tags = list(_tags(data))
+        tags = [tag for tag, _ in _packets(data)]
     except (IndexError, ValueError) as error:
         raise _refuse(where, "something else, or half of it") from error
     if 5 in tags or 7 in tags:  # noqa: PLR2004 - the tags of secret keys
@@ -92,15 +121,15 @@ def _check_packets(data: bytes, where: str) -> None:
         raise _refuse(where, "something else")
 
 
-def _tags(data: bytes) -> Iterator[int]:
-    """Yield the packets' tags.
+def _packets(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield each packet's tag and the whole packet.
 
     Raises:
         IndexError, ValueError: The data ends within a packet, or is none.
     """
     at = 0
     while at < len(data):
-        head = data[at]
+        start, head = at, data[at]
         if not head & 0x80:
             raise ValueError
         if head & 0x40:
@@ -113,7 +142,7 @@ def _tags(data: bytes) -> Iterator[int]:
             at += 1 + width
         _part(data, at, size)
         at += size
-        yield tag
+        yield tag, data[start:at]
 
 
 def _new_length(data: bytes, at: int) -> tuple[int, int]:

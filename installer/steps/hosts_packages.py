@@ -11,7 +11,7 @@ from typing import Final
 
 from bundle.model.digest import digest_of
 from bundle.model.errors import DigestMismatchError, StepError
-from bundle.model.openpgp import armoured_keyring
+from bundle.model.openpgp import separate_keys
 from bundle.model.os_packages import OsEntry, OsPlace
 from bundle.store.atomic import storage_errors
 from installer.depot.directory import DepotDirectory
@@ -194,16 +194,22 @@ def _dnf_files(
 ) -> list[NodeFile]:
     files, stanzas = [], []
     for entry in entries:
-        key = f"{DNF_KEYS}/RPM-GPG-KEY-isoward-{entry.name}"
-        # rpm takes keys in ASCII armour only.
-        armoured = armoured_keyring(keyrings[entry.name], f"the keyring of {entry.name}")
-        files.append(NodeFile(key, armoured.encode()))
-        stanzas += [_dnf_stanza(entry, place, depots, key) for place in entry.repositories]
+        # rpm takes one key a file, in ASCII armour.
+        keys = [
+            NodeFile(f"{DNF_KEYS}/RPM-GPG-KEY-isoward-{entry.name}-{i}", text.encode())
+            for i, text in enumerate(
+                separate_keys(keyrings[entry.name], f"the keyring of {entry.name}"), start=1
+            )
+        ]
+        files += keys
+        stanzas += [_dnf_stanza(entry, place, depots, keys) for place in entry.repositories]
     text = _WRITTEN + "\n".join(stanzas)
     return [*files, NodeFile(DNF_REPOSITORIES, text.encode())]
 
 
-def _dnf_stanza(entry: OsEntry, place: OsPlace, depots: Sequence[str], key: str) -> str:
+def _dnf_stanza(
+    entry: OsEntry, place: OsPlace, depots: Sequence[str], keys: Sequence[NodeFile]
+) -> str:
     signed = any(
         file.path.startswith(f"{place.folder}/") and file.path.endswith(_SIGNATURE)
         for file in entry.files
@@ -216,7 +222,7 @@ def _dnf_stanza(entry: OsEntry, place: OsPlace, depots: Sequence[str], key: str)
         "enabled": "1",
         "gpgcheck": "1",
         "repo_gpgcheck": "1" if signed else "0",
-        "gpgkey": f"file://{key}",
+        "gpgkey": "\n       ".join(f"file://{key.path}" for key in keys),
         "sslverify": "1",
         "sslcacert": NODE_CA,
         "proxy": "_none_",

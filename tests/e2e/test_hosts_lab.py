@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import time
@@ -31,13 +32,31 @@ from tests.lab.site import lab_site
 from tests.support.documents import DEFINITION
 from tests.support.needs import requires_root, requires_tool
 from tests.support.processes import Child, running
+from tests.support.rpm_world import APPSTREAM, end_signer, make_world
+from tests.support.static_site import static_site
 from tests.support.step_context import step_context
 from tests.support.upstream_journey import Journey, carry
 
 pytestmark = [pytest.mark.e2e, pytest.mark.lab]
 
 _HEAD = DEFINITION.partition("images:")[0] + "osPackages:\n"
-_PACKAGES = ("jq", "ipset")
+_PACKAGES = ("jq", "ipset", "dnf", "rpm", "gpg")
+_ROCKY = """\
+  - name: rocky-9
+    release: rocky-9
+    repositories: [{{url: "{url}", name: appstream}}]
+    keyring: rocky.asc
+    packages: [toolkit]
+"""
+_SYSTEM = 'NAME="Rocky Linux"\nID="rocky"\nID_LIKE="rhel centos fedora"\nVERSION_ID="9.6"\n'
+_APPSTREAM = """\
+Acquire::IndexTargets::deb::DEP-11 {
+  MetaKey "$(COMPONENT)/dep11/Components-$(NATIVE_ARCHITECTURE).yml";
+  ShortDescription "Components-$(NATIVE_ARCHITECTURE)";
+  Description "$(RELEASE)/$(COMPONENT) $(NATIVE_ARCHITECTURE) DEP-11 Metadata";
+};
+"""
+"""What a desktop adds to apt's lists, which a bundle does not carry."""
 _OURS = "/etc/apt/sources.list.d/isoward.sources"
 _STRANGER = "deb http://192.0.2.1/debian bookworm main\n"
 _SECONDS = 120
@@ -91,19 +110,37 @@ def _depot(world: World, address: str, others: list[str]) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     requires_root()
-    requires_tool("apt-get", "mmdebstrap", "systemd-nspawn", "ssh")
+    requires_tool("apt-get", "mmdebstrap", "systemd-nspawn", "ssh", "rpmbuild", "createrepo_c")
     if debian_codename() != "bookworm":
         pytest.skip("the lab's nodes are of this machine's release, and this is not Debian 12")
     home = tmp_path_factory.mktemp("vendor")
     mirror = host_mirror("bookworm")
     vendor_home(home, mirror)
-    journey = carry(home, _HEAD + mirror.entry("debian-12", "debian-12", "bookworm", _PACKAGES))
+    asked = mirror.entry("debian-12", "debian-12", "bookworm", _PACKAGES)
+    with _rocky(home) as url:
+        journey = carry(home, _HEAD + asked + _ROCKY.format(url=url))
     with lab(nodes=2) as site:
         made = World(site, journey, home / "runs")
         made.folder.mkdir()
         addresses = [site.host_address, _another_address(site)]
         with _depot(made, addresses[0], addresses), _depot(made, addresses[1], addresses):
             yield made
+
+
+@contextmanager
+def _rocky(home: Path) -> Iterator[str]:
+    """Serve a repository of a small rpm distribution to the vendor's machine."""
+    (home / "rpm").mkdir()
+    made = make_world(home / "rpm")
+    shutil.copy(made.key.keyring, home / "rocky.asc")
+    try:
+        with static_site(home / "rpm-site") as site:
+            toolkits = [rpm for rpm in APPSTREAM if rpm.name == "toolkit"]
+            made.repository(site.root / "appstream", toolkits)
+            yield f"{site.url}/appstream"
+    finally:
+        end_signer(made.key)
+        end_signer(made.stranger)
 
 
 def _another_address(site: Lab) -> str:
@@ -127,8 +164,15 @@ def _state(node: LabNode) -> bytes:
 
 def _apt(node: LabNode, *arguments: str) -> str:
     done = node.run(
-        "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes", *arguments, timeout=300
+        "env",
+        "DEBIAN_FRONTEND=noninteractive",
+        "apt-get",
+        "--yes",
+        *arguments,
+        timeout=300,
+        check=False,
     )
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
     return (done.stdout + done.stderr).decode()
 
 
@@ -157,6 +201,7 @@ def test_2_the_depot_becomes_the_only_source_of_packages(world: World) -> None:
         (node.rootfs / "etc/apt/sources.list.d/extra.list").write_text(_STRANGER)
         proxy = 'Acquire::https::Proxy "http://192.0.2.9:3128";\n'
         (node.rootfs / "etc/apt/apt.conf.d/95proxy").write_text(proxy)
+        (node.rootfs / "etc/apt/apt.conf.d/50appstream").write_text(_APPSTREAM)
     second.run("hostname", "unnamed")
     (second.rootfs / "etc/hostname").write_text("unnamed\n")
     context = world.context()
@@ -166,6 +211,7 @@ def test_2_the_depot_becomes_the_only_source_of_packages(world: World) -> None:
     assert "name the machine as the site does" in said["nodes"]["node2"]["changed"]
     assert "name the machine as the site does" not in said["nodes"]["node1"]["changed"]
     assert said["clocksSet"] == {}
+    assert "refresh the lists of packages" in said["nodes"]["node1"]["changed"]
     for node in world.site.nodes:
         listed = node.run("ls", "/etc/apt/sources.list.d").stdout.decode().split()
         assert listed == ["extra.list.isoward.disabled", "isoward.sources"]
@@ -245,6 +291,38 @@ def test_6_one_of_two_depots_is_enough_for_the_nodes(world: World) -> None:
     # An installation wants both: high availability is what the second one is for.
     with pytest.raises(InstallError, match=f"{first}.*nothing answers"):
         DepotStep().run(context)
+
+
+def test_7_a_machine_of_rocky_gets_dnf_s_own_and_nothing_else(world: World) -> None:
+    """The lab has no Rocky, so a node of Debian with dnf says that it is one."""
+    node = world.site.nodes[1]
+    # The lab's nodes have security updates, which the bundle of this test does not carry.
+    pin = "Package: *\nPin: release n=bookworm\nPin-Priority: 1001\n"
+    (node.rootfs / "etc/apt/preferences.d/older").write_text(pin)
+    _apt(node, "install", "--allow-downgrades", "dnf", "rpm", "gpg")
+    (node.rootfs / "etc/os-release").unlink()
+    (node.rootfs / "etc/os-release").write_text(_SYSTEM)
+    (node.rootfs / "etc/redhat-release").write_text("Rocky Linux release 9.6 (Blue Onyx)\n")
+    (node.rootfs / "usr/bin/update-ca-trust").symlink_to("true")
+    (node.rootfs / "etc/pki/ca-trust/source/anchors").mkdir(parents=True)
+    (node.rootfs / "etc/yum.repos.d").mkdir(exist_ok=True)
+    stranger = node.rootfs / "etc/yum.repos.d/rocky.repo"
+    stranger.write_text("[baseos]\nname=x\nbaseurl=http://192.0.2.1/\nenabled=1\n")
+    said = HostsStep().run(world.context())
+    assert [found["packages"] for found in said["nodes"].values()] == [["debian-12"], ["rocky-9"]]
+    assert said["nodes"]["node1"]["changed"] == []
+    repositories = node.run("dnf", "--quiet", "repolist", "--enabled").stdout.decode()
+    assert [line.split()[0] for line in repositories.splitlines()[1:]] == [
+        "isoward-rocky-9-appstream"
+    ]
+    node.run("dnf", "--quiet", "--assumeyes", "install", "toolkit", timeout=300)
+    assert (node.rootfs / "usr/bin/toolkit").read_text() == "toolkit\n"
+    assert not stranger.exists()
+    assert HostsStep().run(world.context())["nodes"]["node2"]["changed"] == []
+    setting = node.rootfs / "etc/dnf/dnf.conf"
+    setting.write_text(setting.read_text() + "[other]\nname=x\nbaseurl=file:///srv\n")
+    with pytest.raises(StepError, match=r"node2: .*(from the depot alone|for repo 'other')"):
+        HostsStep().run(world.context())
 
 
 def _step(context: Context) -> None:

@@ -19,6 +19,7 @@ from bundle.model.errors import (
     FormatError,
     MissingProgramError,
 )
+from bundle.model.openpgp import separate_keys
 from bundle.store.programs import Finished, run_program
 from bundler.sources.context import OsWant
 from installer.depot.accepted import accepted_bundles
@@ -378,3 +379,17 @@ def test_dnf_installs_by_what_an_installation_writes_also_when_the_first_depot_i
     done = node.install("conntrack-tools", "toolkit")
     assert done.returncode == 0, (done.stdout, done.stderr)
     assert node.installed() == {*CLOSURE, "toolkit 1.0-1.module_el9 x86_64"}
+
+
+def test_rpm_takes_each_key_of_a_keyring_by_itself(tmp_path: Path, rpm_world: RpmWorld) -> None:
+    both = [signer.keyring.read_bytes() for signer in (rpm_world.key, rpm_world.stranger)]
+    keys = separate_keys(b"\n".join(both), "keyring")
+    assert len(keys) == 2
+    assert separate_keys(both[1], "keyring") == keys[1:]
+    for number, text in enumerate(keys):
+        (tmp_path / f"{number}.asc").write_text(text)
+        run_rpm = ["rpmkeys", "--root", str(tmp_path), "--dbpath", "/db", "--import"]
+        done = subprocess.run([*run_rpm, tmp_path / f"{number}.asc"], check=False)
+        assert done.returncode == 0
+    listed = ["rpm", "--root", str(tmp_path), "--dbpath", "/db", "-q", "gpg-pubkey"]
+    assert len(set(subprocess.check_output(listed, text=True).split())) == 2

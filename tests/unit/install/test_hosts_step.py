@@ -189,10 +189,13 @@ def test_apt_reads_one_depot_plainly_and_two_through_a_list() -> None:
 
 
 def test_dnf_checks_every_package_and_each_list_that_is_signed() -> None:
-    files = package_files([_rocky()], _TWO, {"rocky-9": b"\xc6\x01\x04"})
+    files = package_files([_rocky()], _TWO, {"rocky-9": b"\xc6\x01\x04\xc6\x01\x05"})
     key = "/etc/pki/rpm-gpg/RPM-GPG-KEY-isoward-rocky-9"
-    assert [file.path for file in files] == [key, "/etc/yum.repos.d/isoward.repo"]
-    assert files[0].data.startswith(b"-----BEGIN PGP PUBLIC KEY BLOCK-----")
+    assert [file.path for file in files] == [
+        f"{key}-1",
+        f"{key}-2",
+        "/etc/yum.repos.d/isoward.repo",
+    ]
     base, extras = _text(files, ".repo").partition("\n")[2].split("\n\n")
     assert base.splitlines() == [
         "[isoward-rocky-9-baseos]",
@@ -202,7 +205,8 @@ def test_dnf_checks_every_package_and_each_list_that_is_signed() -> None:
         "enabled=1",
         "gpgcheck=1",
         "repo_gpgcheck=1",
-        f"gpgkey=file://{key}",
+        f"gpgkey=file://{key}-1",
+        f"       file://{key}-2",
         "sslverify=1",
         "sslcacert=/etc/containerd/isoward/ca.pem",
         "proxy=_none_",
