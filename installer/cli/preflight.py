@@ -14,7 +14,7 @@ from installer.depot.directory import DEFAULT_DEPOT
 from installer.documents import load_site
 from installer.preflight.answers import Report
 from installer.preflight.ask import require_ready
-from installer.preflight.table import table
+from installer.preflight.table import by_question
 from installer.preflight_site import PreflightRequest, preflight_site
 from installer.site_inventory import read_overrides
 from installer.steps.preflight_page import render_page
@@ -61,7 +61,7 @@ def command(
 
 
 def _tell(output: Output, report: Report) -> int:
-    output.say(table(report))
+    output.say(by_question(report))
     try:
         require_ready(report)
     except IsowardError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from installer.preflight.answers import Report, Verdict
+from installer.preflight.answers import Answer, Report, Verdict
 
 _MARKS = {
     Verdict.OK: "ok  ",
@@ -27,3 +27,36 @@ def table(report: Report) -> str:
                 lines.append(f"{indent}{answer.advice}")
     counts = [f"{report.count(v)} {v.value}" for v in Verdict if report.count(v)]
     return "\n".join([*lines, ", ".join(counts)])
+
+
+def by_question(report: Report) -> str:
+    """Return the report, a line for each question: of many nodes, mostly the same is to be said."""
+    asked: dict[str, list[tuple[str, Answer]]] = {}
+    for node in report.nodes:
+        for answer in node.answers:
+            asked.setdefault(answer.id, []).append((node.node, answer))
+    width = max((len(id_) for id_ in asked), default=0)
+    lines = []
+    for id_, answers in asked.items():
+        for verdict in Verdict:
+            given = [(node, answer) for node, answer in answers if answer.verdict is verdict]
+            if verdict is Verdict.OK and given:
+                lines.append(f"  {_MARKS[verdict]}  {id_:<{width}}  {_alike(given)}")
+            elif given:
+                lines += _alarm(f"  {_MARKS[verdict]}  {id_:<{width}}  ", given)
+    counts = [f"{report.count(v)} {v.value}" for v in Verdict if report.count(v)]
+    nodes = len(report.nodes)
+    return "\n".join([*lines, f"{nodes} node{'' if nodes == 1 else 's'}: {', '.join(counts)}"])
+
+
+def _alike(given: list[tuple[str, Answer]]) -> str:
+    found = {answer.found for _, answer in given}
+    return found.pop() if len(found) == 1 else f"{len(given)} nodes"
+
+
+def _alarm(head: str, given: list[tuple[str, Answer]]) -> list[str]:
+    indent = " " * len(head)
+    lines = [f"{indent}{node}: {answer.found}" for node, answer in given]
+    lines[0] = head + lines[0].lstrip()
+    said = {f"{indent}expected: {a.expected}\n{indent}{a.advice}": None for _, a in given}
+    return [*lines, *said]

@@ -12,12 +12,13 @@ import pytest
 
 from bundle.model.errors import PreflightError, UnreachableError
 from bundle.model.site import Node
-from installer.preflight.answers import Report
+from installer.preflight.answers import Answer, NodeAnswers, Report, Verdict
 from installer.preflight.ask import require_ready
 from installer.preflight.ask_cluster import ask_cluster, measure_offset, wants
 from installer.preflight.facts import read_facts
 from installer.preflight.question import Machine
 from installer.preflight.shell import NO_ANSWER, NOT_FOUND, Result, Shell
+from installer.preflight.table import by_question
 from tests.support.node_facts import NOON, Raw, cluster_site, good_facts, wanted
 
 _SITE = cluster_site()
@@ -78,6 +79,35 @@ def test_good_nodes_are_ready() -> None:
     assert _alarms(report) == set()
     require_ready(report)
     assert len(report.nodes[0].answers) > 40
+
+
+def test_the_table_has_a_line_for_each_question() -> None:
+    raw = good_facts(2)
+    raw["machine"]["swap"] = ["/dev/sda2"]
+    lines = by_question(_ask(node2=NodeShell(2, facts=_said(json.dumps(raw))))).splitlines()
+    assert len([line for line in lines if line.startswith("  ok    kernel ")]) == 1
+    assert "  ok    hostname             2 nodes" in lines
+    assert "  ok    kernel               6.1.0-25-amd64" in lines
+    swap = lines.index("  FAIL  swap                 node2: /dev/sda2")
+    assert lines[swap + 1].strip() == "expected: no swap"
+    assert "swapoff" in lines[swap + 2]
+    assert lines[swap - 1] == "  ok    swap                 none"
+    assert lines[-1].startswith("2 nodes: ")
+    assert lines[-1].endswith(" ok, 1 fail")
+
+
+def test_what_many_nodes_lack_is_advised_once() -> None:
+    answers = tuple(
+        Answer("swap", "?", "no swap", f"/dev/sd{c}", Verdict.FAIL, "swapoff") for c in "ab"
+    )
+    report = Report(tuple(NodeAnswers(f"n{i}", "x", True, (a,)) for i, a in enumerate(answers)))
+    assert by_question(report).splitlines() == [
+        "  FAIL  swap  n0: /dev/sda",
+        "              n1: /dev/sdb",
+        "              expected: no swap",
+        "              swapoff",
+        "2 nodes: 2 fail",
+    ]
 
 
 def test_a_node_that_is_down_is_named_once_and_nobody_misses_it() -> None:
