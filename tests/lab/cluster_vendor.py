@@ -6,6 +6,7 @@ to servers on loopback, by an /etc/hosts that only the vendor's commands see.
 
 from __future__ import annotations
 
+import resource
 import secrets
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,6 +37,9 @@ LAB_VARIABLES: Final[Mapping[str, Any]] = {
     "kube_proxy_mode": "iptables",
     "kubelet_fail_cgroup_v1": False,
     "kubeadm_ignore_preflight_errors": ["SystemVerification"],
+    # A container cannot raise what its machine has limited.
+    "containerd_extra_runtime_args": {"restrict_oom_score_adj": True},
+    "containerd_base_runtime_spec_rlimit_nofile": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
     # The limits of connection tracking are this machine's, and stay as they are.
     "kube_proxy_conntrack_max_per_core": 0,
     "kube_proxy_conntrack_min": 0,

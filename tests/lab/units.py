@@ -18,7 +18,8 @@ mount -o remount,rw,bind "$where" ;; esac; done < /proc/mounts'
 WantedBy=sysinit.target
 """
 # The kernel is this machine's. What a cluster sets of it beside a node's own network is kept in
-# files in its place, so that it is read as it was written.
+# files in its place, so that it is read as it was written. Its log is not the node's either: for
+# kubelet, which looks there for processes that ran out of memory, it is empty.
 _KERNEL: Final = """\
 [Unit]
 Description=Kernel settings of a node's own
@@ -31,7 +32,7 @@ ExecStart=/bin/sh -c 'mkdir -p /run/lab-kernel; for key in vm/overcommit_memory 
 kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes \
 fs/inotify/max_user_instances; do \
 copy=/run/lab-kernel/$(basename $key); cat /proc/sys/$key > $copy; \
-mount --bind $copy /proc/sys/$key; done'
+mount --bind $copy /proc/sys/$key; done; ln -sf /dev/null /dev/kmsg'
 [Install]
 WantedBy=sysinit.target
 """
