@@ -221,6 +221,8 @@ def test_members_of_etcd_that_are_missing_are_found(
     server: ClusterServer, context: Context
 ) -> None:
     assert "1 member(s)" in found_by(server, context, "etcd")
+    alone = replace(context, site=cluster(1, "calico"))
+    assert done_again(server, alone, "etcd") == "proven"
 
 
 def test_pods_that_nobody_runs_are_found_and_taken_away(
