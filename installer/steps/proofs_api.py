@@ -98,7 +98,7 @@ def ask_audit(bench: Bench) -> Finding:
     node, events = found
     if any("requestObject" in event or "responseObject" in event for event in events):
         return failed(expected, "the Secret's content in the log", _ADVICE)
-    event = events[-1]
+    event = events[0]
     user = str(event.get("user", {}).get("username", ""))[:80]
     if not user:
         return failed(expected, "a record without a user", _ADVICE)
