@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from installer.steps.run_ansible import Run
 
 _INVENTORY: Final = "inventory"
+_BEGUN: Final = "cluster-began"
+"""In the site's folder while cluster.yml runs, and after it did not reach its end."""
+_SETTLE: Final = "settle.yml"
 _TREE: Final = "kubespray"
 _CHANGES: Final[dict[Role, str]] = {
     "etcd": "runs a member of etcd",
@@ -101,6 +105,7 @@ class ClusterStep:
         rendered = _render(context, answering_depot(context))
         files = renew_inventory(folder, rendered, context.overrides, _made_from(context))
         run = _cluster_run(context, tree, program, folder)
+        _settle(context, run)
         log = PlayLog(context.progress, expected_of(context.state), context.now, run.nodes)
         try:
             run_playbook(run, context.progress, log)
@@ -110,13 +115,14 @@ class ClusterStep:
             log.end()
         expected = log.as_expected()
         write_atomic(context.state / EXPECTED_NAME, canonical_json(expected.data()), 0o600)
+        with storage_errors(f"remove {context.state / _BEGUN}"):
+            (context.state / _BEGUN).unlink(missing_ok=True)
         return {
             "playbook": PLAYBOOK,
             "kubespray": entry.version,
             "inventory": files,
             "artifacts": str(run.artifacts),
-            "tasks": expected.tasks,
-            "seconds": expected.seconds,
+            **expected.data(),
             "changed": {node: len(tasks) for node, tasks in sorted(log.changed.items())},
         }
 
@@ -182,6 +188,22 @@ def _cluster_run(context: Context, tree: Path, program: Path, folder: Path) -> R
         variables=variables,
         redactor=Redactor(context.secrets.values(), folder / CREDENTIALS),
     )
+
+
+def _settle(context: Context, run: Run) -> None:
+    """Make the machines ready for another run, where an earlier one did not reach its end."""
+    from installer.steps.run_ansible import run_playbook
+
+    begun = context.state / _BEGUN
+    if begun.exists():
+        context.progress.note("an earlier run was cut off; looking at what it left on the machines")
+        unfinished = not (context.state / EXPECTED_NAME).exists()
+        variables = {**run.variables, "settle_unfinished": unfinished}
+        settle = replace(
+            run, playbook=_SETTLE, project=None, program=None, settings={}, variables=variables
+        )
+        run_playbook(settle, context.progress)
+    write_atomic(begun, f"{context.run.name}\n".encode(), 0o600)
 
 
 def _settings(tree: Path, nodes: int) -> dict[str, str]:

@@ -40,6 +40,10 @@ class SshServer(paramiko.ServerInterface):
     def check_channel_request(self, kind: str, chanid: int) -> int:
         return OPEN_SUCCEEDED
 
+    def check_channel_pty_request(self, *_: object) -> bool:
+        # There is none; nothing that is run here asks.
+        return True
+
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         self.commands.append(command.decode())
         threading.Thread(target=_run, args=(channel, command), daemon=True).start()

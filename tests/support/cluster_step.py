@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import platform
+import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +35,7 @@ from installer.depot.accepted import AcceptedContent
 from installer.depot.directory import DepotDirectory, ImportRecord
 from installer.documents import parse_site
 from installer.preflight.ssh import connect
+from installer.steps.cluster import ClusterStep
 from installer.steps.receipt import make_run_directory
 from installer.steps.step import Context
 from tests.lab.ssh_server import SshServer, ssh_server
@@ -192,6 +195,8 @@ class ClusterWorld:
         variables = {
             "machine_root": str(self.root),
             "ansible_python_interpreter": sys.executable,
+            # The machines are this one, whose own work is not waited for.
+            "settle_wait_for": "isoward-none",
         }
         overrides = {"group_vars/all/machine.yml": json.dumps(variables).encode()}
         made = Context(
@@ -210,6 +215,18 @@ class ClusterWorld:
             progress=self.notes,
         )
         return replace(made, **changes)
+
+
+def run_elsewhere(world: ClusterWorld, log: Path) -> subprocess.Popen[bytes]:
+    """Start the step in a process of its own, which a test may kill."""
+    parts = (world.folder, world.site, world.manifest, world.sizes)
+    (world.folder / "world.pickle").write_bytes(pickle.dumps(parts))
+    command = [sys.executable, "-m", "tests.support.cluster_step"]
+    command.append(str(world.folder / "world.pickle"))
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command, cwd=Path(__file__).parents[2], stdout=output, stderr=output
+        )
 
 
 @contextmanager
@@ -313,3 +330,12 @@ def kept_files(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not path.is_symlink()
     }
+
+
+def _main(path: str) -> None:
+    folder, site, manifest, sizes = pickle.loads(Path(path).read_bytes())
+    ClusterStep().run(ClusterWorld(folder, site, (), manifest, sizes).context())
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])
