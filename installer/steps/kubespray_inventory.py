@@ -21,6 +21,7 @@ from installer.steps.choose_image import source_registries
 from installer.steps.inventory import render_template, url_of
 from installer.steps.kubespray_carried import check_parts, parts_of
 from installer.steps.kubespray_checksums import checksum_values
+from installer.steps.kubespray_versions import version_values
 
 HOSTS_NAME: Final = "hosts.yaml"
 NODE_CA: Final = "/etc/containerd/isoward/ca.pem"
@@ -99,6 +100,7 @@ def render_kubespray(what: KubesprayInput) -> dict[str, str]:
         "node_address": site.nodes_with("control-plane")[0].address,
         "depots": [url_of(depot) for depot in site.depots],
         "file_depot": url_of(what.file_depot or site.depot),
+        "versions": version_values(entry),
         "checksums": checksum_values(entry.files, plain_version(options.version)),
         "bases": list(_BASES.items()),
         "registries": source_registries(what.manifest),

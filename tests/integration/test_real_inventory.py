@@ -6,6 +6,7 @@ ISOWARD_KUBESPRAY_ANSIBLE the folder of an Ansible with its requirements, if the
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -13,9 +14,12 @@ import sys
 import tarfile
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 
+from bundle.model.digest import digest_of
+from bundle.model.kubespray import KubesprayFile
 from installer.steps.inventory_folder import write_inventory
 from installer.steps.kubespray_checksums import CHECKSUM_VARIABLES, FIXED_ITEMS
 from installer.steps.kubespray_inventory import HOSTS_NAME, KubesprayInput, render_kubespray
@@ -121,3 +125,62 @@ def test_every_file_of_kubespray_has_its_checksum_of_the_bundle_or_of_a_table(tr
         assert variable in files[name], name
     for name in FIXED_ITEMS:
         assert "_checksums" in files[name], name
+
+
+_PROBE = """\
+- hosts: node1
+  gather_facts: false
+  vars: {ansible_architecture: x86_64, ansible_system: Linux, ansible_os_family: Debian}
+  roles: [kubespray_defaults]
+  tasks:
+    - debug:
+        msg: "{{ dict(names | zip(names | map('extract', downloads))) }}"
+      vars:
+        names: [calicoctl, cni, containerd, crictl, etcd, nerdctl, runc, calico_node, coredns,
+                nginx]
+"""
+_OTHER = {
+    "cni": "cni-plugins-linux-amd64-1.99.1.tgz",
+    "containerd": "containerd-2.99.1-linux-amd64.tar.gz",
+    "crictl": "crictl-1.99.1-linux-amd64.tar.gz",
+    "etcd": "etcd-3.99.1-linux-amd64.tar.gz",
+    "nerdctl": "nerdctl-2.99.1-linux-amd64.tar.gz",
+    "runc": "runc-1.99.1.amd64",
+}
+
+
+def test_kubespray_asks_for_the_versions_and_the_digests_of_the_bundle(
+    tmp_path: Path, programs: Path, tree: Path
+) -> None:
+    """Versions that no table of Kubespray's has, as a vendor may carry them; Calico's must be in
+    one, since its definitions of resources come with it."""
+    table = tree / "roles" / "kubespray_defaults" / "vars" / "main" / "checksums.yml"
+    calico = list(yaml.safe_load(table.read_text())["calicoctl_binary_checksums"]["amd64"])[1]
+    files = tuple(
+        KubesprayFile(
+            name=name, path=path, url=f"https://github.com/{name}",
+            digest=digest_of(name.encode()), checksum=digest_of(name.encode()),
+            platforms=("linux/amd64",),
+        )
+        for name, path in {**_OTHER, "calicoctl": f"calicoctl-{calico}-amd64"}.items()
+    )  # fmt: skip
+    manifest = kubespray_manifest(
+        "calico", parts={"coredns": "r.example/coredns:v1.99.1", "nginx": "r.example/nginx:1.99"}
+    )
+    assert manifest.kubespray is not None
+    entry = msgspec.structs.replace(manifest.kubespray, files=files)
+    manifest = msgspec.structs.replace(manifest, kubespray=entry)
+    what = KubesprayInput(cluster(1, "calico"), manifest, tmp_path / "key")
+    write_inventory(tmp_path / "made", render_kubespray(what), {}, {})
+    (tree / "probe.yml").write_text(_PROBE)
+    done = _play(programs, tree, tmp_path / "made" / HOSTS_NAME, "probe.yml")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    said = done.stdout[done.stdout.index('"msg": {') + 7 :]
+    found = json.JSONDecoder().raw_decode(said)[0]
+    for file in files:
+        item = found[file.name]
+        assert item["dest"] == f"/tmp/releases/{file.path}"
+        assert item["checksum"] == file.digest
+        assert item["url"].startswith("https://10.20.0.5:5443/files/github.com/")
+    tags = {name: found[name]["tag"] for name in ("calico_node", "coredns", "nginx")}
+    assert tags == {"calico_node": "v3.31.5", "coredns": "v1.99.1", "nginx": "1.99"}

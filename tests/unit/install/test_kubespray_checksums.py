@@ -1,5 +1,5 @@
-"""What nodes check files against is what the bundle was approved with, and the depot that answers
-is the one they ask."""
+"""Nodes take the versions and the digests that the bundle was approved with, of the depot that
+answers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import pytest
 import yaml
 
 from bundle.model.digest import digest_of
-from bundle.model.kubespray import KubesprayFile
+from bundle.model.kubespray import KubesprayFile, KubesprayImage
 from installer.steps.inventory_folder import write_inventory
 from installer.steps.kubespray_checksums import checksum_values
 from installer.steps.kubespray_inventory import HOSTS_NAME, KubesprayInput, render_kubespray
+from installer.steps.kubespray_versions import version_values
 from tests.support.clusters import VERSION, cluster, kubespray_manifest
 
 _KEY = Path("/home/admin/id_ed25519")
@@ -90,3 +92,45 @@ def test_files_come_from_the_depot_that_answers_and_images_from_both() -> None:
             "https://10.20.0.5:5443",
             "https://10.20.0.6:5444",
         ]
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "variable", "version"),
+    [
+        ("calicoctl", "calicoctl-3.31.5-amd64", "calico_version", "3.31.5"),
+        ("ciliumcli", "cilium-0.19.0-arm64.tar.gz", "cilium_cli_version", "0.19.0"),
+        ("cni", "cni-plugins-linux-amd64-1.9.1.tgz", "cni_version", "1.9.1"),
+        ("containerd", "containerd-2.2.3-linux-amd64.tar.gz", "containerd_version", "2.2.3"),
+        ("containerd", "containerd-static-2.2.3-linux-amd64.tar.gz", "containerd_version", "2.2.3"),
+        ("crictl", "crictl-1.35.0-linux-amd64.tar.gz", "crictl_version", "1.35.0"),
+        ("etcd", "etcd-3.6.10-linux-amd64.tar.gz", "etcd_version", "3.6.10"),
+        ("helm", "helm-3.18.4/helm-3.18.4-linux-amd64.tar.gz", "helm_version", "3.18.4"),
+        ("nerdctl", "nerdctl-2.2.2-linux-amd64.tar.gz", "nerdctl_version", "2.2.2"),
+        ("runc", "runc-1.4.2.amd64", "runc_version", "1.4.2"),
+        ("runc", "elsewhere", "runc_version", None),
+    ],
+)
+def test_the_version_of_a_file_is_that_of_its_name(
+    name: str, path: str, variable: str, version: str | None
+) -> None:
+    entry = kubespray_manifest().kubespray
+    assert entry is not None
+    file = msgspec.structs.replace(_file(name, b"x", "amd64"), path=path)
+    found = version_values(msgspec.structs.replace(entry, files=(file,), images=()))
+    assert found == ({} if version is None else {variable: version})
+
+
+def test_images_have_the_tags_of_the_bundle_and_several_of_one_are_left_to_kubespray() -> None:
+    entry = kubespray_manifest("cilium", "calico").kubespray
+    assert entry is not None
+    assert version_values(entry) == {
+        "calico_node_image_tag": "v3.31.5",
+        "cilium_version": "1.18.6",
+        "coredns_image_tag": "v1.12.4",
+        "dnsautoscaler_image_tag": "v1.8.8",
+        "nginx_image_tag": "1.28.2-alpine",
+        "nodelocaldns_image_tag": "1.25.0",
+    }
+    second = KubesprayImage(name="coredns", reference="registry.k8s.io/coredns/coredns:v1.12.1")
+    both = msgspec.structs.replace(entry, images=(*entry.images, second))
+    assert "coredns_image_tag" not in version_values(both)
