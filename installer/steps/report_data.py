@@ -135,6 +135,7 @@ def _cluster(site: Site, result: Mapping[str, Any]) -> dict[str, Any]:
         "networkPlugin": options.network_plugin,
         "encryptionAtRest": options.encryption_at_rest,
         "auditDays": options.audit.retention_days,
+        "auditLogDays": options.audit.log_days,
     }
 
 
