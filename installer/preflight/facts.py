@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from importlib import resources
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -39,10 +39,14 @@ os._exit(0)
 """
 
 
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**60)]
+"""What a node counts or measures, and nothing that could not be reckoned with."""
+
+
 class Cgroups(msgspec.Struct, frozen=True):
     """Control groups: version 0 for none."""
 
-    version: int
+    version: Literal[0, 1, 2]
     controllers: list[str]
 
 
@@ -58,8 +62,8 @@ class MachineFacts(msgspec.Struct, frozen=True):
 
     kernel: str
     architecture: str
-    cpus: int
-    memory_kib: int
+    cpus: Count
+    memory_kib: Count
     swap: list[str]
     cgroups: Cgroups
     features: dict[str, str]
@@ -90,10 +94,10 @@ class Place(msgspec.Struct, frozen=True):
     """The file system that a folder would be on; sizes in bytes."""
 
     at: str
-    device: int
-    free: int
-    files: int
-    files_free: int
+    device: Count
+    free: Count
+    files: Count
+    files_free: Count
     read_only: bool
     no_exec: bool
 
@@ -102,8 +106,8 @@ class Sync(msgspec.Struct, frozen=True):
     """How long a small write takes to reach the disk, 99 of 100 times, in milliseconds."""
 
     at: str
-    writes: int
-    slow_ms: float
+    writes: Count
+    slow_ms: Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 
 
 class DiskFacts(msgspec.Struct, frozen=True):
@@ -117,7 +121,7 @@ class Interface(msgspec.Struct, frozen=True):
     """A network interface."""
 
     name: str
-    mtu: int
+    mtu: Count
     mac: str
     addresses: list[str]
 
@@ -125,7 +129,7 @@ class Interface(msgspec.Struct, frozen=True):
 class Listener(msgspec.Struct, frozen=True):
     """A port of ours that somebody has."""
 
-    port: int
+    port: Count
     process: str
 
 
@@ -141,7 +145,7 @@ class Unreached(msgspec.Struct, frozen=True):
     """A port of another node from which nothing came back."""
 
     peer: str
-    port: int
+    port: Count
     why: str
 
 
@@ -163,8 +167,8 @@ class Depot(msgspec.Struct, frozen=True):
     """How a depot answered; `ends` is when its certificate does, in seconds since 1970."""
 
     trouble: str
-    statuses: list[int]
-    ends: int
+    statuses: list[Count]
+    ends: Count
 
 
 class OutsideFacts(msgspec.Struct, frozen=True):
@@ -232,19 +236,19 @@ def ask_facts(machine: Machine, want: Mapping[str, Any]) -> Facts:
     }
     answer = machine.run_as_root("python3", "-I", "-c", _LOADER, stdin=json.dumps(work).encode())
     try:
-        said = msgspec.json.decode(answer.out.encode(), type=dict[str, dict[str, Any]])
+        said = msgspec.json.decode(answer.out.encode(), type=dict[str, Any])
     except msgspec.MsgspecError:
         return Facts(troubles=dict.fromkeys(_PARTS, answer.said))
     return read_facts(said)
 
 
-def read_facts(said: Mapping[str, Mapping[str, Any]]) -> Facts:
+def read_facts(said: Mapping[str, Any]) -> Facts:
     """Read what a node said, which may be anything."""
     parts: dict[str, Any] = {}
     troubles = {}
     for name, kind in _PARTS.items():
         part = said.get(name, {"trouble": "no answer in time"})
-        if isinstance(part.get("trouble"), str):
+        if isinstance(part, dict) and isinstance(part.get("trouble"), str):
             troubles[name] = part["trouble"][:200]
             continue
         try:

@@ -66,7 +66,7 @@ def judge_kernel(subject: Subject) -> Finding:
     machine = subject.facts.machine
     expected = f"Linux {_KERNEL[0]}.{_KERNEL[1]} or newer"
     text = machine.kernel if machine else ""
-    found = re.match(r"(\d+)\.(\d+)", text)
+    found = re.match(r"([0-9]{1,4})\.([0-9]{1,4})", text)
     if found and (int(found[1]), int(found[2])) >= _KERNEL:
         return ok(expected, shown(text))
     return fail(expected, shown(text), "Upgrade the node's system.")

@@ -139,11 +139,19 @@ def _cluster(site: Lab, port: int) -> dict[str, Any]:
     return data
 
 
+def _files(node: LabNode) -> bytes:
+    """What is there, and of which size; who has logged in is written down elsewhere."""
+    return node.run(
+        "sh", "-c", "find /etc /opt /root /tmp /usr /var/lib -printf '%p %s\\n' | sort"
+    ).stdout
+
+
 def test_good_nodes_raise_no_alarm(world: World, tmp_path: Path) -> None:
     (tmp_path / "group_vars/all").mkdir(parents=True)
     for name, text in _OVERRIDES.items():
         (tmp_path / name).write_bytes(text)
     page = world.context.run / "page.html"
+    before = [_files(node) for node in world.lab.nodes]
     done = world.run("--json", "--overrides", tmp_path, "--page", page)
     assert done.returncode == 0, done.stdout + done.stderr
     said = json.loads(done.stdout)
@@ -153,6 +161,7 @@ def test_good_nodes_raise_no_alarm(world: World, tmp_path: Path) -> None:
         found = {f"{a['id']}={a['verdict']}" for a in node["answers"] if a["verdict"] != "ok"}
         assert found == _TRUE_OF_THE_LAB
     assert "Every node is ready." in page.read_text()
+    assert [_files(node) for node in world.lab.nodes] == before
 
 
 @pytest.mark.parametrize(("first", "second"), _PAIRS, ids=str)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from installer.preflight.answers import Verdict
 from installer.preflight.ask_cluster import DIRECT, JUDGEMENTS
@@ -307,3 +309,33 @@ def test_what_a_node_says_is_shown_short_and_printable() -> None:
     text = found["node2"]["hostname"].found
     assert len(text) < 400
     assert text.isprintable()
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=5,
+)
+
+
+@given(data=st.data())
+def test_whatever_a_node_says_all_are_judged(data: st.DataObject) -> None:
+    """Put anything in one place, of any type, and nothing but the answers may change."""
+
+    def spoil(said: dict[str, Raw]) -> None:
+        place: Any = said["node2"]
+        while True:
+            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+            key = data.draw(st.sampled_from(keys))
+            deeper = isinstance(place[key], dict | list) and place[key]
+            if not deeper or data.draw(st.booleans()):
+                kind = type(place[key])
+                alike = {int: st.integers(), str: st.text(), list: st.lists(st.text())}
+                place[key] = data.draw(alike.get(kind, _JSON) | _JSON)
+                return
+            place = place[key]
+
+    for node in judged(spoil).values():
+        assert "facts" in node
+        for finding in node.values():
+            assert finding.found.isprintable()

@@ -83,6 +83,29 @@ def test_a_part_that_fails_or_is_missing_takes_no_other_along(
     assert len(found.troubles["disks"]) <= 200
 
 
+def test_a_part_that_hangs_is_waited_for_no_longer_than_the_others_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Hanging(LocalShell):
+        def run(self, *argv: str, stdin: bytes = b"") -> Result:
+            work = json.loads(stdin)
+            for pair in work["sources"]:
+                if pair[0].endswith(".disks"):
+                    pair[1] = "import time\ndef facts(want): time.sleep(600)"
+            return super().run(*argv, stdin=json.dumps(work).encode())
+
+    short = facts_module._LOADER.replace("monotonic() + 15", "monotonic() + 1")
+    assert short != facts_module._LOADER
+    monkeypatch.setattr(facts_module, "_LOADER", short)
+    monkeypatch.setattr(facts_module, "_PARTS", {
+        name: kind for name, kind in facts_module._PARTS.items() if name in {"disks", "machine"}
+    })  # fmt: skip
+    site = cluster_site()
+    found = ask_facts(Machine(Hanging()), wants(site.nodes[0], site, wanted()))
+    assert found.machine is not None
+    assert found.troubles == {"disks": "no answer in time"}
+
+
 def test_features_are_read_of_settings_or_of_modules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
