@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import commands, locking
+from bench import commands, locking, overhead
 from bench.report import Section, Stamp, write
 from bench.warm import warm
 
@@ -18,7 +18,7 @@ _REPORT = Path(__file__).parent.parent / "docs" / "BENCHMARKS.md"
 def main() -> int:
     """Measure and return 0 when every goal is met, else 1."""
     arguments = _arguments()
-    for tool in (*commands.TOOLS, *locking.TOOLS):
+    for tool in (*commands.TOOLS, *locking.TOOLS, *overhead.TOOLS):
         if shutil.which(tool) is None:
             raise SystemExit(f"bench: {tool} is needed and not here")
     sections = []
@@ -36,7 +36,7 @@ def main() -> int:
     return 1 if missed else 0
 
 
-_NAMES = ("commands", "lock", "warm")
+_NAMES = ("commands", "lock", "warm", "overhead")
 
 
 def _arguments() -> argparse.Namespace:
@@ -47,6 +47,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--lock-images", type=int, default=100, help="images of a platform")
     parser.add_argument("--lock-charts", type=int, default=16, help="charts of a platform")
     parser.add_argument("--warm-mib", type=int, default=10_000, help="content of a warm cache")
+    parser.add_argument("--tasks", type=int, default=300, help="of the play over ssh")
+    parser.add_argument("--nodes", type=int, default=2, help="that the play is on")
     parser.add_argument("--rounds", type=int, default=3, help="the median of so many runs counts")
     parser.add_argument("--write", action="store_true", help="keep it in docs/BENCHMARKS.md")
     return parser.parse_args()
@@ -61,6 +63,9 @@ def _parts(arguments: argparse.Namespace) -> dict[str, Callable[[Path], Section]
         ),
         "lock": lambda work: locking.locking(work, stamp, images, charts, rounds),
         "warm": lambda work: warm(work, stamp, arguments.warm_mib, images, rounds),
+        "overhead": lambda work: overhead.overhead(
+            work, stamp, arguments.tasks, arguments.nodes, rounds
+        ),
     }
 
 

@@ -38,7 +38,7 @@ from installer.preflight.ssh import connect
 from installer.steps.cluster import ClusterStep
 from installer.steps.receipt import make_run_directory
 from installer.steps.step import Context
-from tests.lab.ssh_server import SshServer, ssh_server
+from tests.lab.ssh_server import ssh_server
 from tests.support.clusters import cluster_data, kubespray_manifest
 from tests.support.kubespray import StandIn, stand_in
 from tests.support.python_index import wheel
@@ -149,16 +149,16 @@ class ClusterWorld:
     Attributes:
         folder: Everything is in it.
         site: With a cluster.
-        servers: The machines, which are all this one.
         manifest: Of the bundle that `context` is given.
         sizes: Of its blobs.
+        variables: What the overrides set for all machines.
     """
 
     folder: Path
     site: Site
-    servers: Sequence[SshServer]
     manifest: Manifest
     sizes: dict[str, int]
+    variables: Mapping[str, Any] = field(default_factory=dict)
     notes: Notes = field(default_factory=Notes)
 
     @property
@@ -181,6 +181,15 @@ class ClusterWorld:
         entry = msgspec.structs.replace(self.manifest.kubespray, tree=digest)
         self.manifest = msgspec.structs.replace(self.manifest, kubespray=entry)
 
+    def set_environment(self, wheels: Mapping[str, bytes]) -> None:
+        """Let the bundle's environment for Kubespray have these wheels."""
+        files = tuple(WheelEntry(name=n, digest=self.put(data)) for n, data in wheels.items())
+        environment = PythonEnvironment(
+            name="kubespray", python=PYTHON, platform=PLATFORM, wheels=tuple(sorted(wheels))
+        )
+        found = PythonSet(name="installer", files=files, environments=(environment,))
+        self.manifest = msgspec.structs.replace(self.manifest, python_packages=(found,))
+
     def put(self, data: bytes) -> str:
         """Put a blob into the depot, and return its digest."""
         digest = digest_of(data)
@@ -192,13 +201,7 @@ class ClusterWorld:
     def context(self, **changes: Any) -> Context:
         """Return what a step is given, with a fresh folder for the run."""
         key = self.folder / "key"
-        variables = {
-            "machine_root": str(self.root),
-            "ansible_python_interpreter": sys.executable,
-            # The machines are this one, whose own work is not waited for.
-            "settle_wait_for": "isoward-none",
-        }
-        overrides = {"group_vars/all/machine.yml": json.dumps(variables).encode()}
+        overrides = {"group_vars/all/machine.yml": json.dumps(dict(self.variables)).encode()}
         made = Context(
             site=self.site,
             site_path=self.folder / "site.yaml",
@@ -219,7 +222,7 @@ class ClusterWorld:
 
 def run_elsewhere(world: ClusterWorld, log: Path) -> subprocess.Popen[bytes]:
     """Start the step in a process of its own, which a test may kill."""
-    parts = (world.folder, world.site, world.manifest, world.sizes)
+    parts = (world.folder, world.site, world.manifest, world.sizes, dict(world.variables))
     (world.folder / "world.pickle").write_bytes(pickle.dumps(parts))
     command = [sys.executable, "-m", "tests.support.cluster_step"]
     command.append(str(world.folder / "world.pickle"))
@@ -239,30 +242,43 @@ def cluster_world(folder: Path, nodes: int = 2) -> Iterator[ClusterWorld]:
             host, line = _key(None)
             servers.append(stack.enter_context(ssh_server(host, client, f"127.0.0.{11 + i}")))
             lines.append(line)
-        data = _site_data(lines)
-        (folder / "site.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
-        site = _on_loopback(parse_site((folder / "site.yaml").read_bytes(), "site.yaml"), servers)
-        manifest = kubespray_manifest("calico")
-        sizes = {blob.digest: blob.size for blob in manifest.blobs}
-        world = ClusterWorld(folder, site, servers, manifest, sizes)
-        (folder / "machine").mkdir()
-        world.depot.runs.mkdir(parents=True)
-        world.state.mkdir(parents=True, mode=0o700)
-        world.carry(tree())
-        _add_environment(world)
+        places = [(f"127.0.0.{11 + i}", server.port) for i, server in enumerate(servers)]
+        variables = {
+            "machine_root": str(folder / "machine"),
+            "ansible_python_interpreter": sys.executable,
+            # The machines are this one, whose own work is not waited for.
+            "settle_wait_for": "isoward-none",
+        }
+        world = make_world(folder, places, lines, variables)
+        world.root.mkdir()
+        world.set_environment({WHEEL: environment_wheel()})
         yield world
 
 
-def _add_environment(world: ClusterWorld) -> None:
-    digest = world.put(environment_wheel())
-    found = PythonSet(
-        name="installer",
-        files=(WheelEntry(name=WHEEL, digest=digest),),
-        environments=(
-            PythonEnvironment(name="kubespray", python=PYTHON, platform=PLATFORM, wheels=(WHEEL,)),
-        ),
-    )
-    world.manifest = msgspec.structs.replace(world.manifest, python_packages=(found,))
+def make_world(
+    folder: Path,
+    places: Sequence[tuple[str, int]],
+    host_keys: Sequence[str],
+    variables: Mapping[str, Any],
+) -> ClusterWorld:
+    """Return a world of machines that answer at these addresses and ports.
+
+    Args:
+        folder: With the private key for all of them in `key`.
+        places: Of the machines.
+        host_keys: Likewise.
+        variables: What the overrides set for all of them.
+    """
+    data = _site_data(host_keys)
+    (folder / "site.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    site = _placed(parse_site((folder / "site.yaml").read_bytes(), "site.yaml"), places)
+    manifest = kubespray_manifest("calico")
+    sizes = {blob.digest: blob.size for blob in manifest.blobs}
+    world = ClusterWorld(folder, site, manifest, sizes, variables)
+    world.depot.runs.mkdir(parents=True)
+    world.state.mkdir(parents=True, mode=0o700)
+    world.carry(tree())
+    return world
 
 
 def _site_data(lines: Sequence[str]) -> dict[str, Any]:
@@ -279,11 +295,11 @@ def _site_data(lines: Sequence[str]) -> dict[str, Any]:
     return data
 
 
-def _on_loopback(site: Site, servers: Sequence[SshServer]) -> Site:
+def _placed(site: Site, places: Sequence[tuple[str, int]]) -> Site:
     """Put the machines where no real site has any."""
     nodes = tuple(
-        msgspec.structs.replace(node, address=f"127.0.0.{11 + i}", port=server.port)
-        for i, (node, server) in enumerate(zip(site.nodes, servers, strict=True))
+        msgspec.structs.replace(node, address=address, port=port)
+        for node, (address, port) in zip(site.nodes, places, strict=True)
     )
     return msgspec.structs.replace(site, nodes=nodes)
 
@@ -333,8 +349,8 @@ def kept_files(folder: Path) -> dict[str, bytes]:
 
 
 def _main(path: str) -> None:
-    folder, site, manifest, sizes = pickle.loads(Path(path).read_bytes())
-    ClusterStep().run(ClusterWorld(folder, site, (), manifest, sizes).context())
+    world = ClusterWorld(*pickle.loads(Path(path).read_bytes()))
+    ClusterStep().run(world.context())
 
 
 if __name__ == "__main__":
