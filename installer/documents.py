@@ -125,15 +125,17 @@ def examine_site_bytes(data: bytes, path: Path) -> tuple[Site | None, list[Probl
     return site, sorted(problems, key=lambda problem: problem.line)
 
 
-def warnings_of(path: Path, site: Site) -> list[Problem]:
+def warnings_of(path: Path, site: Site | None) -> list[Problem]:
     """Find what a person should look at in a site that is right in itself, by line.
 
     Args:
         path: The file it was read from.
-        site: Without a problem.
+        site: Without a problem; nothing is found in none.
     Raises:
         StorageError: It cannot be read.
     """
+    if site is None:
+        return []
     lines = yaml_lines(_read(path).decode("utf-8"))
     found = [warning.at(lines) for warning in site_warnings(site)]
     return sorted(found, key=lambda warning: warning.line)

@@ -18,6 +18,7 @@ from bundle.model.site_cluster import (
 )
 from bundle.store.atomic import require_new, write_new
 from installer.cli.site_ask import Asker
+from installer.documents import examine_site_file, warnings_of
 from installer.site_draft import draft_site
 from installer.site_questions import ROLES
 
@@ -87,7 +88,7 @@ def new(output: Output, /, *, file: Path, **given: Any) -> None:
         shown = "; ".join(problem.text for problem in problems)
         raise DefinitionError(f"{file}: not written: {shown}", problems[0].hint)
     write_new(file, data)
-    output.result(
-        {"site": draft.answers["name"], "file": str(file)},
-        f"written: {file}\n  `isoward site check {file}` finds nothing wrong with it.",
-    )
+    lines = [f"written: {file}", f"  `isoward site check {file}` finds nothing wrong with it."]
+    for warning in warnings_of(file, examine_site_file(file)[0]):
+        lines += [f"  Look at {warning.placed}", f"    {warning.hint}"]
+    output.result({"site": draft.answers["name"], "file": str(file)}, "\n".join(lines))

@@ -43,6 +43,7 @@ def _answers(folder: Path) -> list[str]:
 def test_a_new_site_by_options_passes_the_check(tmp_path: Path, capsys: Said) -> None:
     new_key(tmp_path / "id_ed25519")
     assert run(_answers(tmp_path)) == 0
+    assert "Look at line" in capsys.readouterr().out
     assert run(["site", "check", str(tmp_path / "new.yaml")]) == 0
     capsys.readouterr()
     site = yaml.safe_load((tmp_path / "new.yaml").read_text())
