@@ -140,6 +140,7 @@ def _told(context: Context) -> Iterator[str]:
         "sources are set aside as *.isoward.disabled"
     )
     yield "names it as the site does, and writes the site's names into /etc/hosts"
+    yield "makes an empty /etc/resolv.conf where there is none"
     if not context.site.time_servers:
         yield f"sets its clock if it is off by more than {_OFF_SECONDS:.0f} s"
     yield f"writes {MARKER}"

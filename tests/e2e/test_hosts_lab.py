@@ -204,6 +204,8 @@ def test_2_the_depot_becomes_the_only_source_of_packages(world: World) -> None:
         (node.rootfs / "etc/apt/apt.conf.d/50appstream").write_text(_APPSTREAM)
     second.run("hostname", "unnamed")
     (second.rootfs / "etc/hostname").write_text("unnamed\n")
+    second.run("rm", "-f", "/etc/resolv.conf")
+    world.site.nodes[0].run("sh", "-c", "echo 'search lab' > /etc/resolv.conf")
     context = world.context()
     assert DepotStep().run(context)["service"] == "answers"
     said = HostsStep().run(context)
@@ -227,6 +229,8 @@ def test_2_the_depot_becomes_the_only_source_of_packages(world: World) -> None:
         assert marker == {"site": "lab", "bundle": context.bundle.record.digest}
         for path in ("etc/ssl/certs/isoward-lab.pem", "etc/containerd/isoward/ca.pem"):
             assert node.run("cat", f"/{path}").stdout == context.ca
+    resolvers = [node.run("cat", "/etc/resolv.conf").stdout for node in world.site.nodes]
+    assert resolvers == [b"search lab\n", b""]
     changes = HostsStep().changes(context)
     assert {change.where for change in changes} == {"node1", "node2"}
     assert any(_OURS in change.what for change in changes)
