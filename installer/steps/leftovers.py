@@ -10,7 +10,7 @@ import os
 import re
 import select
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -23,8 +23,8 @@ MARKER: Final = "ISOWARD_RUN"
 
 _PROCESSES: Final = Path("/proc")
 _RUN: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z-(.+)")
-_POLITE_SECONDS: Final = 10.0
-_LAST_SECONDS: Final = 10.0
+_SIGNALS: Final = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0), (signal.SIGKILL, 10.0))
+"""In turn, each with the seconds in which a program has to end by it."""
 
 
 def end_leftovers(run: Path, site: str, progress: Progress) -> int:
@@ -39,45 +39,71 @@ def end_leftovers(run: Path, site: str, progress: Progress) -> int:
     Raises:
         InstallError: One does not end.
     """
-    found = dict(_of_earlier_runs(run, site))
-    if not found:
-        return 0
-    progress.note(f"ending {len(found)} programs that an earlier run of {site} left running here")
-    try:
-        for number, seconds in ((signal.SIGTERM, _POLITE_SECONDS), (signal.SIGKILL, _LAST_SECONDS)):
+
+    def is_earlier(folder: Path) -> bool:
+        # A step may have a folder of its own below that of the run.
+        runs = (path for path in (folder, *folder.parents) if path.parent == run.parent)
+        return any(path != run and is_run_of(path, site) for path in runs)
+
+    count = _end_all(is_earlier)
+    if count:
+        progress.note(f"ended {count} programs that an earlier run of {site} left running here")
+    return count
+
+
+def end_run(folder: Path) -> None:
+    """End what this process itself has started for a run.
+
+    Raises:
+        InstallError: One does not end.
+    """
+    _end_all(lambda found: found == folder)
+
+
+def _end_all(is_meant: Callable[[Path], bool]) -> int:
+    """End all programs of some runs, also those that they start meanwhile; return how many."""
+    ended: set[int] = set()
+    for number, seconds in _SIGNALS:
+        found = dict(_running(is_meant))
+        try:
+            ended |= found.keys()
             for descriptor in found.values():
                 with suppress(ProcessLookupError):
                     signal.pidfd_send_signal(descriptor, number)
-            if _all_ended(list(found.values()), seconds):
-                return len(found)
+            _wait_for(list(found.values()), seconds)
+        finally:
+            for descriptor in found.values():
+                os.close(descriptor)
+    left = dict(_running(is_meant))
+    for descriptor in left.values():
+        os.close(descriptor)
+    if left:
         raise InstallError(
-            f"expected the programs of an earlier run to end, found {sorted(found)} still running",
+            f"expected the programs of an earlier run to end, found {sorted(left)} still running",
             "Look at them with ps; then run the same command again.",
         )
-    finally:
-        for descriptor in found.values():
-            os.close(descriptor)
+    return len(ended)
 
 
-def _of_earlier_runs(run: Path, site: str) -> Iterator[tuple[int, int]]:
-    """Yield processes of earlier runs, each with a descriptor that no other process can get."""
+def _running(is_meant: Callable[[Path], bool]) -> Iterator[tuple[int, int]]:
+    """Yield processes of runs, each with a descriptor that no other process can get."""
     for entry in _PROCESSES.iterdir():
         if not entry.name.isdecimal() or int(entry.name) == os.getpid():
             continue
-        if not _is_earlier(entry, run, site):
+        if not _is_of(entry, is_meant):
             continue
         try:
             descriptor = os.pidfd_open(int(entry.name))
         except OSError:
             continue
         # Only now is it sure that the number is still that process's.
-        if _is_earlier(entry, run, site):
+        if _is_of(entry, is_meant):
             yield int(entry.name), descriptor
         else:
             os.close(descriptor)
 
 
-def _is_earlier(process: Path, run: Path, site: str) -> bool:
+def _is_of(process: Path, is_meant: Callable[[Path], bool]) -> bool:
     try:
         environment = (process / "environ").read_bytes()
     except OSError:
@@ -85,10 +111,7 @@ def _is_earlier(process: Path, run: Path, site: str) -> bool:
     for variable in environment.split(b"\0"):
         name, _, value = variable.partition(b"=")
         if name == MARKER.encode():
-            folder = Path(os.fsdecode(value))
-            # A step may have a folder of its own below that of the run.
-            runs = (path for path in (folder, *folder.parents) if path.parent == run.parent)
-            return any(path != run and is_run_of(path, site) for path in runs)
+            return is_meant(Path(os.fsdecode(value)))
     return False
 
 
@@ -105,10 +128,9 @@ def is_run_of(folder: Path, site: str) -> bool:
     return re.fullmatch(rf"{re.escape(site)}-[0-9]+", name) is not None and not other.exists()
 
 
-def _all_ended(descriptors: list[int], seconds: float) -> bool:
-    """Wait for processes; each has its seconds at most."""
+def _wait_for(descriptors: list[int], seconds: float) -> None:
+    """Wait for processes, up to so many seconds for the first that does not end."""
     for descriptor in descriptors:
         readable, _, _ = select.select([descriptor], [], [], seconds)
         if not readable:
-            return False
-    return True
+            return

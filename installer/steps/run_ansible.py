@@ -23,10 +23,11 @@ from bundle.model.errors import (
     UnreachableError,
 )
 from bundle.model.progress import Progress
+from bundle.store.atomic import storage_errors
 from installer.steps.ansible_env import ansible_environment, only_ours
 from installer.steps.events import EventLog, Failure
 from installer.steps.explain import explain
-from installer.steps.leftovers import MARKER
+from installer.steps.leftovers import MARKER, end_run
 from installer.steps.memory import memory_folder, write_variables
 from installer.steps.redact import Redactor
 from installer.steps.run_log import EVENTS_NAME, LOG_NAME, kept_in, write_end
@@ -108,18 +109,34 @@ def run_playbook(run: Run, progress: Progress, log: EventLog | None = None) -> E
     ):
         variables = write_variables(memory, run.variables)
 
+        broken: list[OSError] = []
+
         def take(event: Mapping[str, Any]) -> bool:
             if event.get("event") == _BEGUN:
                 # Ansible has read it; nothing needs to find it from here on.
                 variables.unlink(missing_ok=True)
-            events.take(kept.take(event))
+            try:
+                events.take(kept.take(event))
+            except OSError as error:
+                # The runner would go on without a word, and nobody would know what it did.
+                broken.append(error)
             return False
 
         settings |= {"ANSIBLE_CACHE_PLUGIN_CONNECTION": str(memory / "facts"), **run.settings}
         settings[MARKER] = str(run.directory)
         config = _configure(run, settings, memory, variables)
-        runner = ansible_runner.Runner(config, event_handler=take, cancel_callback=is_interrupted)
-        status, code = runner.run()
+        runner = ansible_runner.Runner(
+            config, event_handler=take, cancel_callback=lambda: is_interrupted() or bool(broken)
+        )
+        status = ""
+        try:
+            status, code = runner.run()
+        finally:
+            if status in {"", "canceled"}:
+                end_run(run.directory)
+        with storage_errors(f"write into {run.artifacts}"):
+            for error in broken:
+                raise error
     write_end(run.artifacts, status, code)
     if status == "canceled":
         raise InterruptedByUserError(
@@ -147,7 +164,7 @@ def find_program() -> Path:
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into an answer for the block, instead of an exception anywhere."""
+    """Turn Ctrl-C and other requests to stop into an answer for the block, not an exception."""
     pressed = threading.Event()
     # Python sets handlers in the main thread only; elsewhere the caller's own stay.
     if threading.current_thread() is not threading.main_thread():
@@ -157,7 +174,11 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     def press(_signal: int, _frame: FrameType | None) -> None:
         pressed.set()
 
-    before = {number: signal.signal(number, press) for number in (signal.SIGINT, signal.SIGTERM)}
+    wanted = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        # Under nohup a terminal that goes away is no request.
+        wanted.append(signal.SIGHUP)
+    before = {number: signal.signal(number, press) for number in wanted}
     try:
         yield pressed.is_set
     finally:

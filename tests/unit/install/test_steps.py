@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -17,13 +18,14 @@ import pytest
 from bundle.model.errors import (
     DefinitionError,
     InterruptedByUserError,
+    NoSpaceError,
     StepError,
     StorageError,
 )
 from bundle.model.progress import NO_PROGRESS
 from installer.depot.directory import open_depot
 from installer.depot.tls import made_identity
-from installer.steps import run_ansible
+from installer.steps import run_ansible, run_log
 from installer.steps.choose_image import choose_image
 from installer.steps.receipt import Receipt, make_run_directory
 from installer.steps.run_ansible import Run, find_program, interruptible, run_playbook
@@ -255,3 +257,15 @@ def test_handlers_are_left_alone_outside_the_main_thread() -> None:
 
 def test_ansible_is_the_one_of_our_own_environment() -> None:
     assert find_program().parent == Path(sys.executable).parent
+
+
+def test_a_disk_that_takes_no_more_events_ends_the_run(
+    tmp_path: Path, playbooks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    _play(playbooks, "ansible.builtin.command: sleep 600")
+    monkeypatch.setattr(run_log.RunLog, "take", refuse)
+    with pytest.raises(NoSpaceError, match=r"write into .*play"):
+        run_playbook(_run(tmp_path), NO_PROGRESS)
