@@ -11,10 +11,12 @@ import socket
 import struct
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from installer.depot.tls import made_identity
 from installer.preflight import facts as facts_module
 from installer.preflight.ask_cluster import wants
 from installer.preflight.facts import Facts, ask_facts
@@ -35,7 +37,10 @@ def _asked() -> Facts:
     return ask_facts(Machine(LocalShell()), want)
 
 
-def test_all_facts_can_be_asked_of_this_machine() -> None:
+def test_all_facts_can_be_asked_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    # But for what this machine's own name servers would be asked.
+    parts = {name: kind for name, kind in facts_module._PARTS.items() if name != "outside"}
+    monkeypatch.setattr(facts_module, "_PARTS", parts)
     facts = _asked()
     assert facts.troubles == {}
     assert facts.machine is not None
@@ -225,6 +230,29 @@ def test_only_an_answer_with_an_address_counts(flags: int, answers: int, *, foun
     message = struct.pack("!HHHHHH", 7, flags, 1, answers, 0, 0)
     assert outside._has_answer(message) is found
     assert outside._has_answer(message[:5]) is False
+
+
+def test_who_answers_is_told_and_who_does_not_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outside, "name_servers", lambda: ["127.0.0.1"])
+    made_identity(tmp_path, ["127.0.0.1"], lambda: datetime.now(UTC))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        depot = {"address": "127.0.0.1", "port": free_port(), "paths": ["/v2/"], "accept": ""}
+        want = {
+            "depots": [depot], "ca": (tmp_path / "ca.pem").read_text(), "dns_servers": [],
+            "outside": [["127.0.0.1", port]], "outside_name": "name.invalid",
+        }  # fmt: skip
+        found = outside.facts(want)
+        without = outside.facts({**want, "ca": ""})
+    assert "refused" in found["depots"][0]["trouble"]
+    # It is this machine's own address, which is no way out.
+    assert found["connected"] == []
+    assert found["resolved"] == []
+    # Without the site's CA nobody is trusted at all.
+    assert "refused" not in without["depots"][0]["trouble"]
+    assert without["depots"][0]["trouble"]
 
 
 def test_a_file_is_read_to_its_end_and_no_further_than_the_most(
