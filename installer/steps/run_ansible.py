@@ -30,7 +30,7 @@ from installer.steps.explain import explain
 from installer.steps.leftovers import MARKER, end_run
 from installer.steps.memory import memory_folder, write_variables
 from installer.steps.redact import Redactor
-from installer.steps.run_log import EVENTS_NAME, LOG_NAME, kept_in, write_end
+from installer.steps.run_log import EVENTS_NAME, LOG_NAME, RunLog, kept_in, write_end
 
 PLAYBOOKS: Final = Path(__file__).resolve().parent.parent / "ansible"
 _PROGRAM: Final = "ansible-playbook"
@@ -108,25 +108,14 @@ def run_playbook(run: Run, progress: Progress, log: EventLog | None = None) -> E
         interruptible() as is_interrupted,
     ):
         variables = write_variables(memory, run.variables)
-
-        broken: list[OSError] = []
-
-        def take(event: Mapping[str, Any]) -> bool:
-            if event.get("event") == _BEGUN:
-                # Ansible has read it; nothing needs to find it from here on.
-                variables.unlink(missing_ok=True)
-            try:
-                events.take(kept.take(event))
-            except OSError as error:
-                # The runner would go on without a word, and nobody would know what it did.
-                broken.append(error)
-            return False
-
+        taker = _Taker(kept, events, variables)
         settings |= {"ANSIBLE_CACHE_PLUGIN_CONNECTION": str(memory / "facts"), **run.settings}
         settings[MARKER] = str(run.directory)
         config = _configure(run, settings, memory, variables)
         runner = ansible_runner.Runner(
-            config, event_handler=take, cancel_callback=lambda: is_interrupted() or bool(broken)
+            config,
+            event_handler=taker.take,
+            cancel_callback=lambda: is_interrupted() or taker.broken is not None,
         )
         status = ""
         try:
@@ -134,9 +123,9 @@ def run_playbook(run: Run, progress: Progress, log: EventLog | None = None) -> E
         finally:
             if status in {"", "canceled"}:
                 end_run(run.directory)
+    if taker.broken is not None:
         with storage_errors(f"write into {run.artifacts}"):
-            for error in broken:
-                raise error
+            raise taker.broken
     write_end(run.artifacts, status, code)
     if status == "canceled":
         raise InterruptedByUserError(
@@ -145,6 +134,34 @@ def run_playbook(run: Run, progress: Progress, log: EventLog | None = None) -> E
         )
     _require_success(run, events, code)
     return events
+
+
+@dataclass(slots=True)
+class _Taker:
+    """Takes events from ansible-runner.
+
+    Attributes:
+        kept: Where they are kept.
+        log: What reads them.
+        variables: A file that is not needed once Ansible has begun.
+        broken: Why an event could not be kept.
+    """
+
+    kept: RunLog
+    log: EventLog
+    variables: Path
+    broken: OSError | None = None
+
+    def take(self, event: Mapping[str, Any]) -> bool:
+        """Take one; the runner itself is to keep none."""
+        if event.get("event") == _BEGUN:
+            self.variables.unlink(missing_ok=True)
+        try:
+            self.log.take(self.kept.take(event))
+        except OSError as error:
+            # The runner would go on without a word, and nobody would know what it did.
+            self.broken = error
+        return False
 
 
 def find_program() -> Path:
