@@ -23,6 +23,7 @@ from installer.steps.hosts_packages import (
 )
 from installer.steps.inventory import render_template, url_of
 from installer.steps.kubespray_inventory import NODE_CA
+from installer.steps.leftovers import end_leftovers
 from installer.steps.redact import Redactor
 from installer.steps.site_secrets import secret_variables
 from installer.steps.step import Change, Context
@@ -32,6 +33,7 @@ MARKER: Final = "/etc/isoward/site.json"
 
 _PLAYBOOK: Final = "hosts.yml"
 _TEMPLATE: Final = "hosts.yml.j2"
+_SIDE_BY_SIDE: Final = 16
 _OFF_SECONDS: Final = 1.0
 """Certificates made here are valid at once only on a machine whose clock agrees."""
 
@@ -82,6 +84,7 @@ class HostsStep:
         from installer.steps.run_ansible import Run, run_playbook
 
         site, metadata = context.site, context.bundle.manifest.metadata
+        end_leftovers(context.run, site.metadata.name, context.progress)
         systems = ask_systems(site, context.connect, context.now)
         sets = choose_sets(
             systems, context.bundle.manifest.os_packages, f"{metadata.name} {metadata.version}"
@@ -92,7 +95,7 @@ class HostsStep:
         inventory = _write_inputs(context, folder, sets, names)
         log = run_playbook(
             Run(
-                directory=folder,
+                directory=context.run,
                 playbook=_PLAYBOOK,
                 inventory=inventory,
                 known_hosts=folder / "known_hosts",
