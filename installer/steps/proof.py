@@ -127,7 +127,7 @@ def failed(expected: str, found: str, advice: str) -> Finding:
 
 
 def not_proven(expected: str, found: str, advice: str) -> Finding:
-    """Say that it could not be looked at, and why."""
+    """Say that it could not be looked at, or does not hold always, and why."""
     return Finding(expected, found, ProofVerdict.NOT_PROVEN, advice)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any, Final
 
 from bundle.model.errors import StepError
@@ -24,6 +23,8 @@ _DIFFERS: Final = 1
 """How `kubectl diff` ends when there is a difference."""
 
 _MAX_LINES: Final = 6
+_PRESSURES: Final = ("DiskPressure", "MemoryPressure", "PIDPressure")
+"""A node that says so is Ready and yet gets no pod."""
 
 
 def ask_nodes(bench: Bench) -> Finding:
@@ -141,14 +142,14 @@ def _trouble(bench: Bench, name: str, version: str) -> str:
     values = bench.kubectl.values("node", name, ".status.conditions", ".status.nodeInfo")
     if not values:
         return "not in the cluster"
-    if _ready(values[0] or ()) != "True":
+    conditions = {c.get("type"): c.get("status") for c in values[0] or ()}
+    if conditions.get("Ready") != "True":
         return "not Ready"
+    lacking = [name for name in _PRESSURES if conditions.get(name) == "True"]
+    if lacking:
+        return ", ".join(lacking)
     found = str((values[1] or {}).get("kubeletVersion", ""))[:40]
     return "" if found == version else f"has {found or 'no version'}"
-
-
-def _ready(conditions: Sequence[dict[str, Any]]) -> str:
-    return next((str(c.get("status")) for c in conditions if c.get("type") == "Ready"), "")
 
 
 PROOFS: Final = (

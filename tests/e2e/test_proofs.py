@@ -163,11 +163,12 @@ def test_an_audit_log_with_content_is_found(tmp_path: Path) -> None:
         assert "the Secret's content in the log" in found_by(server, context, "audit")
 
 
-def test_a_node_that_is_not_ready_old_missing_or_unknown_is_found(
+def test_a_node_that_is_not_ready_old_full_or_unknown_is_found(
     server: ClusterServer, context: Context
 ) -> None:
     server.set_node("node1", ready=False)
     server.set_node("node2", version="v1.34.0")
+    server.set_node("node3", full=True)
     server.add_nodes("stranger")
     try:
         said = found_by(server, context, "nodes")
@@ -175,8 +176,10 @@ def test_a_node_that_is_not_ready_old_missing_or_unknown_is_found(
         server.run("delete", "node", "stranger")
         server.set_node("node1")
         server.set_node("node2")
+        server.set_node("node3")
     assert "node1: not Ready" in said
     assert "node2: has v1.34.0" in said
+    assert "node3: DiskPressure" in said
     assert "stranger: not in the site file" in said
 
 

@@ -94,10 +94,15 @@ class ClusterServer:
             self.run("apply", "-f", "-", document=_node(name))
             self.set_node(name)
 
-    def set_node(self, name: str, *, ready: bool = True, version: str = f"v{VERSION}") -> None:
+    def set_node(
+        self, name: str, *, ready: bool = True, full: bool = False, version: str = f"v{VERSION}"
+    ) -> None:
         """Say how a node is, as its kubelet would."""
-        condition = {"type": "Ready", "status": str(ready), "reason": "Said", "message": "said"}
-        said = {"conditions": [condition], "nodeInfo": _INFO | {"kubeletVersion": version}}
+        conditions = [
+            {"type": kind, "status": str(status), "reason": "Said", "message": "said"}
+            for kind, status in (("Ready", ready), ("DiskPressure", full))
+        ]
+        said = {"conditions": conditions, "nodeInfo": _INFO | {"kubeletVersion": version}}
         status = json.dumps({"status": said})
         self.run("patch", "node", name, "--subresource=status", "--type=merge", "-p", status)
 

@@ -61,7 +61,7 @@ def test_the_depot_is_open_to_a_zone_whose_allow_list_has_it() -> None:
 
 
 def test_all_as_wanted_is_proven() -> None:
-    finding = judge(wanted(), wanted())
+    finding = judge(wanted(), wanted(), {})
     assert finding.verdict is ProofVerdict.PROVEN
     assert finding.found == "20 ways tried, 5 of them open, as wanted"
 
@@ -79,33 +79,44 @@ def test_all_as_wanted_is_proven() -> None:
 def test_a_way_that_is_not_as_wanted_fails(way: Way, says: str) -> None:
     found = wanted()
     found[way] = not found[way]
-    finding = judge(wanted(), found)
+    finding = judge(wanted(), found, {})
     assert (finding.verdict, finding.found) == (ProofVerdict.FAILED, says)
 
 
 def test_what_was_not_tried_is_never_a_pass() -> None:
     found = wanted()
     del found[Way("clinical", "research")]
-    assert judge(wanted(), found).verdict is ProofVerdict.FAILED
-    assert judge(wanted(), {}).verdict is ProofVerdict.FAILED
+    assert judge(wanted(), found, {}).verdict is ProofVerdict.FAILED
+    assert judge(wanted(), {}, {}).verdict is ProofVerdict.FAILED
 
 
 def test_closed_ways_prove_nothing_when_none_can_be_open() -> None:
     closed = dict.fromkeys(wanted(), False)
-    assert judge(wanted(), closed).verdict is ProofVerdict.NOT_PROVEN
+    assert judge(wanted(), closed, {}).verdict is ProofVerdict.NOT_PROVEN
 
 
 def test_a_depot_that_answers_no_pod_is_said_and_not_counted() -> None:
     found = wanted() | {Way("no zone", "the depot"): False}
-    finding = judge(wanted(), found)
+    finding = judge(wanted(), found, {})
     assert finding.verdict is ProofVerdict.PROVEN
     assert finding.found.startswith("16 ways tried")
     assert "were not looked at" in finding.found
 
 
 def test_lines_of_a_pod_that_are_no_answers_are_passed_over() -> None:
-    log = "0 open\n1 closed\n7 open\nx open\n2 maybe\n\x1b[2J\n"
-    assert read_answers("a", ["b", "c", "d"], log) == {Way("a", "b"): True, Way("a", "c"): False}
+    log = (
+        "early 0 closed\nlate 0 open\nlate 1 closed\nlate 7 open\nlate x open\nlate 2 maybe\n\x1b\n"
+    )
+    names = ["b", "c", "d"]
+    assert read_answers("a", names, log, "late") == {Way("a", "b"): True, Way("a", "c"): False}
+    assert read_answers("a", names, log, "early") == {Way("a", "b"): False}
+
+
+def test_a_way_that_is_open_when_a_pod_begins_is_no_pass() -> None:
+    early = {Way("clinical", "no zone"): True, Way("no zone", "no zone"): True}
+    finding = judge(wanted(), wanted(), early)
+    assert finding.verdict is ProofVerdict.NOT_PROVEN
+    assert finding.found.endswith("open for a moment when a pod begins: clinical to no zone")
 
 
 @pytest.mark.parametrize("tool", ["nc", "python3"])
@@ -122,16 +133,17 @@ def test_the_scripts_tell_open_from_closed(tmp_path: Path, tool: str) -> None:
     listen = [shell, "-c", LISTEN, "sh", str(port)]
     with running("listen", listen, tmp_path / "log", ready=lambda: listens(port), env=env):
         ends = ["0", "127.0.0.1", str(port), "1", "127.0.0.1", str(other)]
-        argv = [shell, "-c", CONNECT, "sh", *ends]
+        argv = [shell, "-c", CONNECT, "sh", "0", *ends]
         said = subprocess.run(
             argv, env=env, capture_output=True, text=True, check=False, timeout=60
         )
-    assert said.stdout == "0 open\n1 closed\n", said.stderr
+    lines = ["early 0 open", "early 1 closed", "late 0 open", "late 1 closed"]
+    assert said.stdout.splitlines() == lines, said.stderr
 
 
 @pytest.mark.parametrize("script", [LISTEN, CONNECT])
 def test_an_image_without_tools_is_told_by_its_exit_code(tmp_path: Path, script: str) -> None:
-    argv = ["/bin/dash", "-c", script, "sh", "1", "127.0.0.1", "1"]
+    argv = ["/bin/dash", "-c", script, "sh", "1", "0", "127.0.0.1", "1"]
     done = subprocess.run(argv, env={"PATH": str(tmp_path)}, capture_output=True, check=False)
     assert done.returncode == 42
 
