@@ -61,11 +61,18 @@ def ask_zones(bench: Bench) -> Finding:
     """Ask whether the zones' namespaces and policies are there, and no others that open them."""
     documents = zone_documents(bench.site, cluster_options(bench.site))
     expected = f"{len(documents)} namespaces and policies, as the site says"
+    advice = "Run `isoward install` with --from zones."
+    there = {
+        *bench.kubectl.names("namespaces"),
+        *bench.kubectl.names("networkpolicies", "--all-namespaces"),
+    }
+    lost = [f"{d['kind']} {key_of(d)}" for d in documents if key_of(d) not in there]
+    if lost:
+        return failed(expected, f"not there: {', '.join(lost[:_MAX_LINES])}", advice)
     result = bench.kubectl.ask(
         "diff", "--server-side", f"--field-manager={FIELD_MANAGER}", "--force-conflicts", "-f", "-",
         stdin=as_list(documents),
     )  # fmt: skip
-    advice = "Run `isoward install` with --from zones."
     if result.code == _DIFFERS:
         lines = [
             line.strip()

@@ -196,6 +196,9 @@ def test_a_policy_that_was_widened_or_removed_is_found(
     server: ClusterServer, context: Context
 ) -> None:
     server.run("delete", "networkpolicy", "isoward-deny", "-n", "research")
+    said = found_by(server, context, "zones")
+    assert "not there: NetworkPolicy research/isoward-deny" in said
+    ZonesStep(kubectl=server.kubectl).run(context)
     wider = json.dumps({"spec": {"egress": [{}]}})
     server.run("patch", "netpol", "isoward-dns", "-n", "clinical", "--type=merge", "-p", wider)
     said = found_by(server, context, "zones")
