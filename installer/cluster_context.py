@@ -19,6 +19,7 @@ from installer.documents import SiteFile
 from installer.plan import SITES
 from installer.preflight.ask import over_ssh
 from installer.steps.site_ca import read_ca
+from installer.steps.site_secrets import SUDO_PASSWORD
 from installer.steps.step import Connect, Context
 
 
@@ -101,7 +102,8 @@ def make_context(
         run=depot.runs,
         overrides=request.overrides,
         secrets=request.secrets,
-        connect=request.connect or over_ssh(site, request.site.ssh_key),
+        connect=request.connect
+        or over_ssh(site, request.site.ssh_key, request.secrets.get(SUDO_PASSWORD, "")),
         now=now,
         progress=progress,
     )

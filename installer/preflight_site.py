@@ -26,12 +26,14 @@ class PreflightRequest:
         depot: The depot's directory.
         ca: The site's CA, if it is not the depot's own.
         overrides: What the site's people put over the inventory, content by path.
+        secrets: The site's secrets by name.
     """
 
     site: SiteFile
     depot: Path
     ca: Path | None = None
     overrides: Mapping[str, bytes] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 def preflight_site(
@@ -51,7 +53,11 @@ def preflight_site(
         first = InstallRequest(request.site, request.depot, request.ca)
         return preflight(first, now=now, progress=progress)
     cluster = ClusterRequest(
-        request.site, request.depot, ca=request.ca, overrides=request.overrides
+        request.site,
+        request.depot,
+        ca=request.ca,
+        overrides=request.overrides,
+        secrets=request.secrets,
     )
     context = make_context(cluster, open_depot(request.depot.absolute()), now, progress)
     return ask_cluster(site, context.connect, wanted_of(context), progress=progress)

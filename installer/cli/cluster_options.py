@@ -49,6 +49,17 @@ _OPTIONS: Final = (
 )
 
 
+age_key_option: Final = click.option(
+    "--age-key",
+    type=_PATH,
+    default=Path("~/.config/sops/age/keys.txt"),
+    show_default=True,
+    metavar="FILE",
+    help="Your private key of age, which opens the site's secrets file.",
+)
+"""For commands that need the secrets themselves."""
+
+
 def cluster_options(function: F) -> F:
     """Add the options to a command."""
     for option in reversed(_OPTIONS):
@@ -83,14 +94,14 @@ def cluster_request(
         waiver=waiver,
         ca=ca,
         overrides=read_overrides(overrides) if overrides is not None else {},
-        secrets=_secrets(loaded, age_key),
+        secrets=site_secrets(loaded, age_key),
         again_from=again_from,
         until=until,
         who=who(),
     )
 
 
-def _secrets(site: SiteFile, age_key: Path | None) -> dict[str, str]:
+def site_secrets(site: SiteFile, age_key: Path | None) -> dict[str, str]:
     """Return a cluster's secrets; without a key only which ones there are, for the plan."""
     if site.site.secrets is None or site.site.kubernetes is None:
         return {}

@@ -12,7 +12,12 @@ import click
 
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.model.errors import UsageError
-from installer.cli.cluster_options import cluster_options, cluster_request, utc_now
+from installer.cli.cluster_options import (
+    age_key_option,
+    cluster_options,
+    cluster_request,
+    utc_now,
+)
 from installer.cli.cluster_page import result_data, result_page
 from installer.cluster_context import ClusterRequest
 from installer.cluster_install import install_cluster
@@ -39,14 +44,7 @@ from installer.preflight.table import table
     show_default=True,
     help="local takes this machine for the node.",
 )
-@click.option(
-    "--age-key",
-    type=click.Path(path_type=Path),
-    default=Path("~/.config/sops/age/keys.txt"),
-    show_default=True,
-    metavar="FILE",
-    help="Your private key of age, which opens the site's secrets file.",
-)
+@age_key_option
 @click.option("--dry-run", is_flag=True, help="Change nothing on the nodes; say what would be.")
 @click.option("--preflight-only", is_flag=True, help="Ask the nodes, then stop.")
 @json_option

@@ -9,7 +9,7 @@ import click
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.model.errors import IsowardError
 from bundle.store.atomic import write_atomic
-from installer.cli.cluster_options import utc_now
+from installer.cli.cluster_options import age_key_option, site_secrets, utc_now
 from installer.depot.directory import DEFAULT_DEPOT
 from installer.documents import load_site
 from installer.preflight.answers import Report
@@ -31,6 +31,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--overrides", type=_PATH, help="A folder whose files take the place of the inventory's."
 )
+@age_key_option
 @click.option("--page", type=_PATH, metavar="FILE.html", help="Write the answers as a page, too.")
 @json_option
 @pass_output
@@ -41,6 +42,7 @@ def command(
     depot: Path,
     ca: Path | None,
     overrides: Path | None,
+    age_key: Path,
     page: Path | None,
 ) -> int:
     """Ask all machines of a SITE file whether they are ready; nothing is changed.
@@ -52,7 +54,9 @@ def command(
     over = read_overrides(overrides) if overrides is not None else {}
     asked = utc_now()
     report = preflight_site(
-        PreflightRequest(loaded, depot, ca, over), now=utc_now, progress=output.progress
+        PreflightRequest(loaded, depot, ca, over, site_secrets(loaded, age_key)),
+        now=utc_now,
+        progress=output.progress,
     )
     if page is not None:
         html = render_page(loaded.site.metadata.name, report, asked)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from installer.preflight.answers import Answer, NodeAnswers, Report, Verdict
 from installer.preflight.host_key import parse_host_key
 from installer.preflight.question import Machine, Question, Wanted, answer_of
 from installer.preflight.shell import LocalShell, Shell
+from installer.preflight.sudo import SUDO, SudoShell
 
 Connect = Callable[[Node], AbstractContextManager[Shell]]
 QUESTIONS: Final = (*system.QUESTIONS, *reach.QUESTIONS)
@@ -25,12 +26,20 @@ SIDE_BY_SIDE: Final = 16
 """Nodes that are asked at once."""
 
 
-def over_ssh(site: Site, ssh_key: Path) -> Connect:
-    """Reach nodes over SSH."""
+def over_ssh(site: Site, ssh_key: Path, sudo_password: str = "") -> Connect:
+    """Reach nodes over SSH; the password is for sudo, where that wants one."""
     # Not at the top: a rehearsal on this machine needs no paramiko.
     from installer.preflight.ssh import connect
 
-    return lambda node: connect(site, ssh_key, node)
+    if not sudo_password:
+        return lambda node: connect(site, ssh_key, node)
+
+    @contextmanager
+    def with_sudo(node: Node) -> Iterator[Shell]:
+        with connect(site, ssh_key, node) as shell:
+            yield SudoShell(shell, sudo_password)
+
+    return with_sudo
 
 
 def on_this_machine(_: Node) -> AbstractContextManager[Shell]:
@@ -115,7 +124,7 @@ def visit(node: Node, connect: Connect, ask: Callable[[Machine], Sequence[Answer
             found = "this machine itself" if local else "the pinned key"
             first = Answer(id_, asked, expected, found, Verdict.OK)
             root = shell.run("id", "-u").out.strip() == "0"
-            answers = (first, *ask(Machine(shell, () if root else ("sudo", "-n", "--"))))
+            answers = (first, *ask(Machine(shell, () if root else SUDO)))
     except UnreachableError as error:
         answer = Answer(id_, asked, expected, error.message, Verdict.FAIL, error.hint)
         return NodeAnswers(node.name, node.address, reachable=False, answers=(answer,))

@@ -8,6 +8,7 @@ from typing import Final
 from bundle.model.platform import matches
 from installer.preflight.answers import Finding, fail, ok, warn
 from installer.preflight.question import Machine, Question, Wanted
+from installer.preflight.sudo import SUDO
 
 SUPPORTED: Final = {
     "debian": ("12", "13"),
@@ -38,15 +39,15 @@ _CLOCK_SECONDS: Final = 60.0
 
 def ask_root(machine: Machine, _: Wanted) -> Finding:
     """Ask whether we are root or may become it."""
-    expected = "root, or sudo without a password"
+    expected = "root, or sudo that lets us"
     if machine.run("id", "-u").out.strip() == "0":
         return ok(expected, "root")
-    sudo = machine.run("sudo", "-n", "--", "id", "-u")
+    sudo = machine.run(*SUDO, "id", "-u")
     if sudo.out.strip() == "0":
-        return ok(expected, "sudo without a password")
+        return ok(expected, "sudo")
     return fail(
         expected, f"neither ({sudo.said})",
-        "Use root, or give the user NOPASSWD in /etc/sudoers.d.",
+        "Use root, give the user NOPASSWD in /etc/sudoers.d, or its password as sudoPassword.",
     )  # fmt: skip
 
 

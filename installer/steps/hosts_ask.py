@@ -14,6 +14,7 @@ from bundle.model.errors import StepError
 from bundle.model.site import Node, Site
 from installer.preflight.question import Machine
 from installer.preflight.shell import Shell
+from installer.preflight.sudo import SUDO
 from installer.steps.step import Connect
 
 _SIDE_BY_SIDE: Final = 16
@@ -71,7 +72,7 @@ def set_clock(node: Node, connect: Connect, now: Callable[[], datetime]) -> None
     """
     with connect(node) as shell:
         root = shell.run("id", "-u").out.strip() == "0"
-        machine = Machine(shell, () if root else ("sudo", "-n", "--"))
+        machine = Machine(shell, () if root else SUDO)
         done = machine.run_as_root("date", "--utc", f"--set=@{now().timestamp():.3f}")
         if done.code != 0:
             raise StepError(

@@ -11,6 +11,7 @@ from bundle.model.errors import StepError, UnreachableError
 from bundle.model.site import Node, Site
 from installer.preflight.question import Machine
 from installer.preflight.shell import NO_ANSWER, NOT_FOUND, Result, Shell
+from installer.preflight.sudo import SUDO
 
 KUBECTL: Final = ("/usr/local/bin/kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf")
 """Where Kubespray puts the program and the administrator's credentials."""
@@ -142,7 +143,7 @@ def first_control_plane(site: Site) -> Node:
 def machine_of(shell: Shell) -> Machine:
     """Return a machine that can be asked as root, by sudo where we are somebody else."""
     root = shell.run("id", "-u").out.strip() == "0"
-    return Machine(shell, () if root else ("sudo", "-n", "--"))
+    return Machine(shell, () if root else SUDO)
 
 
 def as_list(documents: Sequence[Mapping[str, Any]]) -> bytes:

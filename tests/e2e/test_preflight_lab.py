@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 
 from bundle.model.progress import NO_PROGRESS
+from bundle.model.site import Site
 from installer.cluster_context import ClusterRequest, make_context
 from installer.depot.directory import open_depot
 from installer.depot.tls import made_identity
@@ -23,6 +24,7 @@ from installer.preflight.answers import Report
 from installer.preflight.ask import over_ssh
 from installer.preflight.ask_cluster import ask_cluster
 from installer.preflight.question import Wanted
+from installer.preflight.sudo import SUDO
 from installer.steps.preflight import wanted_of
 from installer.steps.step import Context
 from tests.lab.faults import LOCAL, SHARED, Fault, planted, slow_disk
@@ -59,12 +61,17 @@ class World:
     context: Context
     wanted: Wanted
 
-    def ask(self, wanted: Wanted | None = None, **changes: Any) -> list[set[str]]:
+    def ask(
+        self, wanted: Wanted | None = None, sudo_password: str = "", **changes: Any
+    ) -> list[set[str]]:
         """Return what is said of each node beyond what is true of the lab."""
-        path = write_site(self.context.run / "asked.yaml", {**self.site, **changes})
-        asked = load_site(path).site
-        connect = over_ssh(asked, self.context.ssh_key)
+        asked = self.changed(**changes)
+        connect = over_ssh(asked, self.context.ssh_key, sudo_password)
         return _said(ask_cluster(asked, connect, wanted or self.wanted))
+
+    def changed(self, **changes: Any) -> Site:
+        """Return the site with other top-level fields."""
+        return load_site(write_site(self.context.run / "asked.yaml", {**self.site, **changes})).site
 
     def run(self, *options: str | Path) -> subprocess.CompletedProcess[str]:
         """Run the command."""
@@ -227,9 +234,24 @@ def test_sudo_is_used_where_it_is_let_and_missed_where_not(world: World) -> None
         node.run("chown", "-R", "steward:", "/home/steward/.ssh")
     rule = b"steward ALL=(ALL) NOPASSWD: ALL\n"
     world.lab.nodes[0].run("tee", "/etc/sudoers.d/steward", stdin=rule)
+    asked = b"steward ALL=(ALL) ALL\n"
+    ssh = {**world.site["ssh"], "user": "steward"}
+    node = world.lab.nodes[1]
     try:
-        found = world.ask(ssh={**world.site["ssh"], "user": "steward"})
-        assert found == [set(), {"root"}]
+        assert world.ask(ssh=ssh) == [set(), {"root"}]
+        node.run("chpasswd", stdin=b"steward:open sesame\n")
+        node.run("tee", "/etc/sudoers.d/steward", stdin=asked)
+        assert world.ask(ssh=ssh) == [set(), {"root"}]
+        assert world.ask(ssh=ssh, sudo_password="open sesame") == [set(), set()]
+        assert world.ask(ssh=ssh, sudo_password="open the door") == [set(), {"root"}]
+        # Where sudo does not ask after all, the password must not reach the program.
+        node.run("tee", "/etc/sudoers.d/steward", stdin=b"steward ALL=(ALL) NOPASSWD: /bin/sh\n")
+        site = world.changed(ssh=ssh)
+        with over_ssh(site, world.context.ssh_key, "open sesame")(site.nodes[1]) as shell:
+            done = shell.run(*SUDO, "cat", stdin=b"text")
+        assert done.code == 1
+        assert done.out == ""
+        assert "sesame" not in done.err
     finally:
         for node in world.lab.nodes:
             node.run("userdel", "--remove", "steward", check=False)
