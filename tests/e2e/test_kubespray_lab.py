@@ -1,5 +1,7 @@
 """Real Kubespray in the lab: a machine without a way out becomes a cluster, all of it of the depot.
 
+The installer is killed once on the way, and goes on.
+
 Skipped without Git repositories of Kubespray, cri-tools, nerdctl and kube-router (bare or not),
 which ISOWARD_KUBESPRAY, ISOWARD_CRI_TOOLS, ISOWARD_NERDCTL and ISOWARD_KUBE_ROUTER name. What they
 do not give is built of Go modules and of Debian's packages; built once, in some ten minutes.
@@ -8,11 +10,14 @@ do not give is built of Go modules and of Debian's packages; built once, in some
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from bundle.model.site_cluster import ZONE_LABEL
 from tests.lab.cluster_files import cluster_files
 from tests.lab.cluster_images import cluster_images
 from tests.lab.cluster_vendor import cluster_vendor
@@ -30,8 +35,8 @@ pytestmark = [
     pytest.mark.timeout(2 * BUILD_SECONDS),
 ]
 
-_STARTS = 180
-"""Seconds that a pod gets on a machine that does much else."""
+_KILLED_AT = 60
+"""Tasks that have been begun when the installer is killed: Kubespray prepares the machine."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +44,7 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> Journey:
     """Take what a cluster needs from its vendors, who are gone before the site's nodes start."""
     repository = requires_repository("ISOWARD_KUBESPRAY")
     requires_root()
-    requires_tool("apt-get", "mmdebstrap", "systemd-nspawn", "unshare", "git")
+    requires_tool("busybox", "apt-get", "mmdebstrap", "systemd-nspawn", "unshare", "git")
     if debian_codename() != "bookworm":
         pytest.skip("the lab's nodes are of this machine's release, and this is not Debian 12")
     home = tmp_path_factory.mktemp("vendor")
@@ -49,22 +54,51 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> Journey:
 
 @pytest.fixture(scope="module")
 def site(journey: Journey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterSite]:
-    with cluster_site(tmp_path_factory.mktemp("site") / "lab", journey) as made:
+    folder = tmp_path_factory.mktemp("site") / "lab"
+    with cluster_site(folder, journey.machine.home, journey.depot) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def installed(site: ClusterSite) -> dict[str, Any]:
+    """Install, with an installer that is killed in the middle of Kubespray's work."""
+    output = site.site.with_name("killed.log")
+    with output.open("wb") as log:
+        killed = subprocess.Popen(
+            site.argv("install"), cwd=site.machine.home, env=site.machine.environment,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        while site.tasks() < _KILLED_AT:
+            assert killed.poll() is None, output.read_text()[-3000:]
+            time.sleep(0.2)
+    finally:
+        killed.kill()
+        killed.wait()
+    assert site.steps()[-1] == ("began", "cluster")
     return site.result("install")
 
 
 def test_1_a_machine_becomes_a_cluster(site: ClusterSite, installed: dict[str, Any]) -> None:
     assert installed["complete"]
+    done_before = {step["step"] for step in installed["steps"] if step["doneBefore"]}
+    assert {"verify", "hosts"} <= done_before
     (node,) = json.loads(site.kubectl("get", "nodes", "-o", "json"))["items"]
     states = {state["type"]: state["status"] for state in node["status"]["conditions"]}
     assert states["Ready"] == "True"
     assert node["status"]["nodeInfo"]["kubeletVersion"] == VERSION
-    assert node["metadata"]["labels"]["isoward/zone"] == "administrative"
+    assert node["metadata"]["labels"][ZONE_LABEL] == "administrative"
+
+
+def test_1_what_is_promised_of_it_was_proven(installed: dict[str, Any]) -> None:
+    (proofs,) = (step["result"] for step in installed["steps"] if step["step"] == "proofs")
+    found = {proof["id"]: proof["verdict"] for proof in proofs["proofs"]}
+    assert len(found) > 10
+    # Of kube-router it may be said that a pod's policies come a moment after the pod.
+    assert found.pop("network") in {"proven", "not proven"}
+    assert set(found.values()) == {"proven"}
+    (network,) = (proof for proof in proofs["proofs"] if proof["id"] == "network")
+    assert "as wanted" in network["found"]
 
 
 def test_2_all_of_it_came_from_the_depot(

@@ -15,12 +15,16 @@ from tests.support import cluster_programs as versions
 from tests.support.cluster_programs import cluster_program
 from tests.support.go_tools import built_once, run_go
 from tests.support.kubernetes_build import VERSION, kubernetes_program
+from tests.support.needs import find_tool
 from tests.support.upstream_oci import Artifact, Blob, Layer, image, sha256
 
 PAUSE: Final = "3.10.1"
 NETWORK_PACKAGES: Final = ("iptables", "ipset", "iproute2", "conntrack", "kmod", "busybox-static")
 """What programs run that set up a node's network."""
 
+FIRST_IMAGE: Final = "registry.example.org/lab/busybox:1"
+"""An image of the site's own: it has a shell, and can connect and listen."""
+_APPLETS: Final = ("sh", "cat", "echo", "nc", "sleep", "true")
 _PLAIN_LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
 _PATH: Final = "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _REGISTRY: Final = "registry.k8s.io"
@@ -73,6 +77,7 @@ def cluster_images() -> dict[str, Artifact]:
         f"{_REGISTRY}/coredns/coredns:{versions.COREDNS}": _of_program(
             cluster_program("coredns"), "/", entrypoint=True
         ),
+        FIRST_IMAGE: image([_busybox()], f"linux/{machine_architecture()}", ("/bin/sh",), {}),
         f"docker.io/cloudnativelabs/kube-router:{versions.KUBE_ROUTER}": _of_program(
             cluster_program("kube-router"), "/usr/local/bin/", below=[network], entrypoint=True
         ),
@@ -88,7 +93,7 @@ def _of_program(
     return image([*below, layer], f"linux/{machine_architecture()}", (), {}, settings)
 
 
-def _layer(programs: Mapping[str, Path]) -> Layer:
+def _layer(programs: Mapping[str, Path], links: Mapping[str, str] | None = None) -> Layer:
     """Make a layer that is not compressed: to compress would take longer than all else."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as tar:
@@ -97,7 +102,21 @@ def _layer(programs: Mapping[str, Path]) -> Layer:
             info.size, info.mode = program.stat().st_size, 0o755
             with program.open("rb") as file:
                 tar.addfile(info, file)
+        _add_links(tar, links or {})
     return plain_layer(made.getvalue())
+
+
+def _add_links(tar: tarfile.TarFile, links: Mapping[str, str]) -> None:
+    for path, target in links.items():
+        link = tarfile.TarInfo(path)
+        link.type, link.linkname = tarfile.SYMTYPE, target
+        tar.addfile(link)
+
+
+def _busybox() -> Layer:
+    program = find_tool("busybox")
+    assert program is not None
+    return _layer({"bin/busybox": Path(program)}, {f"bin/{name}": "busybox" for name in _APPLETS})
 
 
 def plain_layer(tar_bytes: bytes) -> Layer:
@@ -115,10 +134,7 @@ def _network_layer() -> Layer:
         for member in source:
             if not member.isdev():
                 tar.addfile(member, source.extractfile(member) if member.isreg() else None)
-        for path, target in {**_ALTERNATIVES, "bin/sh": "busybox"}.items():
-            link = tarfile.TarInfo(path)
-            link.type, link.linkname = tarfile.SYMTYPE, target
-            tar.addfile(link)
+        _add_links(tar, {**_ALTERNATIVES, "bin/sh": "busybox"})
     return plain_layer(made.getvalue())
 
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from tests.lab.cluster_files import ClusterFile, checksum_variables
+from tests.lab.cluster_images import FIRST_IMAGE
 from tests.lab.debian import host_mirror, vendor_home
 from tests.lab.rootfs import debian_codename, machine_architecture
 from tests.support.faulty_registry import FaultyRegistry, faulty_registry
@@ -40,6 +41,8 @@ LAB_VARIABLES: Final[Mapping[str, Any]] = {
     # A container cannot raise what its machine has limited.
     "containerd_extra_runtime_args": {"restrict_oom_score_adj": True},
     "containerd_base_runtime_spec_rlimit_nofile": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+    # The disk is this machine's as well, and others fill it.
+    "eviction_hard": {"memory.available": "100Mi", "nodefs.available": "1%"},
     # The limits of connection tracking are this machine's, and stay as they are.
     "kube_proxy_conntrack_max_per_core": 0,
     "kube_proxy_conntrack_min": 0,
@@ -121,7 +124,8 @@ def cluster_vendor(
         **LAB_VARIABLES,
         **checksum_variables(files),
     }
-    with named_vendor(home, source, variables, files, images) as vendor:
+    own = (FIRST_IMAGE,)
+    with named_vendor(home, source, variables, files, images, own=own) as vendor:
         yield vendor
 
 
@@ -134,6 +138,7 @@ def named_vendor(
     images: Mapping[str, Artifact],
     *,
     packages: Sequence[str] = (),
+    own: Sequence[str] = (),
 ) -> Iterator[ClusterVendor]:
     """Serve files and images at their real names, for a definition with Kubespray.
 
@@ -144,6 +149,7 @@ def named_vendor(
         files: What Kubespray downloads.
         images: By reference.
         packages: Of the operating system, besides those that Kubespray wants.
+        own: Those of the images that are not Kubespray's.
     """
     named = {
         _free_loopback(): sorted({urlsplit(file.url).netloc for file in files}),
@@ -165,7 +171,7 @@ def named_vendor(
         _trust(home / ".config/isoward/sources.yaml", tls.ca, all_names)
         (home / "inventory.yaml").write_text(inventory(**variables))
         machine = NamedMachine(home, hosts=hosts)
-        yield ClusterVendor(machine, _definition(kubespray, packages), site, registry)
+        yield ClusterVendor(machine, _definition(kubespray, packages, own), site, registry)
 
 
 def _content(images: Mapping[str, Artifact]) -> RegistryContent:
@@ -187,13 +193,14 @@ def _trust(sources: Path, ca: Path, names: Iterable[str]) -> None:
     sources.write_text(yaml.safe_dump(config))
 
 
-def _definition(kubespray: Mapping[str, Any], packages: Sequence[str]) -> str:
+def _definition(kubespray: Mapping[str, Any], packages: Sequence[str], own: Sequence[str]) -> str:
     codename = debian_codename()
     asked = {
         "apiVersion": "isoward/v1",
         "kind": "BundleDefinition",
         "metadata": {"name": "hospital", "version": "1.0.0"},
         "platforms": [f"linux/{machine_architecture()}"],
+        "images": [{"reference": reference} for reference in own],
         "kubespray": {**kubespray, "inventory": "inventory.yaml"},
         "pythonPackages": [
             {

@@ -13,13 +13,14 @@ from typing import Any, Final
 
 import yaml
 
+from tests.lab.cluster_images import FIRST_IMAGE
 from tests.lab.cluster_site import lab_cluster
 from tests.lab.cluster_vendor import LAB_VARIABLES
 from tests.lab.node import Lab, LabNode, lab
 from tests.lab.site import write_site
 from tests.support.kubernetes_build import VERSION
 from tests.support.processes import running
-from tests.support.upstream_journey import Journey, Machine
+from tests.support.upstream_journey import Machine
 
 _KUBECTL: Final = ("/usr/local/bin/kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf")
 _OVER_ALL: Final = "group_vars/all/zz-lab.yml"
@@ -82,6 +83,17 @@ class ClusterSite:
         said: dict[str, Any] = json.loads(done.stdout)
         return said
 
+    def steps(self) -> list[tuple[str, str]]:
+        """Return the events of the journal so far: what happened to which step."""
+        path = self.depot / "sites" / "lab" / "journal.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return [(entry["event"], entry["step"]) for entry in map(json.loads, lines)]
+
+    def tasks(self) -> int:
+        """Return how many tasks of Kubespray the newest run has begun that did anything."""
+        logs = sorted((self.depot / "runs").glob("*/artifacts/cluster/ansible.log"))
+        return logs[-1].read_text(encoding="utf-8").count("\nTASK [") if logs else 0
+
     def kubectl(self, *arguments: str, stdin: str = "", timeout: float = 120) -> str:
         """Run kubectl on the first node of the control plane, which must succeed."""
         done = self.control.run(*_KUBECTL, *arguments, stdin=stdin.encode(), timeout=timeout)
@@ -98,31 +110,32 @@ class ClusterSite:
 
 @contextmanager
 def cluster_site(
-    folder: Path, journey: Journey, nodes: int = 1, **kubernetes: Any
+    folder: Path, home: Path, depot: Path, nodes: int = 1, **kubernetes: Any
 ) -> Iterator[ClusterSite]:
     """Bring nodes up, and serve a depot to them alone.
 
     Args:
         folder: For the site's files, new.
-        journey: Of the bundle that the depot has.
+        home: Of whoever installs.
+        depot: With a bundle that has Kubespray.
         nodes: How many; the first one has every role.
         kubernetes: More options of the cluster.
     """
     folder.mkdir(parents=True)
     ready, log = folder / "ready.json", folder / "serve.log"
-    machine = Machine(journey.machine.home)
+    machine = Machine(home)
     with lab(nodes=nodes) as made:
         argv = machine.argv(
-            "serve", "--depot", journey.depot, "--address", made.host_address, "--port", "0",
+            "serve", "--depot", depot, "--address", made.host_address, "--port", "0",
             "--ready-file", ready, "--access-log",
         )  # fmt: skip
         environment = machine.environment
         with running("isoward serve", argv, log, ready=ready.exists, env=environment):
             port = int(json.loads(ready.read_text())["url"].rpartition(":")[2])
-            site = write_site(
-                folder / "site.yaml", lab_cluster(made, port, VERSION, "kube-router", **kubernetes)
-            )
+            data = lab_cluster(made, port, VERSION, "kube-router", **kubernetes)
+            data["firstImage"] = {"reference": FIRST_IMAGE, "command": ["/bin/sh", "-c", "true"]}
+            site = write_site(folder / "site.yaml", data)
             overrides = folder / "overrides"
             (overrides / _OVER_ALL).parent.mkdir(parents=True)
             (overrides / _OVER_ALL).write_text(yaml.safe_dump(dict(LAB_VARIABLES)))
-            yield ClusterSite(made, machine, journey.depot, site, overrides, log)
+            yield ClusterSite(made, machine, depot, site, overrides, log)
