@@ -94,7 +94,14 @@ def test_it_says_what_it_needs(made: MadeWheel) -> None:
     assert {"click", "msgspec", "pyyaml", "tuf"} <= base
     full = requirements_of(made)
     assert full is not None
-    assert full - base == {"ansible-core", "ansible-runner", "granian", "jinja2", "paramiko"}
+    assert full - base == {
+        "ansible-core",
+        "ansible-runner",
+        "granian",
+        "jinja2",
+        "paramiko",
+        "pyrage",
+    }
 
 
 def test_a_wheel_by_its_path(made: MadeWheel, tmp_path: Path) -> None:
