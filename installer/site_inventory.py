@@ -7,12 +7,12 @@ from pathlib import Path
 
 from bundle.model.canonical import decode_canonical
 from bundle.model.digest import digest_of
-from bundle.model.errors import DefinitionError, UsageError
+from bundle.model.errors import UsageError
 from bundle.model.limits import MAX_INVENTORY_BYTES, MAX_INVENTORY_FILES, MAX_MANIFEST_BYTES
 from bundle.model.manifest import Manifest, check_manifest
 from bundle.store.atomic import storage_errors
 from bundle.store.layout import MANIFEST_NAME, BundleDirectory
-from installer.depot.accepted import accepted_bundles
+from installer.cluster_context import newest_with_kubespray
 from installer.depot.directory import open_depot
 
 
@@ -50,13 +50,8 @@ def of_depot(path: Path) -> Carried:
         DefinitionError: There is none.
         IsowardError: As `accepted_bundles`.
     """
-    for bundle in reversed(accepted_bundles(open_depot(path))):
-        if bundle.manifest.kubespray is not None and bundle.revoked is None:
-            return Carried(bundle.manifest, bundle.record.digest)
-    raise DefinitionError(
-        f"{path}: expected a bundle with Kubespray in the depot, found none",
-        "Import a bundle whose definition has kubespray:.",
-    )
+    bundle = newest_with_kubespray(open_depot(path))
+    return Carried(bundle.manifest, bundle.record.digest)
 
 
 def read_overrides(folder: Path) -> dict[str, bytes]:
