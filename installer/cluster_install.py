@@ -72,9 +72,10 @@ def plan_cluster(
         DefinitionError: The site has no cluster, or no bundle of the depot fits it.
         IsowardError: The depot, the medium or the journal is not good.
     """
-    context = make_context(
-        request, open_depot(request.depot.absolute()), now, NO_PROGRESS, planning=True
-    )
+    depot = DepotDirectory(request.depot.absolute())
+    if request.medium is None:
+        depot = open_depot(depot.path)
+    context = make_context(request, depot, now, NO_PROGRESS, planning=True)
     return _planned(request, context, steps)
 
 
@@ -109,6 +110,8 @@ def install_cluster(
         InterruptedByUserError: Ctrl-C.
         IsowardError: As the steps.
     """
+    # What cannot be planned is refused before anything is written.
+    plan_cluster(request, steps, now=now)
     depot = create_depot(request.depot.absolute())
     state = state_folder(depot, request.site)
     _make_private(state)

@@ -16,14 +16,16 @@ from bundle.model.errors import (
     BusyError,
     DefinitionError,
     DigestMismatchError,
+    FormatError,
     InterruptedByUserError,
+    NotEnrolledError,
     StepError,
     UsageError,
 )
 from bundle.store.atomic import directory_lock
 from installer.cluster_context import ClusterRequest, state_folder
 from installer.cluster_install import ClusterResult, install_cluster, plan_cluster
-from installer.depot.directory import open_depot
+from installer.depot.directory import create_depot, open_depot
 from installer.depot.tls import made_identity
 from installer.documents import load_site
 from installer.steps.journal import JOURNAL_NAME, Record, read_journal
@@ -212,6 +214,12 @@ def test_a_medium_is_imported_by_the_first_step(tmp_path: Path) -> None:
     site = load_site(write_site(tmp_path, cluster_data(1, "calico")))
     world = World(ClusterRequest(site, depot, medium=bundle), bundle, tmp_path / "log")
     steps: list[Step] = [VerifyStep(bundle), *world.steps("hosts")]
+    # Planned where nothing was ever imported: only the root is enrolled there.
+    assert not (depot / "depot.json").exists()
+    before = plan_cluster(world.request, steps, now=_now)
+    assert [p.done for p in before.steps] == [False, False]
+    assert before.steps[0].changes
+    assert not (depot / "depot.json").exists()
     done = world.install(steps)
     assert done.steps[0].result["imported"] is True
     assert open_depot(depot).records()[0].digest == done.bundle
@@ -255,7 +263,18 @@ def test_a_site_without_a_cluster_and_a_depot_without_one_are_refused(
     site = load_site(write_site(other, site_data()))
     with pytest.raises(DefinitionError, match="kubernetes: expected the options"):
         world.install(world.steps("hosts"), site=site)
-    empty = tmp_path / "empty"
+    none = tmp_path / "none"
+    with pytest.raises(FormatError, match="not a depot"):
+        world.install(world.steps("hosts"), depot=none)
+    assert not none.exists()
+    empty = create_depot(tmp_path / "empty")
+    before = sorted(empty.path.rglob("*"))
     with pytest.raises(DefinitionError, match="expected a bundle with Kubespray"):
-        world.install(world.steps("hosts"), depot=empty)
+        world.install(world.steps("hosts"), depot=empty.path)
+    with pytest.raises(NotEnrolledError):
+        world.install(world.steps("hosts"), depot=empty.path, medium=world.bundle)
+    assert sorted(empty.path.rglob("*")) == before
+    with pytest.raises(UsageError):
+        world.install(world.steps("hosts"), again_from="x")
+    assert not world.state.exists()
     assert world.written() == []
