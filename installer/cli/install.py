@@ -106,7 +106,9 @@ def command(
 def _install_cluster(output: Output, request: ClusterRequest) -> None:
     # A service manager that stops us, and a terminal that goes away, are as Ctrl-C.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+        # Whoever started us by nohup wants the terminal to go away.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     steps = cluster_steps(request.medium, request.waiver)
     done = install_cluster(
         request,
