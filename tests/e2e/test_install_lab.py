@@ -170,7 +170,7 @@ def test_a_task_that_fails_is_named_with_its_reason(world: World, tmp_path: Path
     done = world.install(world.site(tmp_path, command=["/bin/no-such-program"]), "--json")
     assert done.returncode == 52, done.stdout + done.stderr
     error = json.loads(done.stdout)
-    assert "'run the image' failed" in error["message"]
+    assert "'first_image : run the image' failed" in error["message"]
     assert "no-such-program" in error["message"]
     assert Path(error["context"]["events"]).is_file()
     receipts = sorted((world.depot / "runs").glob("*/receipt.json"))
