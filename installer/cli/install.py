@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -34,6 +33,8 @@ from installer.preflight.answers import Report
 from installer.preflight.ask import require_ready
 from installer.preflight.table import table
 
+_CLUSTER_ONLY: Final = ("medium", "waiver", "overrides", "again_from", "until")
+
 
 @click.command("install")
 @cluster_options
@@ -51,19 +52,12 @@ from installer.preflight.table import table
 @pass_output
 def command(
     output: Output,
+    /,
     *,
-    site: Path,
-    depot: Path,
-    medium: Path | None,
-    waiver: Path | None,
-    ca: Path | None,
-    overrides: Path | None,
-    again_from: str,
-    until: str,
     connection: Connection,
-    age_key: Path,
     dry_run: bool,
     preflight_only: bool,
+    **options: Any,
 ) -> None:
     """Install the machines of a SITE file from the depot.
 
@@ -76,24 +70,18 @@ def command(
     Every node must show the host key that the site file pins, and nothing is changed before all
     have answered what they were asked.
     """
-    request = cluster_request(
-        site,
-        depot,
-        medium=medium,
-        waiver=waiver,
-        ca=ca,
-        overrides=overrides,
-        again_from=again_from,
-        until=until,
-        age_key=age_key,
-    )
+    request = cluster_request(**options)
     first = (connection != "ssh", dry_run, preflight_only)
     if request.site.site.kubernetes is None:
-        given = (medium, waiver, overrides, again_from or None, until or None)
+        given = [
+            options[n] or None for n in ("medium", "waiver", "overrides", "again_from", "until")
+        ]
         names = "--bundle, --waiver, --overrides, --from and --until"
         _require_none(given, names, "with kubernetes:")
-        options = InstallRequest(request.site, depot, ca, connection, dry_run, request.who)
-        _install_first(output, options, preflight_only=preflight_only)
+        asked = InstallRequest(
+            request.site, request.depot, request.ca, connection, dry_run, request.who
+        )
+        _install_first(output, asked, preflight_only=preflight_only)
         return
     _require_none(
         [given or None for given in first],

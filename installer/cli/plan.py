@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,32 +17,12 @@ from installer.cluster_steps import cluster_steps
 @cluster_options
 @json_option
 @pass_output
-def command(
-    output: Output,
-    *,
-    site: Path,
-    depot: Path,
-    medium: Path | None,
-    waiver: Path | None,
-    ca: Path | None,
-    overrides: Path | None,
-    again_from: str,
-    until: str,
-) -> None:
+def command(output: Output, /, **options: Any) -> None:
     """Show what `isoward install` is going to do with the machines of a SITE file.
 
     Each step with what it changes on which machine, whether it is done, and how long it should
     take. Nothing is changed, and no machine is asked.
     """
-    request = cluster_request(
-        site,
-        depot,
-        medium=medium,
-        waiver=waiver,
-        ca=ca,
-        overrides=overrides,
-        again_from=again_from,
-        until=until,
-    )
-    plan = plan_cluster(request, cluster_steps(medium, waiver), now=utc_now)
+    request = cluster_request(**options)
+    plan = plan_cluster(request, cluster_steps(request.medium, request.waiver), now=utc_now)
     output.result(plan.data(), plan_page(plan))
