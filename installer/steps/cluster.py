@@ -17,6 +17,7 @@ from bundle.store.atomic import storage_errors, write_atomic
 from installer.steps.ansible_env import ssh_arguments
 from installer.steps.cluster_depot import answering_depot, with_depots_word
 from installer.steps.cluster_run import EXPECTED_NAME, PlayLog, expected_of
+from installer.steps.encryption_key import require_same_key
 from installer.steps.environment import (
     ChosenEnvironment,
     ThisMachine,
@@ -81,7 +82,8 @@ class ClusterStep:
             "tree": _kubespray(context).tree,
             "environment": self._environment(context).digest,
             "inventory": digests_of(files),
-            # A new password is no reason to build the cluster anew, but a new key would be.
+            # Their names alone: a new password is no reason to build the cluster anew, and another
+            # key is refused below.
             "secrets": sorted(context.secrets),
         }
 
@@ -89,13 +91,14 @@ class ClusterStep:
         """Run cluster.yml to its end on every machine.
 
         Raises:
-            IsowardError: As `prepare_environment`, `unpack_tree`, `renew_inventory`,
-                `run_playbook`.
+            IsowardError: As `require_same_key`, `prepare_environment`, `unpack_tree`,
+                `renew_inventory`, `run_playbook`.
         """
         # Not at the top: the plan is made without Ansible.
         from installer.steps.run_ansible import run_playbook
 
         entry, environment = _kubespray(context), self._environment(context)
+        require_same_key(context)
         end_leftovers(context.run, context.site.metadata.name, context.progress)
         program = prepare_environment(
             context.depot, context.bundle, environment, context.progress, self._machine

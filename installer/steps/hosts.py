@@ -33,7 +33,6 @@ MARKER: Final = "/etc/isoward/site.json"
 
 _PLAYBOOK: Final = "hosts.yml"
 _TEMPLATE: Final = "hosts.yml.j2"
-_SIDE_BY_SIDE: Final = 16
 _OFF_SECONDS: Final = 1.0
 """Certificates made here are valid at once only on a machine whose clock agrees."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shutil
 import subprocess
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import UnreachableError
+from bundle.model.errors import StepError, UnreachableError
 from installer.steps.cluster import ClusterStep
+from installer.steps.encryption_key import KEY_FILE
 from tests.lab.node import Lab, lab
 from tests.support.cluster_step import ClusterWorld, make_world, run_elsewhere, tree
 from tests.support.needs import requires_tool
@@ -84,6 +86,25 @@ def test_the_bundles_own_ansible_reaches_real_nodes(site: tuple[Lab, ClusterWorl
         assert python.startswith(str(world.depot.path / "environments"))
         assert version.startswith("2.18.")
     assert ClusterStep().run(world.context())["changed"] == {}
+
+
+def test_another_key_for_secrets_is_refused_before_anything_is_changed(
+    site: tuple[Lab, ClusterWorld],
+) -> None:
+    nodes, world = site
+    node = nodes.nodes[0]
+    key = base64.b64encode(b"k" * 32).decode()
+    node.run("mkdir", "-p", str(Path(KEY_FILE).parent))
+    node.run("tee", KEY_FILE, stdin=f"keys:\n- name: key\n  secret: {key}\n".encode())
+    node.run("rm", "-f", "/root/seen")
+    try:
+        with pytest.raises(StepError, match=r"node1: expected the key in .* to be encryptionKey"):
+            ClusterStep().run(world.context(secrets={"encryptionKey": "x" * 32}))
+        assert node.run("test", "-e", "/root/seen", check=False).returncode != 0
+        ClusterStep().run(world.context(secrets={"encryptionKey": "k" * 32}))
+        node.run("test", "-e", "/root/seen")
+    finally:
+        node.run("rm", KEY_FILE)
 
 
 def test_a_node_whose_power_is_cut_is_named_and_the_next_run_goes_on(
