@@ -46,8 +46,6 @@ from tests.vectors.charts import Chart, repository_index
 _HAULER = Path(__file__).parents[1] / "tests" / "vectors" / "peers" / "hauler-manifest.yaml"
 _HOSPITAL = Path(__file__).parents[1] / "inventory" / "samples" / "hospital.yaml"
 
-Seeds = Mapping[str, Mapping[str, bytes]]
-
 
 def main() -> None:
     """Write fuzz/fixed, and the inputs of each target whose name begins with `seed-`."""

@@ -128,12 +128,6 @@ def parse_statement(payload: bytes, where: str) -> Statement:
         raise _refuse(where, f"not an in-toto statement: {error}") from error
 
 
-def is_about(statement: Statement, digest: str) -> bool:
-    """Say whether a statement's only subject is the thing of this digest."""
-    wanted = digest.removeprefix("sha256:")
-    return len(statement.subject) == 1 and statement.subject[0].digest.get("sha256") == wanted
-
-
 def _refuse(where: str, why: str) -> AttestationError:
     return AttestationError(
         f"{where}: {why}", "The file is damaged or forged; do not use this bundle."

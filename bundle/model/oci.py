@@ -28,7 +28,6 @@ DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 INDEX_TYPES: Final = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFEST_TYPES: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 ACCEPT: Final = (OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST)
-ATTESTATION_TYPE: Final = "vnd.docker.reference.type"
 ATTESTATION_DIGEST: Final = "vnd.docker.reference.digest"
 MAX_LAYERS: Final = 512
 MAX_INDEX_ENTRIES: Final = 10_000

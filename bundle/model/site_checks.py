@@ -20,16 +20,6 @@ _KUBERNETES: Final = ("kubernetes.io", "k8s.io")
 """Domains below which keys of labels and taints are Kubernetes' own."""
 
 
-def check_site(site: Site) -> None:
-    """Check what the structure alone cannot say.
-
-    Raises:
-        DefinitionError: For the first thing that is wrong.
-    """
-    for problem in site_problems(site):
-        raise DefinitionError(problem.text, problem.hint)
-
-
 def site_problems(site: Site) -> Iterator[Problem]:
     """Yield everything that is wrong with a site, by field."""
     yield from _depots(site)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import click
 
@@ -32,8 +32,6 @@ from installer.install import (
 from installer.preflight.answers import Report
 from installer.preflight.ask import require_ready
 from installer.preflight.table import table
-
-_CLUSTER_ONLY: Final = ("medium", "waiver", "overrides", "again_from", "until")
 
 
 @click.command("install")

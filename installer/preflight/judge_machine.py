@@ -12,8 +12,6 @@ from installer.preflight.facts import Sysctl
 
 _KERNEL: Final = (4, 19)
 """The oldest that kubeadm's own system check takes (kubernetes/system-validators)."""
-_KERNEL_V2: Final = (5, 8)
-"""From here on control groups version 2 do all that Kubernetes asks of them."""
 _CPUS: Final = {"control-plane": 2, "worker": 1, "etcd": 1}
 """kubeadm's own least for a control plane."""
 _CPUS_ENOUGH: Final = 2

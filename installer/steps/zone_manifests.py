@@ -113,9 +113,7 @@ def _policies(site: Site, options: Kubernetes, zone: Zone) -> Iterator[Document]
     dns = {
         "to": [
             {
-                "namespaceSelector": {
-                    "matchLabels": {"kubernetes.io/metadata.name": "kube-system"}
-                },
+                "namespaceSelector": {"matchLabels": {_NAMESPACE_NAME: "kube-system"}},
                 "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
             },
             {"ipBlock": {"cidr": NODE_LOCAL_DNS}},

@@ -28,7 +28,6 @@ from tests.support.needs import find_tool, requires_tool
 from tests.support.processes import free_port, running
 
 _READY_SECONDS = 120.0
-_NODE = "node1"
 
 
 @dataclass(frozen=True)

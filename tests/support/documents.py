@@ -23,7 +23,7 @@ from bundle.model.lock import (
 )
 from bundle.model.oci import OCI_INDEX, OCI_MANIFEST
 from bundle.model.site import Site
-from bundle.model.site_checks import check_site
+from bundle.model.site_checks import site_problems
 from bundle.model.yaml_strict import load_yaml
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -64,7 +64,8 @@ def read_definition(text: str) -> Definition:
 def read_site(text: str) -> Site:
     """Load and check a site as `isoward install` does."""
     site = _load(text, Site)
-    check_site(site)
+    for problem in site_problems(site):
+        raise DefinitionError(problem.text, problem.hint)
     return site
 
 

@@ -9,7 +9,6 @@ from typing import Protocol
 from tests.support.debian_images import Recipe
 from tests.support.upstream_oci import Artifact, index
 from tests.support.upstream_referrers import (
-    BUNDLE,
     CYCLONEDX,
     SPDX,
     ImageSigner,
@@ -124,7 +123,3 @@ class Attacher:
             SeededReferrer(a.digest, subject.digest, a.artifact_type, platform=subject.platform)
             for a in made
         ]
-
-
-ARTIFACT_TYPES = (BUNDLE, CYCLONEDX, SPDX)
-"""The types of OCI 1.1 referrers that are attached."""

@@ -37,8 +37,6 @@ from bundle.trust.upstream.verdict import (
 ARTIFACT_TYPE: Final = "application/vnd.cncf.notary.signature"
 JWS: Final = "application/jose+json"
 COSE: Final = "application/cose"
-_SKEW: Final = dt.timedelta(minutes=5)
-"""By which the clocks of signer and verifier may differ."""
 _PAYLOAD_TYPE: Final = "application/vnd.cncf.notary.payload.v1+json"
 _PREFIX: Final = "io.cncf.notary."
 _SCHEME: Final = f"{_PREFIX}signingScheme"
