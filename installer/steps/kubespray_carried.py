@@ -84,7 +84,7 @@ def check_parts(site: Site, manifest: Manifest, entry: KubesprayEntry, parts: Pa
 def _check_time(manifest: Manifest, entry: KubesprayEntry) -> None:
     """Refuse where a release's nodes could not install chrony.
 
-    A bundle without any OS packages leaves those to the site, and preflight looks for them.
+    A bundle without any OS packages passes here: preflight refuses it by each node's release.
     """
     by_release = {packages.release: set(packages.packages) for packages in entry.packages}
     carried = {system.name: {package.name for package in system.packages}
