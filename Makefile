@@ -60,11 +60,13 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@tools/system-packages --python
 	@test -n "$(PYTHON)" || { echo "Isoward needs Python 3.11 or newer." >&2; exit 1; }
 	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
+	$(RUN)/python -m pip check --disable-pip-version-check
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 # Beside the rest and only here: it has wheels for some Pythons alone.
 $(FUZZ): requirements/fuzz.txt $(STAMP)
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/fuzz.txt
+	$(RUN)/python -m pip check --disable-pip-version-check
 	@touch $@
