@@ -61,6 +61,7 @@ def _facts(outcome: ImportOutcome) -> dict[str, Any]:
         "bytes": record.size,
         "newBlobs": record.new_blobs,
         "newBytes": record.new_size,
+        "healed": list(outcome.healed),
         "ways": {
             way.value: count
             for way, count in sorted(outcome.ways.items(), key=lambda item: item[0].value)
@@ -84,12 +85,14 @@ def _page(outcome: ImportOutcome) -> str:
             f" {record.new_blobs} with {readable_size(record.new_size)}"
         )
         content += f" ({ways})" if ways else ""
+    healed = [f"  restored     {digest}: the depot's copy was damaged" for digest in outcome.healed]
     return "\n".join(
         [
             first,
             f"  bundle.json  {record.digest}",
             f"  approved by  {approvers}",
             f"  content      {content}",
+            *healed,
             *(f"NOTICE: {line}" for line in outcome.notices),
         ]
     )

@@ -5,7 +5,8 @@ The order, so that a kill at any moment leaves the bundle whole in the depot or 
 1. Trust is verified; from here on only the VerifiedBundle says what the bundle holds.
 2. The bundle's other files are checked, its images' upstream signatures by the rules that travel
    with it and by the site's own, and that there is space for what is missing.
-3. Each blob is verified and brought in; those that the depot has are verified on the medium.
+3. Each blob is verified and brought in; those that the depot has are verified on the medium and
+   compared, and replaced where the depot's copy is damaged.
 4. The ledger, then what the site has seen is saved: a bundle that is served is always one that it
    records.
 5. bundles/<hex>.tmp is written and renamed to bundles/<hex>.
@@ -19,7 +20,7 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bundle.model.canonical import canonical_json
@@ -66,7 +67,8 @@ class ImportOutcome:
     Attributes:
         record: Of the bundle in the depot.
         already: Whether it was there before.
-        ways: How many blobs were cloned, linked and copied.
+        ways: How many blobs were cloned and copied.
+        healed: Digests of blobs whose copy in the depot was damaged, and was replaced.
         expires: Of the bundle's trust metadata.
         notices: What every report of this depot has to say.
     """
@@ -74,6 +76,7 @@ class ImportOutcome:
     record: ImportRecord
     already: bool
     ways: dict[Way, int]
+    healed: tuple[str, ...]
     expires: dt.datetime
     notices: tuple[str, ...]
 
@@ -120,28 +123,29 @@ def import_bundle(
         check_graph(bundle, verified.manifest)
         check_upstream(bundle, verified.manifest, clock(), load_site_policy(depot))
         opened = create_depot(depot)
-        missing, ways = _bring_in(opened, bundle, verified.manifest.blobs, progress)
+        missing, taken = _bring_in(opened, bundle, verified.manifest.blobs, progress)
         record_enrolled(opened.trust, states)
         save_state(opened.trust, state)
         known = _known_record(opened, verified, (state,))
         record = known or _enter(opened, verified, missing, clock())
         record = keep_waiver(opened, record, verified.waiver)
     said = notices(opened)
-    return ImportOutcome(record, known is not None, ways, verified.expires, said)
+    ways, healed = dict(taken.ways), tuple(sorted(taken.healed))
+    return ImportOutcome(record, known is not None, ways, healed, verified.expires, said)
 
 
 def _bring_in(
     depot: DepotDirectory, bundle: BundleDirectory, blobs: Sequence[Content], progress: Progress
-) -> tuple[list[Content], dict[Way, int]]:
-    """Verify every blob and bring in those that the depot does not have."""
+) -> tuple[list[Content], _Taken]:
+    """Verify every blob and bring in those that the depot does not have, or has damaged."""
     intake = Intake(bundle, depot)
     _tidy(depot, intake)
     missing = [blob for blob in blobs if not intake.is_present(blob)]
     _check_space(depot, intake, missing)
-    ways = _take_all(intake, blobs, {blob.digest for blob in missing}, progress)
+    taken = _take_all(intake, blobs, missing, progress)
     with storage_errors(f"write {depot.blobs}"):
         fsync_directory(depot.blobs)
-    return missing, ways
+    return missing, taken
 
 
 def _tidy(depot: DepotDirectory, intake: Intake) -> None:
@@ -172,36 +176,54 @@ def _check_space(depot: DepotDirectory, intake: Intake, missing: Sequence[Conten
         )
 
 
+@dataclass(slots=True)
+class _Taken:
+    """What was brought in; filled by several threads, under the lock."""
+
+    ways: Counter[Way] = field(default_factory=Counter)
+    healed: set[str] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, blob: Content, way: Way, *, healed: bool) -> None:
+        with self.lock:
+            self.ways[way] += 1
+            if healed:
+                self.healed.add(blob.digest)
+
+
 def _take_all(
-    intake: Intake, blobs: Sequence[Content], missing: set[str], progress: Progress
-) -> dict[Way, int]:
+    intake: Intake, blobs: Sequence[Content], missing: Sequence[Content], progress: Progress
+) -> _Taken:
     # Large ones first, so that no thread is left alone with one at the end.
     ordered = sorted(blobs, key=lambda blob: blob.size, reverse=True)
+    absent = {blob.digest for blob in missing}
     stopped = threading.Event()
-    counts: Counter[Way] = Counter()
-    lock = threading.Lock()
+    taken = _Taken()
 
-    def advance(count: int) -> None:
+    def check_stopped(_: int) -> None:
         if stopped.is_set():
             raise _StoppedError
+
+    def advance(count: int) -> None:
+        check_stopped(count)
         progress.advance(count)
 
     def work(blob: Content) -> None:
         if stopped.is_set():
             return
-        if blob.digest not in missing:
-            intake.check(blob, advance)
-            return
-        way = intake.take(blob, advance)
-        with lock:
-            counts[way] += 1
+        if blob.digest in absent:
+            damaged = intake.has_damaged(blob)
+            taken.add(blob, intake.take(blob, advance), healed=damaged)
+        elif not intake.check(blob, advance):
+            # Its bytes were counted when it was compared.
+            taken.add(blob, intake.take(blob, check_stopped), healed=True)
 
     progress.start("importing", sum(blob.size for blob in blobs))
     try:
         run_parallel(work, ordered, HASH_THREADS, stopped.set)
     finally:
         progress.finish()
-    return dict(counts)
+    return taken
 
 
 def _known_record(

@@ -1,13 +1,16 @@
 """Bringing one blob from a medium into the depot, each byte read once.
 
-A blob is cloned, linked or copied into staging, and the very inode that will be served is hashed;
-it gets its name only when its digest is right and its bytes are on the disk. A blob that has its
-name was therefore verified, however an earlier import ended.
+A blob is cloned or copied into staging, which is its owner's alone, and what will be served is
+hashed; it gets its name only when its digest is right and its bytes are on the disk. A blob that
+has its name was therefore good once. Disks forget, so that it is compared with the medium's copy,
+which is hashed, and replaced where it differs.
+
+Nothing is ever linked: who has the medium's file open, or may write to it later, would write to
+the depot. A clone shares blocks with it until either is written, and not one byte after that.
 """
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import os
@@ -40,7 +43,6 @@ class Way(Enum):
     """How content gets from the medium into the depot."""
 
     CLONE = "cloned"
-    LINK = "linked"
     COPY = "copied"
 
 
@@ -53,22 +55,42 @@ class Intake:
         self._depot = depot
 
     def is_present(self, blob: Content) -> bool:
-        """Say whether the depot has the blob, which was verified when it came."""
+        """Say whether the depot has a file of the blob's size, which nobody else could change."""
         try:
             found = self._depot.blob_path(blob.digest).lstat()
         except FileNotFoundError:
             return False
-        return stat.S_ISREG(found.st_mode) and found.st_size == blob.size
+        return (
+            stat.S_ISREG(found.st_mode)
+            and found.st_size == blob.size
+            and found.st_uid in {0, os.geteuid()}
+            and not found.st_mode & 0o022
+            # A second name may be on the medium: earlier releases linked.
+            and found.st_nlink == 1
+        )
 
-    def check(self, blob: Content, advance: Advance) -> None:
-        """Check the medium's copy of a blob that the depot has already.
+    def has_damaged(self, blob: Content) -> bool:
+        """Say whether something is in the place of a blob that `is_present` does not count."""
+        return os.path.lexists(self._depot.blob_path(blob.digest)) and not self.is_present(blob)
 
+    def check(self, blob: Content, advance: Advance) -> bool:
+        """Check the medium's copy of a blob that the depot has, and compare the depot's with it.
+
+        Returns:
+            Whether the depot's copy is the same.
         Raises:
-            IntegrityError: It is missing or damaged; a medium is refused whole, or not at all.
+            IntegrityError: The medium's is missing or damaged; a medium is refused whole, or not at
+                all.
         """
         name = self._bundle.blob_name(blob.digest)
-        with self._bundle.open_blob(blob.digest) as source:
-            hash_stream(source, blob.size, blob.digest, name, advance)
+        with self._bundle.open_blob(blob.digest) as source, self._own(blob) as own:
+            return _compare(source, own, blob, name, advance)
+
+    def _own(self, blob: Content) -> BinaryIO:
+        path = self._depot.blob_path(blob.digest)
+        with storage_errors(f"read {path}"):
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            return os.fdopen(os.open(path, flags), "rb", buffering=0)
 
     def way_for(self, blob: Content) -> Way:
         """Try how a blob can get into the depot, leaving nothing behind.
@@ -99,9 +121,6 @@ class Intake:
                 way = _place(source, staged)
                 if way is Way.COPY:
                     _copy(source, staged, blob, name, advance)
-                elif way is Way.LINK:
-                    hash_stream(source, blob.size, blob.digest, name, advance)
-            # A linked file may be read-only already; reading is enough to sync it.
             with storage_errors(f"write {staged}"), staged.open("rb", buffering=0) as file:
                 if way is Way.CLONE:
                     hash_stream(file, blob.size, blob.digest, name, advance)
@@ -117,51 +136,58 @@ class Intake:
         """Remove what an import that was killed left in staging."""
         with storage_errors(f"clear {self._depot.staging}"):
             shutil.rmtree(self._depot.staging, ignore_errors=True)
-            self._depot.staging.mkdir(parents=True, exist_ok=True)
+            self._depot.staging.mkdir(mode=0o700, exist_ok=True)
+            # What lies there gets its final mode before it gets its name.
+            self._depot.staging.chmod(0o700)
 
     def _staged(self, blob: Content) -> Path:
         return self._depot.staging / hex_of(blob.digest)
 
 
 def _place(source: BinaryIO, staged: Path) -> Way:
-    """Clone or link the open file `source` to `staged`, or leave an empty file there."""
+    """Clone the open file `source` to `staged`, or leave an empty file there."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with storage_errors(f"write {staged}"):
-        with staged.open("xb", buffering=0) as target:
-            try:
-                fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
-            except OSError:
-                pass  # Another file system, or one that cannot.
-            else:
-                return Way.CLONE
-        if not _is_ours(source):
-            return Way.COPY
-        staged.unlink()
-        with contextlib.suppress(OSError):
-            _link_open_file(source, staged)
-            return Way.LINK
-        staged.touch(exist_ok=False)
-    return Way.COPY
+        # Nobody may open it for writing before it is read-only, whatever the umask.
+        descriptor = os.open(staged, flags, 0o600)
+        try:
+            fcntl.ioctl(descriptor, _FICLONE, source.fileno())
+        except OSError:
+            return Way.COPY  # Another file system, or one that cannot.
+        finally:
+            os.close(descriptor)
+    return Way.CLONE
 
 
-def _is_ours(source: BinaryIO) -> bool:
-    """Say whether nobody but this user could change the file once it was checked.
+def _compare(source: BinaryIO, own: BinaryIO, blob: Content, name: str, advance: Advance) -> bool:
+    """Hash `source`, and say whether `own` has the same bytes: one pass, and one hash."""
+    state = hashlib.sha256()
+    theirs, ours = bytearray(_COPY_BYTES), bytearray(_COPY_BYTES)
+    seen, same = 0, True
+    while True:
+        with storage_errors(f"read {name}"):
+            count = source.readinto(theirs)  # type: ignore[attr-defined]  # raw files have it
+        seen += count
+        if not count or seen > blob.size:
+            break
+        state.update(memoryview(theirs)[:count])
+        same = same and _fill(own, memoryview(ours)[:count]) and ours[:count] == theirs[:count]
+        advance(count)
+    check_content(name, blob.size, blob.digest, seen, PREFIX + state.hexdigest())
+    return same
 
-    Under a second name, somewhere else, it could be written still, and would lose that right by
-    being brought in.
-    """
-    found = os.fstat(source.fileno())
-    shared = found.st_nlink > 1 and found.st_mode & 0o222
-    return found.st_uid == os.geteuid() and not found.st_mode & 0o022 and not shared
 
-
-def _link_open_file(source: BinaryIO, target: Path) -> None:
-    """Link the inode that is open, whatever its path may name by now."""
-    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        # With a directory given, Python calls linkat with AT_SYMLINK_FOLLOW, which this needs.
-        os.link(f"/proc/self/fd/{source.fileno()}", target.name, dst_dir_fd=directory)
-    finally:
-        os.close(directory)
+def _fill(own: BinaryIO, wanted: memoryview) -> bool:
+    """Read exactly as much as `wanted` holds; False if the disk cannot."""
+    while wanted:
+        try:
+            count = own.readinto(wanted)  # type: ignore[attr-defined]  # raw files have it
+        except OSError:
+            return False
+        if not count:
+            return False
+        wanted = wanted[count:]
+    return True
 
 
 def _copy(source: BinaryIO, staged: Path, blob: Content, name: str, advance: Advance) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -77,8 +79,20 @@ def copying(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(18, "Invalid cross-device link")
 
-    monkeypatch.setattr(intake, "_link_open_file", refuse)
     monkeypatch.setattr("fcntl.ioctl", refuse)
+
+
+@pytest.fixture
+def cloning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a file system that shares blocks until they are written: btrfs, XFS."""
+
+    def clone(target: int, _: int, source: int) -> int:
+        offset = 0
+        while data := os.pread(source, 65536, offset):
+            offset += os.write(target, data)
+        return 0
+
+    monkeypatch.setattr("fcntl.ioctl", clone)
 
 
 def test_a_bundle_comes_in_whole(case: Case) -> None:
@@ -100,29 +114,62 @@ def test_a_bundle_comes_in_whole(case: Case) -> None:
     assert list(depot.staging.iterdir()) == []
 
 
-def test_the_same_file_system_is_linked(case: Case) -> None:
+def test_no_inode_is_shared_with_the_medium(case: Case) -> None:
+    """Also not for a file that is this user's alone, read-only and on the same file system."""
+    for number in range(len(case.blobs)):
+        case.blob(number).chmod(0o444)
+    with case.blob().open("rb"):
+        import_now(case.bundle, case.depot)
+    blobs = DepotDirectory(case.depot).blobs
+    for number in range(len(case.blobs)):
+        ours, theirs = (blobs / case.blob(number).name).stat(), case.blob(number).stat()
+        assert ours.st_ino != theirs.st_ino
+        assert (ours.st_nlink, theirs.st_nlink) == (1, 1)
+
+
+def test_who_has_the_mediums_file_open_changes_nothing_afterwards(case: Case) -> None:
+    writers = [case.blob(number).open("r+b", buffering=0) for number in range(len(case.blobs))]
+    import_now(case.bundle, case.depot)
+    for writer in writers:
+        writer.write(b"other")
+        writer.close()
+    for digest, data in case.blobs.items():
+        assert DepotDirectory(case.depot).blob_path(digest).read_bytes() == data
+
+
+def test_what_others_can_write_is_not_believed_although_it_has_the_right_bytes(
+    case: Case, tmp_path: Path
+) -> None:
+    """A second name, as earlier releases made, or a mode by which others may write."""
+    import_now(case.bundle, case.depot)
+    blobs = DepotDirectory(case.depot).blobs
+    linked, open_to_all = blobs / case.blob(0).name, blobs / case.blob(1).name
+    (tmp_path / "elsewhere").hardlink_to(linked)
+    open_to_all.chmod(0o666)
     outcome = import_now(case.bundle, case.depot)
-    assert set(outcome.ways) <= {Way.LINK, Way.CLONE}
-    if Way.LINK in outcome.ways:
-        ours = DepotDirectory(case.depot).blobs / case.blob().name
-        assert ours.stat().st_ino == case.blob().stat().st_ino
+    assert {hex_of(digest) for digest in outcome.healed} == {linked.name, open_to_all.name}
+    assert linked.stat().st_nlink == 1
+    assert stat.S_IMODE(open_to_all.stat().st_mode) == 0o444
 
 
-def test_a_file_that_others_may_write_is_copied(case: Case) -> None:
-    case.blob().chmod(0o666)
-    outcome = import_now(case.bundle, case.depot)
-    ours = DepotDirectory(case.depot).blobs / case.blob().name
-    assert outcome.ways.get(Way.CLONE) or ours.stat().st_ino != case.blob().stat().st_ino
+@pytest.mark.parametrize("mask", [0o000, 0o077])
+def test_nobody_can_open_a_blob_for_writing_on_its_way_in(
+    case: Case, copying: None, monkeypatch: pytest.MonkeyPatch, mask: int
+) -> None:
+    modes: set[int] = set()
+    real = intake._copy
 
+    def look(source: BinaryIO, staged: Path, *rest: Any) -> None:
+        modes.update(stat.S_IMODE(path.stat().st_mode) for path in (staged, staged.parent))
+        real(source, staged, *rest)
 
-def test_a_file_with_another_name_elsewhere_is_copied(case: Case, tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.hardlink_to(case.blob())
-    mode = elsewhere.stat().st_mode
-    outcome = import_now(case.bundle, case.depot)
-    ours = DepotDirectory(case.depot).blobs / case.blob().name
-    assert outcome.ways.get(Way.CLONE) or ours.stat().st_ino != elsewhere.stat().st_ino
-    assert elsewhere.stat().st_mode == mode
+    monkeypatch.setattr(intake, "_copy", look)
+    before = os.umask(mask)
+    try:
+        import_now(case.bundle, case.depot)
+    finally:
+        os.umask(before)
+    assert modes == {0o600, 0o700}
 
 
 def test_another_file_system_is_copied(case: Case, copying: None) -> None:
@@ -247,10 +294,13 @@ def test_too_little_space_is_said_before_anything_is_copied(
     assert list(DepotDirectory(case.depot).staging.iterdir()) == []
 
 
-def test_linking_needs_no_space(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cloning_needs_no_space(case: Case, cloning: None, monkeypatch: pytest.MonkeyPatch) -> None:
     full = SimpleNamespace(f_bavail=0, f_frsize=512)
     monkeypatch.setattr("os.statvfs", lambda _: full)
-    assert not import_now(case.bundle, case.depot).already
+    outcome = import_now(case.bundle, case.depot)
+    assert outcome.ways == {Way.CLONE: len(case.blobs)}
+    for digest, data in case.blobs.items():
+        assert DepotDirectory(case.depot).blob_path(digest).read_bytes() == data
 
 
 def test_a_second_bundle_shares_blobs_and_comes_after(case: Case, tmp_path: Path) -> None:
@@ -293,6 +343,35 @@ def test_a_blob_that_was_cut_short_in_the_depot_is_restored(case: Case) -> None:
     assert outcome.already
     assert sum(outcome.ways.values()) == 1
     assert broken.read_bytes() == data
+
+
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+def test_a_flipped_bit_in_the_depot_is_found_and_restored(case: Case, place: str) -> None:
+    """Of every blob: a manifest, a config, a layer, a file."""
+    import_now(case.bundle, case.depot)
+    depot = DepotDirectory(case.depot)
+    for digest, data in case.blobs.items():
+        last = 8 * len(data) - 1
+        _flip(depot.blob_path(digest), {"first": 0, "middle": last // 2, "last": last}[place])
+    outcome = import_now(case.bundle, case.depot)
+    assert outcome.already
+    assert outcome.healed == tuple(sorted(case.blobs))
+    for digest, data in case.blobs.items():
+        path = depot.blob_path(digest)
+        assert path.read_bytes() == data
+        assert stat.S_IMODE(path.stat().st_mode) == 0o444
+    assert import_now(case.bundle, case.depot).healed == ()
+
+
+def test_a_damaged_medium_does_not_spoil_what_the_depot_has(case: Case) -> None:
+    import_now(case.bundle, case.depot)
+    paths = (case.blob(i) for i in range(len(case.blobs)))
+    damaged = next(path for path in paths if not path.read_bytes().startswith(b"{"))
+    good = damaged.read_bytes()
+    _flip(damaged)
+    with pytest.raises(DigestMismatchError):
+        import_now(case.bundle, case.depot)
+    assert (DepotDirectory(case.depot).blobs / damaged.name).read_bytes() == good
 
 
 def test_a_damaged_record_is_made_anew(case: Case) -> None:
