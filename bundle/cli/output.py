@@ -90,10 +90,13 @@ def report_error(error: IsowardError, *, as_json: bool) -> None:
             "message": error.message,
             "hint": error.hint,
             "context": error.context,
+            **({"details": list(error.details)} if error.details else {}),
         }
         click.echo(_json(data))
         return
     click.echo(printable(f"isoward: error: {error.message}"), err=True)
+    for line in error.details:
+        click.echo(printable(f"  {line}"), err=True)
     if error.hint:
         click.echo(printable(f"  {error.hint}"), err=True)
 

@@ -13,13 +13,14 @@ import click
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.cli.verify_page import Verification, facts, page
-from bundle.model.digest import PREFIX, digest_of, is_digest
-from bundle.model.errors import NotEnrolledError, UsageError
+from bundle.model.digest import digest_of
+from bundle.model.errors import IntegrityError, NotEnrolledError, UsageError
 from bundle.model.limits import MAX_MANIFEST_BYTES
 from bundle.store.atomic import require_new, write_new
 from bundle.store.check import check_blobs, check_layout
 from bundle.store.graph import check_graph, check_index
 from bundle.store.layout import MANIFEST_NAME, BundleDirectory
+from bundle.trust.describe import parse_fingerprint
 from bundle.trust.receipt import Receipt, make_receipt
 from bundle.trust.state import TrustState, find_state, load_states, state_from_fingerprint
 from bundle.trust.upstream.bundle_check import check_upstream
@@ -109,11 +110,16 @@ def _verify(
     waiver = _waiver(directory, depot or DEFAULT_DEPOT, now) if at_site else None
     verified, _ = verify_trust(directory, state, now, at_site=at_site, waiver=waiver)
     others = check_layout(directory, verified.manifest)
-    check_index(directory, verified.manifest)
-    check_graph(directory, verified.manifest)
     site = load_site_policy(depot or DEFAULT_DEPOT) if at_site else ()
-    upstream = check_upstream(directory, verified.manifest, now, site)
-    size = check_blobs(directory, verified.manifest.blobs, output.progress)
+    try:
+        check_index(directory, verified.manifest)
+        check_graph(directory, verified.manifest)
+        upstream = check_upstream(directory, verified.manifest, now, site)
+    except IntegrityError:
+        # A manifest is damaged; who has to mend the medium wants to know of the rest as well.
+        check_blobs(directory, verified.manifest, output.progress)
+        raise
+    size = check_blobs(directory, verified.manifest, output.progress)
     return Verification(verified, upstream, others, size, time.monotonic() - began, at_site)
 
 
@@ -127,13 +133,7 @@ def _state(
     directory: BundleDirectory, depot: Path | None, fingerprint: str | None, now: datetime
 ) -> TrustState:
     if fingerprint is not None:
-        plain = PREFIX + fingerprint.lower().removeprefix(PREFIX).replace(" ", "").replace("-", "")
-        if not is_digest(plain):
-            raise UsageError(
-                f"--fingerprint: expected 64 hexadecimal characters, found {fingerprint[:100]!r}",
-                "It is the SHA-256 digest of the vendor's root file.",
-            )
-        return state_from_fingerprint(directory, plain, now)
+        return state_from_fingerprint(directory, parse_fingerprint(fingerprint), now)
     states = load_states((depot or DEFAULT_DEPOT) / TRUST_STATES)
     if not states:
         raise NotEnrolledError(

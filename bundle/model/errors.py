@@ -6,7 +6,7 @@ docs/EXIT_CODES.md is generated from the classes in this file (and a test keeps 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Final
 
 MAX_MESSAGE: Final = 2000
@@ -20,13 +20,19 @@ class IsowardError(Exception):
         message: One line: the thing, the expected, the found.
         hint: One line: what to do next.
         context: Machine-readable facts for `--json`; never a secret.
+        details: Lines that follow the message, where it is about many things.
     """
 
     exit_code: ClassVar[int] = 70
     id: ClassVar[str] = "bug"
 
     def __init__(
-        self, message: str, hint: str = "", context: Mapping[str, str | int] | None = None
+        self,
+        message: str,
+        hint: str = "",
+        context: Mapping[str, str | int] | None = None,
+        *,
+        details: Sequence[str] = (),
     ) -> None:
         # Much of it is quoted from outside, some by libraries that quote without end.
         shown = message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}..."
@@ -34,6 +40,7 @@ class IsowardError(Exception):
         self.message = shown
         self.hint = hint
         self.context = dict(context or {})
+        self.details = tuple(details)
 
 
 class UsageError(IsowardError):

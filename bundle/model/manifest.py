@@ -159,7 +159,7 @@ def check_manifest(manifest: Manifest) -> dict[str, int]:
     if len(set(paths)) != len(paths) or not _TAKEN.isdisjoint(paths):
         raise FormatError("bundle.json: a layout path stands twice", "Build the bundle again.")
     known = {blob.digest: blob.size for blob in manifest.blobs}
-    for what, digest in _named(manifest):
+    for what, digest in named_content(manifest):
         if digest not in known:
             raise FormatError(
                 f"bundle.json: {what} names {digest}, which is not among its blobs",
@@ -233,7 +233,8 @@ def _check_artifact(artifact: Artifact, served: ServedNames) -> None:
             raise DefinitionError(f"{artifact.reference}: {referrer.tag!r} is not a tag", "")
 
 
-def _named(manifest: Manifest) -> list[tuple[str, str]]:
+def named_content(manifest: Manifest) -> list[tuple[str, str]]:
+    """List what bundle.json names by digest: the name for a person, and the digest."""
     artifacts = [*manifest.images, *(chart.artifact for chart in manifest.charts)]
     named = [(f"chart {chart.name}", chart.archive) for chart in manifest.charts]
     named += [

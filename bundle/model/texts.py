@@ -15,7 +15,12 @@ _README = """\
 This folder is an Isoward bundle: images, charts, files and packages for a Kubernetes platform that
 has no network, with the signatures that say who approved it.
 
-To install it, on a machine of the site where `isoward` is installed:
+To install it, on a machine of the site where `isoward` is installed. Once for each vendor, with the
+fingerprint that the vendor told you through a separate channel, never from this medium:
+
+    isoward enroll THIS-FOLDER --depot /var/lib/isoward
+
+For each medium:
 
     isoward import THIS-FOLDER --depot /var/lib/isoward
     isoward serve --depot /var/lib/isoward

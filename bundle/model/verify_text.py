@@ -23,11 +23,13 @@ sha256sum --check --quiet SHA256SUMS
 
 # 2. sha256sum: the root is the one that you were told of
 #
-# The fingerprint, 64 characters without spaces, comes from the vendor another way than the medium.
-# The last command must print a file's name; with no output, stop here.
+# The fingerprint comes from the vendor through a separate channel, never from the medium. Type it
+# between the quotes as you have it: in groups or not, in upper or lower case. The last command must
+# print a file's name; with no output, stop here.
 
-FINGERPRINT=THE-FINGERPRINT-THAT-YOU-WERE-TOLD
-ROOT=$(sha256sum trust/*.root.json | awk -v told="$FINGERPRINT" '$1 == told {print $2}')
+FINGERPRINT="THE-FINGERPRINT-THAT-YOU-WERE-TOLD"
+TOLD=$(echo "$FINGERPRINT" | tr '[:upper:]' '[:lower:]' | tr -d '[:space:]:-' | sed 's/^sha256//')
+ROOT=$(sha256sum trust/*.root.json | awk -v told="$TOLD" '$1 == told {print $2}')
 echo "$ROOT" | grep root
 
 # 3. python-tuf: enough approvers signed, nothing is expired, bundle.json is what they signed
@@ -114,12 +116,23 @@ done
 
 # 7. skopeo: the images can be read by any OCI tool
 #
-# Each digest that is printed must stand in bundle.json; with NOT it does not.
+# Each digest that is printed must stand in bundle.json; with NOT it does not. skopeo reads only
+# OCI's own manifests from a folder: Docker's are checked by sha256sum instead.
 
-for name in $(grep -o '"org.opencontainers.image.ref.name":"[^"]*"' index.json | cut -d '"' -f 4)
-do
-  digest=$(skopeo inspect --raw "oci:.:$name" | sha256sum | cut -c 1-64)
-  grep -q "$digest" bundle.json && echo "$digest $name" || echo "NOT in bundle.json: $name"
+python3 - <<'END' |
+import json
+for entry in json.load(open("index.json"))["manifests"]:
+    name = entry.get("annotations", {}).get("org.opencontainers.image.ref.name")
+    if name:
+        print(entry["mediaType"], entry["digest"].removeprefix("sha256:"), name)
+END
+while read -r type blob name; do
+  case $type in
+    application/vnd.oci.image.*) digest=$(skopeo inspect --raw "oci:.:$name" | sha256sum) ;;
+    *) digest=$(sha256sum "blobs/sha256/$blob") ;;
+  esac
+  digest=$(echo "$digest" | cut -c 1-64)
+  grep -q "sha256:$digest" bundle.json && echo "$digest $name" || echo "NOT in bundle.json: $name"
 done
 
 # 8. sha256sum: install.sh is the one that bundle.json names

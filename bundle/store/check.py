@@ -5,15 +5,17 @@ Nothing is unpacked and no temporary space is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Sequence
 from typing import Final
 
 from bundle.model.digest import digest_of
-from bundle.model.errors import DigestMismatchError, UnexpectedFileError
+from bundle.model.errors import DigestMismatchError, IntegrityError, UnexpectedFileError
 from bundle.model.limits import MIB
 from bundle.model.lock import Content
 from bundle.model.manifest import Manifest
 from bundle.model.progress import NO_PROGRESS, Progress
+from bundle.store.damage import BlobError, all_damage
 from bundle.store.hashing import (
     HASH_THREADS,
     StoppedError,
@@ -75,24 +77,50 @@ def _first_difference(expected: bytes, found: bytes) -> str:
 
 
 def check_blobs(
-    bundle: BundleDirectory, blobs: Iterable[Content], progress: Progress = NO_PROGRESS
+    bundle: BundleDirectory, manifest: Manifest, progress: Progress = NO_PROGRESS
 ) -> int:
-    """Hash every blob where it lies.
+    """Hash every blob where it lies, and find all that are not what they must be.
+
+    What is missing, or has another length, is found before anything is read.
 
     Args:
         bundle: On its medium.
-        blobs: From an authenticated manifest.
+        manifest: Authenticated.
         progress: Told of bytes.
     Returns:
         How many bytes were read.
     Raises:
-        IntegrityError: The first blob found that is missing, or is not what it must be.
+        IntegrityError: Blobs are missing or are not what they must be; it names each, and what in
+            the bundle it is of. The class is that of the first.
         StorageError: A blob cannot be read.
     """
-    # Large ones first, so that no thread is left alone with one at the end.
-    ordered = sorted(blobs, key=lambda blob: blob.size, reverse=True)
-    total = sum(blob.size for blob in ordered)
+    blobs = sorted(manifest.blobs, key=lambda blob: blob.size, reverse=True)
+    wrong = [error for blob in blobs if (error := _sized(bundle, blob)) is not None]
+    if not wrong:
+        wrong = _hash_all(bundle, blobs, progress)
+    if wrong:
+        raise all_damage(bundle, manifest, wrong)
+    return sum(blob.size for blob in blobs)
+
+
+def _sized(bundle: BundleDirectory, blob: Content) -> BlobError | None:
+    name = bundle.blob_name(blob.digest)
+    try:
+        with bundle.open_file(name) as stream:
+            size = os.fstat(stream.fileno()).st_size
+        if size != blob.size:
+            check_content(name, blob.size, blob.digest, size, "")
+    except IntegrityError as error:
+        return BlobError(blob.digest, error)
+    return None
+
+
+def _hash_all(
+    bundle: BundleDirectory, blobs: Sequence[Content], progress: Progress
+) -> list[BlobError]:
+    """Read every blob, the largest first, so that no thread is left alone with one at the end."""
     stopped = False
+    wrong: list[BlobError] = []
 
     def stop() -> None:
         nonlocal stopped
@@ -106,12 +134,15 @@ def check_blobs(
     def check(blob: Content) -> None:
         if stopped:
             return
-        with bundle.open_blob(blob.digest) as stream:
-            hash_stream(stream, blob.size, blob.digest, bundle.blob_name(blob.digest), advance)
+        try:
+            with bundle.open_blob(blob.digest) as stream:
+                hash_stream(stream, blob.size, blob.digest, bundle.blob_name(blob.digest), advance)
+        except IntegrityError as error:
+            wrong.append(BlobError(blob.digest, error))
 
-    progress.start("checking", total)
+    progress.start("checking", sum(blob.size for blob in blobs))
     try:
-        run_parallel(check, ordered, HASH_THREADS, stop)
+        run_parallel(check, blobs, HASH_THREADS, stop)
     finally:
         progress.finish()
-    return total
+    return sorted(wrong, key=lambda one: one.digest)

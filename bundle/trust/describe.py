@@ -85,13 +85,19 @@ def fingerprint_groups(fingerprint: str) -> str:
     return "\n".join(" ".join(groups[i : i + 8]) for i in range(0, len(groups), 8))
 
 
+def plain_fingerprint(text: str) -> str:
+    """Return what a person typed of a fingerprint without groups, case and `sha256:`; unchecked."""
+    plain = "".join(text.lower().split()).replace("-", "").replace(":", "")
+    return plain.removeprefix("sha256")
+
+
 def parse_fingerprint(text: str) -> str:
     """Read a fingerprint as a person types it: any case, spaces, with or without `sha256:`.
 
     Raises:
         UsageError: Not 64 hexadecimal characters.
     """
-    plain = "".join(text.lower().split()).removeprefix("sha256:").replace("-", "").replace(":", "")
+    plain = plain_fingerprint(text)
     if not _FINGERPRINT.fullmatch(plain):
         raise UsageError(
             f"expected a fingerprint of 64 hexadecimal characters, found {len(plain)} characters",

@@ -14,7 +14,7 @@ from bundle.cli.output import Output, json_option, pass_output
 from bundle.model.digest import hex_of
 from bundle.model.errors import TrustError, UsageError
 from bundle.trust.authority import MIN_THRESHOLD, Authority, load_authority, make_authority
-from bundle.trust.describe import fingerprint_groups, parse_fingerprint
+from bundle.trust.describe import fingerprint_groups, parse_fingerprint, plain_fingerprint
 from bundle.trust.enrolment import Candidate, enroll, find_enrolled, read_candidate
 from bundle.trust.keys import load_public_key
 from bundle.trust.state import STATES
@@ -139,10 +139,13 @@ def _compare(candidate: Candidate) -> None:
             "Run this on a terminal, or give --fingerprint with what the vendor told you.",
         )
     typed: str = click.prompt(
-        "If all are the same, type the last group that the vendor told you", err=True
+        "If all are the same, type the last group that the vendor told you, or all of it", err=True
     )
-    if typed.strip().lower() != hex_of(candidate.description.fingerprint)[-_GROUP:]:
+    plain = plain_fingerprint(typed)
+    # The last groups or all of them: less than one group proves nothing.
+    if len(plain) < _GROUP or not hex_of(candidate.description.fingerprint).endswith(plain):
         raise TrustError(
-            "the group that was typed is not the last group of the fingerprint",
+            f"expected the last {_GROUP} characters of the fingerprint or all of it, and what was "
+            "typed is neither",
             "Nothing was enrolled. If the vendor told you another one, do not use this medium.",
         )

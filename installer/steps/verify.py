@@ -55,7 +55,7 @@ class VerifyStep:
             new = not outcome.already
         if not new:
             # What an import has just written it has just read; what lay there may have rotted.
-            check_blobs(BundleDirectory(context.depot.path), manifest.blobs, context.progress)
+            check_blobs(BundleDirectory(context.depot.path), manifest, context.progress)
         return {
             "bundle": context.bundle.record.digest,
             "imported": new,

@@ -26,6 +26,7 @@ from tests.support.upstream_definition import BOTH_PLATFORMS
 from tests.support.upstream_journey import Journey, ServedDepot
 from tests.support.upstream_oci import sha256
 from tests.support.upstream_referrers import CYCLONEDX, SIGNATURE, cosign_tag
+from tests.support.verify_text import steps_of_document, type_steps
 
 NAMES = [recipe.name for recipe in RECIPES]
 
@@ -241,3 +242,17 @@ def _json(http: urllib3.PoolManager, url: str) -> Any:
     answer = http.request("GET", url)
     assert answer.status == 200, f"{url}: {answer.status} {answer.data[:500]!r}"
     return answer.json()
+
+
+def test_the_auditor_s_steps_pass_over_all_kinds_of_images(journey: Journey) -> None:
+    """VERIFY.txt over indexes, Docker manifests, signatures, SBOMs, charts and files."""
+    steps = steps_of_document()
+    done = type_steps([steps[n] for n in (1, 2, 3, 4, 5, 8)], journey.bundle, journey.fingerprint)
+    assert (done.returncode, "NOT" in done.stdout) == (0, False), done.stdout + done.stderr
+    done = type_steps([steps[7]], journey.bundle, journey.fingerprint)
+    index = json.loads((journey.bundle / "index.json").read_bytes())["manifests"]
+    named = [entry for entry in index if "annotations" in entry]
+    assert any("docker" in entry["mediaType"] for entry in named)
+    names = [entry["annotations"]["org.opencontainers.image.ref.name"] for entry in named]
+    assert [line.split()[1] for line in done.stdout.splitlines()] == names
+    assert done.stderr == ""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bundle.model.digest import digest_of, hex_of
+from bundle.trust.describe import fingerprint_groups
 from tests.support.depot import real_images, signed_bundle
 from tests.support.needs import requires_tool
 from tests.support.trust import ReleaseKit, make_release
@@ -62,6 +63,20 @@ def test_the_root_is_found_by_the_fingerprint(bundle: Path, kit: ReleaseKit) -> 
     done = type_steps([STEPS[2]], bundle, hex_of(kit.fingerprint))
     assert (done.returncode, done.stdout) == (0, "trust/1.root.json\n")
     assert type_steps([STEPS[2]], bundle, "0" * 64).returncode == 1
+
+
+@pytest.mark.parametrize("form", ["groups", "lines", "upper", "prefix", "colons"])
+def test_the_fingerprint_may_be_typed_as_one_has_it(good: Path, kit: ReleaseKit, form: str) -> None:
+    told = hex_of(kit.fingerprint)
+    forms = {
+        "groups": " ".join(told[i : i + 4] for i in range(0, 64, 4)),
+        "lines": fingerprint_groups(kit.fingerprint),
+        "upper": told.upper(),
+        "prefix": f"sha256:{told}",
+        "colons": ":".join(told[i : i + 2] for i in range(0, 64, 2)).upper(),
+    }
+    done = type_steps([STEPS[2]], good, forms[form])
+    assert (done.returncode, done.stdout) == (0, "trust/1.root.json\n")
 
 
 def test_python_tuf_s_own_client_accepts_the_medium(bundle: Path, kit: ReleaseKit) -> None:

@@ -118,7 +118,7 @@ def test_the_bundle_is_whole(bench: Bench) -> None:
     result = bench.build()
     bundle = BundleDirectory(bench.output)
     check_layout(bundle, result.plan.manifest)
-    check_blobs(bundle, result.plan.manifest.blobs)
+    check_blobs(bundle, result.plan.manifest)
     assert (bench.output / "bundle.json").read_bytes() == result.plan.manifest_bytes
     assert result.release == 7
     # Two blobs make the archive an OCI artefact and are not fetched.

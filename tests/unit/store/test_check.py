@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bundle.model.digest import hex_of
 from bundle.model.errors import (
     DigestMismatchError,
     IntegrityError,
@@ -18,8 +20,10 @@ from bundle.model.errors import (
     UnexpectedFileError,
     UnsafePathError,
 )
+from bundle.model.files import file_label
 from bundle.model.plan import Plan
 from bundle.store.check import check_blobs, check_layout
+from bundle.store.damage import told
 from bundle.store.layout import BundleDirectory
 from tests.support.bundles import write_bundle
 from tests.support.content import sample
@@ -36,13 +40,13 @@ def bundle(tmp_path: Path) -> tuple[BundleDirectory, Plan]:
 
 def _check(bundle: BundleDirectory, plan: Plan) -> None:
     check_layout(bundle, plan.manifest)
-    check_blobs(bundle, plan.manifest.blobs)
+    check_blobs(bundle, plan.manifest)
 
 
 def test_a_good_bundle_passes(bundle: tuple[BundleDirectory, Plan]) -> None:
     directory, plan = bundle
     assert check_layout(directory, plan.manifest) == 6
-    assert check_blobs(directory, plan.manifest.blobs) == plan.manifest.content_bytes
+    assert check_blobs(directory, plan.manifest) == plan.manifest.content_bytes
 
 
 def test_coreutils_accepts_the_sums(bundle: tuple[BundleDirectory, Plan]) -> None:
@@ -126,7 +130,7 @@ def test_what_is_no_plain_file(bundle: tuple[BundleDirectory, Plan], kind: str) 
     with pytest.raises(UnsafePathError):
         check_layout(directory, plan.manifest)
     with pytest.raises(UnsafePathError):
-        check_blobs(directory, plan.manifest.blobs)
+        check_blobs(directory, plan.manifest)
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a//b", "a/../b", "", "a\0b", "."])
@@ -174,3 +178,64 @@ def test_a_file_is_read_whole_up_to_its_limit(bundle: tuple[BundleDirectory, Pla
     assert directory.read_small("README.txt", len(data)) == data
     with pytest.raises(SizeMismatchError, match="at most 99999 bytes"):
         directory.read_small("README.txt", len(data) - 1)
+
+
+def test_every_damaged_blob_is_listed_with_what_it_is_of(
+    bundle: tuple[BundleDirectory, Plan],
+) -> None:
+    directory, plan = bundle
+    image = plan.manifest.images[0]
+    manifest = json.loads(directory.blob_path(image.manifests[0].digest).read_bytes())
+    layer = (manifest.get("layers") or [manifest["manifests"][0]])[0]["digest"]
+    file = plan.manifest.files[0]
+    for digest in (layer, file.digest):
+        path = directory.blob_path(digest)
+        path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+    with pytest.raises(DigestMismatchError, match="2 blobs are missing or damaged") as caught:
+        check_blobs(directory, plan.manifest)
+    lines = sorted(caught.value.details)
+    assert len(lines) == 2
+    assert any(layer in line and image.reference in line for line in lines)
+    assert any(file.digest in line and f"file {file_label(file)}" in line for line in lines)
+
+
+def test_what_is_missing_is_found_before_anything_is_read(
+    bundle: tuple[BundleDirectory, Plan],
+) -> None:
+    directory, plan = bundle
+    gone = [plan.manifest.blobs[0], plan.manifest.blobs[-1]]
+    for blob in gone:
+        directory.blob_path(blob.digest).unlink()
+    damaged = directory.blob_path(plan.manifest.blobs[1].digest)
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    read = Counted()
+    with pytest.raises(IntegrityError, match="3 blobs are missing or damaged") as caught:
+        check_blobs(directory, plan.manifest, read)
+    assert read.total == 0
+    for blob in [*gone, plan.manifest.blobs[1]]:
+        assert any(hex_of(blob.digest) in line for line in caught.value.details)
+
+
+def test_a_blob_of_many_names_is_told_by_a_few() -> None:
+    assert told(["a", "b", "c"]) == "a, b, c"
+    assert told([f"image{i}" for i in range(9)]) == "image0, image1, image2 and 6 more"
+
+
+class Counted:
+    """Counts bytes that are told of."""
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def start(self, title: str, total: int, unit: str = "B") -> None:
+        """Begin."""
+
+    def advance(self, count: int) -> None:
+        """Count."""
+        self.total += count
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def finish(self) -> None:
+        """End."""

@@ -152,6 +152,35 @@ def test_enrolling_on_a_terminal(tmp_path: Path, fresh: Path, kit: ReleaseKit) -
     assert (done.code, len(list((depot / "trust").glob("?*.json")))) == (0, 2)
 
 
+@pytest.mark.parametrize("typed", ["whole", "WHOLE", "sha256:", "groups", "two groups"])
+def test_the_whole_fingerprint_may_be_typed_as_one_has_it(
+    tmp_path: Path, fresh: Path, kit: ReleaseKit, typed: str
+) -> None:
+    told = hex_of(kit.fingerprint)
+    groups = " ".join(told[i : i + 4] for i in range(0, len(told), 4))
+    forms = {
+        "whole": told,
+        "WHOLE": told.upper(),
+        "sha256:": f"SHA256:{told}",
+        "groups": groups.upper(),
+        "two groups": groups[-9:],
+    }
+    depot = tmp_path / "depot"
+    assert on_a_terminal(f"{forms[typed]}\n", "enroll", fresh, "--depot", depot).code == 0
+
+
+@pytest.mark.parametrize("spoil", ["first", "last", "short"])
+def test_another_fingerprint_that_is_typed_whole_is_refused(
+    tmp_path: Path, fresh: Path, kit: ReleaseKit, spoil: str
+) -> None:
+    told = hex_of(kit.fingerprint)
+    flipped = {"0": "1"}.get(told[0], "0"), {"0": "1"}.get(told[-1], "0")
+    typed = {"first": flipped[0] + told[1:], "last": told[:-1] + flipped[1], "short": told[-3:]}
+    depot = tmp_path / "depot"
+    assert on_a_terminal(f"{typed[spoil]}\n", "enroll", fresh, "--depot", depot).code == 30
+    assert not depot.exists()
+
+
 BAD: dict[str, tuple[list[str], int]] = {
     "no terminal": (["keys", "new", "Ada", "-o", "ada.pem"], 2),
     "both ways": (
