@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
 from securesystemslib.signer import CryptoSigner, Key, Signature, SSlibKey
 
 from bundle.model.errors import KeyFileError
+from bundle.trust.strength import weakness
 from bundle.trust.terms import MAX_PUBLIC_VALUE
 
 KeyTypeName: TypeAlias = Literal["ed25519", "ecdsa-p256", "ecdsa-p384", "ml-dsa-65"]
@@ -123,8 +124,8 @@ def public_value(key: Key, where: str) -> bytes:
     """Check a public key's spelling and return it as DER, by which keys are compared.
 
     Raises:
-        KeyFileError: Of no type that counts, no point of its curve, or written in another way
-            than ours.
+        KeyFileError: Of no type that counts, no point of its curve, weak, or written in another
+            way than ours.
     """
     der: bytes = _read(key, where)[0].public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return der
@@ -154,6 +155,12 @@ def _read(key: Key, where: str) -> tuple[Any, SSlibKey]:
             pass
         else:
             if (same.keytype, same.scheme, same.keyval) == (key.keytype, key.scheme, key.keyval):
+                if wrong := weakness(public):
+                    raise KeyFileError(
+                        f"{where}: key {str(key.keyid)[:16]} is weak: {wrong}",
+                        "Do not use it: make a key with `isoward keys new`, and ask where this one "
+                        "came from.",
+                    )
                 return public, same
     raise KeyFileError(
         f"{where}: key {str(key.keyid)[:16]} is not a public key of a type that counts "

@@ -35,7 +35,7 @@ def new_key(algorithm: str = "ES256") -> Key:
     curves = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
     if algorithm in curves:
         return ec.generate_private_key(curves[algorithm])
-    bits = {"PS256": 2048, "PS384": 3072, "PS512": 4096}[algorithm]
+    bits = {"weak": 1024, "PS256": 2048, "PS384": 3072, "PS512": 4096}[algorithm]
     return rsa.generate_private_key(65537, bits)
 
 

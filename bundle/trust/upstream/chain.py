@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from typing import Final, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from bundle.trust.strength import weakness
 from bundle.trust.upstream.verdict import MAX_SIGNER, NotGoodError
 
 E = TypeVar("E", bound=x509.ExtensionType)
 MAX_CERTIFICATES: Final = 8
-MIN_RSA_BITS: Final = 2048
 _CURVES: Final = frozenset({"secp256r1", "secp384r1", "secp521r1"})
 _KNOWN_CRITICAL: Final = frozenset(
     {x509.BasicConstraints.oid, x509.KeyUsage.oid, x509.ExtendedKeyUsage.oid}
@@ -40,16 +40,18 @@ def load_certificate(pem: str) -> x509.Certificate:
     """Read the certificate that a rule names.
 
     Raises:
-        NotGoodError: Not one certificate in PEM.
+        NotGoodError: Not one certificate in PEM, or its key is weak.
     """
     if pem.count("-----BEGIN") != 1 or "PRIVATE KEY" in pem:
         raise NotGoodError("expected one certificate in PEM (-----BEGIN CERTIFICATE-----)")
     try:
-        return x509.load_pem_x509_certificate(pem.encode())
+        certificate = x509.load_pem_x509_certificate(pem.encode())
     except ValueError as error:
         raise NotGoodError(
             "expected one certificate in PEM (-----BEGIN CERTIFICATE-----)"
         ) from error
+    _check_key(certificate)
+    return certificate
 
 
 def subject_of(certificate: x509.Certificate) -> str:
@@ -97,12 +99,17 @@ def _check_time(certificate: x509.Certificate, at: dt.datetime) -> None:
 
 
 def _check_key(certificate: x509.Certificate) -> None:
-    key = certificate.public_key()
-    strong = (isinstance(key, rsa.RSAPublicKey) and key.key_size >= MIN_RSA_BITS) or (
+    subject = subject_of(certificate)
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise NotGoodError(f"certificate {subject!r} has a key that is none") from error
+    known = isinstance(key, rsa.RSAPublicKey) or (
         isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVES
     )
-    if not strong:
-        raise NotGoodError(f"certificate {subject_of(certificate)!r} has a key that is too weak")
+    wrong = weakness(key) if known else "it is of no kind that Notation uses"
+    if wrong:
+        raise NotGoodError(f"certificate {subject!r} has a key that is too weak: {wrong}")
 
 
 def _check_critical(certificate: x509.Certificate) -> None:

@@ -27,6 +27,7 @@ from sigstore.verify import Verifier
 from sigstore.verify.policy import OIDCIssuer, OIDCIssuerV2
 
 from bundle.model.policy import KeylessRule
+from bundle.trust.strength import weakness
 from bundle.trust.upstream.cosign import SIGNATURE
 from bundle.trust.upstream.keys import decode_base64
 from bundle.trust.upstream.sigstore_bundle import checked_bundle
@@ -98,6 +99,8 @@ class _Accepts:
 
     def verify(self, cert: x509.Certificate) -> None:
         """Accept a certificate, or raise VerificationError."""
+        if wrong := weakness(cert.public_key()):
+            raise VerificationError(f"the key of its certificate is weak: {wrong}")
         newer = any(extension.oid == _ISSUER_V2 for extension in cert.extensions)
         (OIDCIssuerV2 if newer else OIDCIssuer)(self._rule.issuer).verify(cert)
         identities = _identities(cert)

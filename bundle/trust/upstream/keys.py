@@ -15,11 +15,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from bundle.model.digest import digest_of
+from bundle.trust.strength import MAX_RSA_BITS, MIN_RSA_BITS, weakness
 from bundle.trust.upstream.verdict import NotGoodError
 
 _Key = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
-MIN_RSA_BITS: Final = 2048
-MAX_RSA_BITS: Final = 8192
 _SHA256: Final = hashes.SHA256()
 # cosign signs with SHA-256 by whatever key, newer tools with the digest that fits the curve.
 _CURVES: Final[dict[str, tuple[hashes.HashAlgorithm, ...]]] = {
@@ -84,6 +83,8 @@ def load_upstream_key(pem: str) -> UpstreamKey:
             "expected an ECDSA key (P-256, P-384), an Ed25519 key or an RSA key of "
             f"{MIN_RSA_BITS} to {MAX_RSA_BITS} bits"
         )
+    if wrong := weakness(key):
+        raise NotGoodError(f"the key is weak: {wrong}")
     der = key.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )

@@ -294,3 +294,10 @@ def test_a_certificate_that_cannot_be_used(image: SignedImage, pem: str) -> None
     rule = SignatureRule(images=("**",), notation=NotationRule(certificate=pem))
     with pytest.raises(PolicyError, match="one certificate in PEM"):
         image.verify(rule)
+
+
+def test_a_certificate_of_a_weak_key_cannot_be_named() -> None:
+    pem = authority(algorithm="weak").pem
+    rule = SignatureRule(images=("**",), notation=NotationRule(certificate=pem))
+    with pytest.raises(PolicyError, match="too weak"):
+        SignedImage().verify(rule)
