@@ -122,6 +122,13 @@ MAX_HELM_ARCHIVE_BYTES: Final = 128 * MIB
 MAX_HELM_BYTES: Final = 256 * MIB
 """Helm's program, unpacked; it has 60 MiB."""
 
+MAX_HELM_MEMORY: Final = 3 * 1024 * MIB
+"""Addresses that Helm may take while it renders; Go takes a third of one GiB for nothing, and the
+largest public charts need one and a half."""
+
+MAX_HELM_ERRORS: Final = MIB
+"""A file that Helm may write, what it says on its standard error among them."""
+
 MAX_RENDERED_BYTES: Final = 64 * MIB
 """What rendering one chart may print; the largest public ones, with their CRDs, are near 5 MiB."""
 

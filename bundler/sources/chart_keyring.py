@@ -11,7 +11,9 @@ from bundle.model.chart_source import ChartSource, ProvenanceRule
 from bundle.model.errors import DefinitionError
 from bundle.model.limits import KIB
 from bundle.model.openpgp import armoured_keyring
+from bundle.model.paths import check_inner_path
 from bundle.store.atomic import storage_errors
+from bundler.sources.local_files import open_local
 
 MAX_KEYRING_BYTES: Final = 128 * KIB
 """One publisher's keys; its text must fit where a signature rule's key does."""
@@ -43,10 +45,9 @@ def _inline(chart: ChartSource, rule: ProvenanceRule, folder: Path, where: str) 
     if given.lstrip().startswith("-----BEGIN"):
         text = armoured_keyring(given.encode(), where)
     else:
-        path = folder / given
-        if "\0" in given or "\n" in given or not path.is_file():
-            raise DefinitionError(f"{where}: {given[:300]!r}: no such file", "Check the path.")
-        with storage_errors(f"read {path}"), path.open("rb") as file:
+        check_inner_path(given, where)
+        shown = f"{where}: {given[:300]!r}"
+        with open_local(folder, given, shown) as file, storage_errors(f"read {given}"):
             data = file.read(MAX_KEYRING_BYTES + 1)
         if len(data) > MAX_KEYRING_BYTES:
             raise DefinitionError(

@@ -22,6 +22,7 @@ from bundler.sources.context import SourceContext
 from bundler.sources.git import open_commit
 from bundler.sources.git_tar import write_tree
 from bundler.sources.helmignore import IgnoreRules
+from bundler.sources.local_files import below
 
 _MAX_LINKS: Final = 8
 """Links to links to links."""
@@ -75,7 +76,7 @@ def read_folder(folder: ChartFolder, context: SourceContext) -> dict[str, bytes]
         StorageError: It cannot be read.
     """
     entries = (
-        _from_disk(folder, context.folder / folder.path)
+        _from_disk(folder, below(context.folder, folder.path, f"chart folder {folder.path}"))
         if folder.git is None
         else _from_git(folder, folder.git, context)
     )
@@ -87,9 +88,8 @@ def read_folder(folder: ChartFolder, context: SourceContext) -> dict[str, bytes]
     return files
 
 
-def _from_disk(folder: ChartFolder, root: Path) -> Entries:
+def _from_disk(folder: ChartFolder, top: Path) -> Entries:
     with storage_errors(f"read {folder.name}"):
-        top = root.resolve()
         if not top.is_dir():
             raise DefinitionError(
                 f"{folder.name}: no such folder beside the document",

@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tarfile
 import threading
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, Final
 
 from bundle.model.digest import digest_of
-from bundle.model.errors import DefinitionError, FormatError, ProgramError
-from bundle.model.limits import CHUNK_BYTES, MAX_HELM_ARCHIVE_BYTES, MAX_HELM_BYTES
+from bundle.model.errors import DefinitionError, FormatError, MissingProgramError, ProgramError
+from bundle.model.limits import (
+    CHUNK_BYTES,
+    KIB,
+    MAX_HELM_ARCHIVE_BYTES,
+    MAX_HELM_BYTES,
+    MAX_HELM_MEMORY,
+)
 from bundle.model.rendering import HelmSource, RenderedWith
 from bundle.store.atomic import storage_errors
 from bundle.store.programs import Runner, require_success
 from bundler.sources.context import SourceContext
 from bundler.sources.download import check_digest, read_whole
+from bundler.sources.helm_apart import ERRORS, Apart, apart, environment
 
 WORKSPACE: Final = "helm"
 _OLDEST: Final = 3
 _SECONDS: Final = 300.0
-_NOWHERE: Final = "http://127.0.0.1:9"
-"""A proxy that is none: a chart's schema may name addresses, which Helm would otherwise fetch."""
+_SAID: Final = 64 * KIB
+"""Of the end of its standard error; the last lines say what went wrong."""
+_NO_MEMORY: Final = b"out of memory"
+"""As Go's runtime says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,35 +45,54 @@ class Helm:
     """A Helm that runs.
 
     Attributes:
-        program: Its path, or its name on the PATH.
+        program: Its path.
         what: How the lock names it.
         run: Runs it.
-        folder: Where it may keep what it likes; it is gone afterwards.
+        folder: Has a folder for each run; it is gone afterwards.
+        sealed: Whether this machine lets it see nothing else.
     """
 
-    program: str
+    program: Path
     what: RenderedWith
     run: Runner
     folder: Path
+    sealed: bool
 
-    def prints(self, arguments: Sequence[str], what: str, hint: str, limit: int) -> bytes:
-        """Run it, apart from the user's own Helm, cluster and network.
+    def prints(
+        self, arguments: Sequence[str], folder: Path, what: str, hint: str, *, limit: int
+    ) -> bytes:
+        """Run it, apart from the user's own Helm, files, cluster and network.
 
+        Args:
+            arguments: To it; paths are absolute.
+            folder: For this run alone, below its own; all that it can see.
+            what: What it is to do, for messages.
+            hint: What to do when it fails.
+            limit: Most bytes that it may print.
         Raises:
-            ProgramError: It failed, took too long or printed more than `limit` bytes.
+            ProgramError: It failed, took too long or too much memory, or printed more than `limit`
+                bytes.
         """
+        (folder / "root").mkdir()
         with _bounded_pipe(limit) as pipe:
             done = self.run(
-                [self.program, *arguments],
-                folder=self.folder,
-                environment=_apart(self.folder),
+                Apart(folder, self.sealed).command(self.program, arguments),
+                folder=folder,
+                environment=environment(folder),
                 into=pipe.input,
                 seconds=_SECONDS,
             )
             output = pipe.output()
         if len(output) > limit:
             raise ProgramError(f"{what}: expected at most {limit} bytes, found more", hint)
-        require_success(done, what, hint)
+        said = _end_of(folder / ERRORS) or done.errors
+        if done.code != 0 and _NO_MEMORY in said:
+            raise ProgramError(
+                f"{what}: expected it to need at most {MAX_HELM_MEMORY} bytes of memory, found it "
+                "to want more",
+                hint,
+            )
+        require_success(replace(done, errors=said), what, hint)
         return output
 
 
@@ -83,14 +112,41 @@ def open_helm(source: HelmSource | None, context: SourceContext) -> Iterator[Hel
     """
     workspace = context.store.workspace(WORKSPACE)
     with storage_errors(f"work in {workspace}"), TemporaryDirectory(dir=workspace) as name:
-        folder = Path(name)
-        program = "helm" if source is None else str(_unpack(_fetch(source, context), folder))
+        folder = Path(name).resolve()
+        program = _own() if source is None else _unpack(_fetch(source, context), folder)
         archive = None if source is None else source.digest
-        nameless = Helm(program, RenderedWith(version="v0", archive=archive), context.run, folder)
-        said = nameless.prints(
-            ["version", "--template", "{{.Version}}"], "helm version", "Is it Helm?", 1000
+        tried = folder / "tried"
+        tried.mkdir()
+        sealed = apart(tried, context).sealed
+        unknown = RenderedWith(version="v0", archive=archive)
+        helm = Helm(program, unknown, context.run, folder, sealed)
+        first = folder / "version"
+        first.mkdir()
+        ask = ["version", "--template", "{{.Version}}"]
+        said = helm.prints(ask, first, "helm version", "Is it Helm?", limit=1000)
+        yield replace(helm, what=_known(said, archive))
+
+
+def _own() -> Path:
+    """Return this machine's Helm."""
+    found = shutil.which("helm")
+    if found is None:
+        raise MissingProgramError(
+            "this machine has no 'helm' that can be run",
+            "Install helm, and see that it is on the PATH; or name the one of the platform under "
+            "helm:.",
+            {"program": "helm"},
         )
-        yield Helm(program, _known(said, archive), context.run, folder)
+    return Path(found).resolve()
+
+
+def _end_of(path: Path) -> bytes:
+    """Return the last part of what Helm said."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _SAID))
+        return file.read(_SAID)
 
 
 def _known(said: bytes, archive: str | None) -> RenderedWith:
@@ -142,27 +198,6 @@ def _refuse(why: str) -> FormatError:
     return FormatError(
         f"helm: {why}", "Name the archive for Linux that Helm's project releases, under helm:."
     )
-
-
-def _apart(folder: Path) -> Mapping[str, str]:
-    """Return an environment in which nothing of the user's is seen, and no network."""
-    own = {name: "" for name in os.environ if name.startswith(("HELM_", "KUBE"))}
-    homes = {
-        f"HELM_{kind}_HOME": str(folder / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")
-    }
-    proxies = {
-        name: _NOWHERE for plain in ("HTTP_PROXY", "HTTPS_PROXY") for name in (plain, plain.lower())
-    }
-    return {
-        **own,
-        **homes,
-        **proxies,
-        "NO_PROXY": "",
-        "no_proxy": "",
-        "HOME": str(folder),
-        "KUBECONFIG": os.devnull,
-        "HELM_PLUGINS": str(folder / "plugins"),
-    }
 
 
 class _Pipe:

@@ -66,22 +66,23 @@ def local_opener(file: LockedFile, context: SourceContext) -> Opener:
 
 
 @contextmanager
-def open_local(folder: Path, path: str) -> Iterator[io.FileIO]:
+def open_local(folder: Path, path: str, where: str = "") -> Iterator[io.FileIO]:
     """Open a regular file below a folder; a file that changes meanwhile is an error at the end.
 
     Args:
         folder: The definition's or the lock's.
         path: A checked inner path; links on its way may not lead out of the folder.
+        where: What names the file, for messages.
     Raises:
         DefinitionError: There is no such file, or it is something else, or elsewhere.
         IntegrityError: It was written to while it was open.
         StorageError: It cannot be read.
     """
-    with _opened(folder, path) as file:
+    with _opened(folder, path, where) as file:
         before = _state(file)
         yield file
         if _state(file) != before:
-            raise IntegrityError(f"{path}: it changed while it was read", _CHANGED)
+            raise IntegrityError(f"{where or path}: it changed while it was read", _CHANGED)
 
 
 def _state(file: io.FileIO) -> tuple[int, int, int]:
@@ -89,30 +90,48 @@ def _state(file: io.FileIO) -> tuple[int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _opened(folder: Path, path: str) -> io.FileIO:
+def below(folder: Path, path: str, where: str) -> Path:
+    """Return what a path below a folder leads to, through links that stay below it.
+
+    Args:
+        folder: The definition's or the lock's.
+        path: A checked inner path.
+        where: What names it, for messages.
+    Raises:
+        DefinitionError: There is nothing, or a link leads elsewhere: others would not find it
+            there, and what lies elsewhere on this machine is nobody else's business.
+        StorageError: It cannot be read.
+    """
     with storage_errors(f"read {path}"):
         base = folder.resolve()
         try:
             target = (base / path).resolve(strict=True)
         except (FileNotFoundError, NotADirectoryError):
             raise DefinitionError(
-                f"{path}: no such file beside the document",
+                f"{where}: no such file or folder beside the document",
                 "Paths are relative to the definition's or the lock's folder. What is gone from "
                 "there, a build can only have from the cache of the machine that locked it.",
             ) from None
         except RuntimeError:
-            raise DefinitionError(f"{path}: a link to itself", "Correct the link.") from None
+            raise DefinitionError(f"{where}: a link to itself", "Correct the link.") from None
         if not target.is_relative_to(base):
             raise DefinitionError(
-                f"{path}: a link leads out of the document's folder",
-                "Copy the file into the folder; others must find it there as well.",
+                f"{where}: a link leads out of the document's folder",
+                "Put a copy into the folder, in place of the link; others must find it there as "
+                "well.",
             )
+        return target
+
+
+def _opened(folder: Path, path: str, where: str = "") -> io.FileIO:
+    target = below(folder, path, where or path)
+    with storage_errors(f"read {path}"):
         # Never waits for the other end of a pipe, as opening one otherwise does.
         descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise DefinitionError(
-                f"{path}: expected a regular file, found something else",
+                f"{where or path}: expected a regular file, found something else",
                 "Name a file; of a folder make an archive first.",
             )
         return io.FileIO(descriptor, "rb")

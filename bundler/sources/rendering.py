@@ -26,6 +26,8 @@ from bundle.model.rendering import Release, ValuesFile
 from bundle.store.atomic import storage_errors
 from bundler.sources.context import SourceContext
 from bundler.sources.helm import Helm
+from bundler.sources.helm_apart import SKIP_SCHEMAS
+from bundler.sources.local_files import open_local
 from bundler.sources.rendered_yaml import rendered_documents
 from bundler.sources.workloads import images_of
 
@@ -75,12 +77,8 @@ def keep_values(chart: ChartSource, context: SourceContext) -> tuple[ValuesFile,
 
 def _keep_values(path: str, chart: ChartSource, context: SourceContext) -> ValuesFile:
     where = f"chart {chart.name}: values {path}"
-    found = context.folder / path
-    with storage_errors(f"read {path}"):
-        if not found.is_file():
-            raise DefinitionError(f"{where}: no such file", "Check the path.")
-        with found.open("rb") as file:
-            data = file.read(MAX_VALUES_BYTES + 1)
+    with open_local(context.folder, path, where) as file, storage_errors(f"read {path}"):
+        data = file.read(MAX_VALUES_BYTES + 1)
     if len(data) > MAX_VALUES_BYTES:
         raise DefinitionError(
             f"{where}: expected at most {MAX_VALUES_BYTES} bytes", "Is it the right file?"
@@ -105,7 +103,7 @@ def show_chart(
     archive = _kept(locked.archive.digest, locked.archive.size, context, what)
     with (
         storage_errors(f"render {what}"),
-        TemporaryDirectory(dir=context.store.workspace("helm")) as name,
+        TemporaryDirectory(dir=helm.folder) as name,
     ):
         folder = Path(name)
         (folder / "chart.tgz").write_bytes(archive)
@@ -113,10 +111,11 @@ def show_chart(
             data = _kept(file.digest, file.size, context, file.path)
             (folder / f"values-{i}.yaml").write_bytes(data)
         printed = helm.prints(
-            _arguments(chart, folder, len(values)),
+            _arguments(chart, folder, len(values), helm),
+            folder,
             f"{what}: helm template",
             "Give it the values that it needs under values:, or say why not under notRendered:.",
-            MAX_RENDERED_BYTES,
+            limit=MAX_RENDERED_BYTES,
         )
     named = [*_annotated(archive, what), *images_of(rendered_documents(printed, what), what)]
     first: dict[tuple[str, str], Named] = {}
@@ -130,11 +129,12 @@ def show_chart(
     return Shown(tuple(first[key] for key in sorted(first)), values)
 
 
-def _arguments(chart: ChartSource, folder: Path, count: int) -> list[str]:
+def _arguments(chart: ChartSource, folder: Path, count: int, helm: Helm) -> list[str]:
     release = release_of(chart)
     more = [f"--kube-version={chart.kube_version}"] if chart.kube_version else []
     more += [f"--api-versions={version}" for version in chart.api_versions]
     more += [f"--values={folder}/values-{i}.yaml" for i in range(count)]
+    more += [] if helm.sealed else [SKIP_SCHEMAS]
     return [
         "template",
         release.name,

@@ -20,6 +20,7 @@ from bundle.model.start import (
     check_locked_start,
 )
 from bundler.sources.context import SourceContext
+from bundler.sources.local_files import below
 from bundler.sources.opener import BlobStream, Opener, WholeBytes
 from bundler.sources.own_wheel import MadeWheel, make_wheel, read_wheel, requirements_of
 
@@ -89,7 +90,10 @@ def _own_wheel(locked: LockedOwnWheel, folder: Path) -> Opener:
 
 
 def _wheel(path: str | None, folder: Path) -> MadeWheel:
-    return make_wheel() if path is None else read_wheel(folder / path)
+    if path is None:
+        return make_wheel()
+    below(folder, path, f"start.wheel: {path}")
+    return read_wheel(folder / path)
 
 
 def _only_environment(found: LockedPythonSet) -> str:

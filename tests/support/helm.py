@@ -36,10 +36,10 @@ def helm_on_path() -> None:
 
 
 def helm_archive(name: str = "linux-amd64/helm", script: str = "") -> bytes:
-    """Return an archive as Helm's project releases it, with a program that calls the real one."""
-    text = (script or f'#!/bin/sh\nexec {helm()} "$@"\n').encode()
+    """Return an archive as Helm's project releases it, of the real one where no script is given."""
+    text = script.encode() or helm().read_bytes()
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=0) as tar:
         info = tarfile.TarInfo(name)
         info.size, info.mode = len(text), 0o755
         tar.addfile(info, io.BytesIO(text))

@@ -170,7 +170,13 @@ def test_a_definition_names_a_keyring_by_its_file(people: Gpg, tmp_path: Path) -
     found = inline_keyrings(charts, tmp_path, "d.yaml")
     assert found == (_chart(None), _chart(keyring(people)), _chart(keyring(people)))
     (tmp_path / "large").write_bytes(bytes(MAX_KEYRING_BYTES + 1))
-    for name, why in (("none", "no such file"), ("large", "at most"), ("a\nb", "no such file")):
+    (tmp_path / "definition").mkdir()
+    (tmp_path / "definition" / "link.gpg").symlink_to("../keys.gpg")
+    with pytest.raises(DefinitionError, match="a link leads out of the document's folder"):
+        inline_keyrings((_chart("link.gpg"),), tmp_path / "definition", "d.yaml")
+    for name, why in (
+        ("none", "no such file"), ("large", "at most"), ("a\nb", "path"), ("../keys.gpg", "path"),
+    ):  # fmt: skip
         with pytest.raises(DefinitionError, match=why):
             inline_keyrings((_chart(name),), tmp_path, "d.yaml")
 

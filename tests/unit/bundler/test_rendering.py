@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace as replace_context
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from bundle.model.errors import (
     ProgramError,
 )
 from bundle.model.lock import Content, LockedChart
+from bundle.model.progress import NO_PROGRESS
 from bundle.model.rendering import HelmSource, Release
 from bundle.store.programs import Finished, run_program
 from bundler.cache import BlobCache
@@ -27,7 +29,7 @@ from bundler.sources.helm import open_helm
 from bundler.sources.rendering import Shown, show_chart
 from tests.support.connecting import client
 from tests.support.documents import locked_chart
-from tests.support.helm import helm, helm_archive
+from tests.support.helm import helm_archive, helm_on_path
 from tests.support.sources import context as make_context
 from tests.support.static_site import static_site
 from tests.vectors.chart_shapes import HOST, PLAIN, SHAPES, VALUES, Shape
@@ -35,21 +37,14 @@ from tests.vectors.chart_shapes import HOST, PLAIN, SHAPES, VALUES, Shape
 REPOSITORY = "https://charts.example.org"
 
 
-class OneHelm:
-    """Runs the real helm whatever the PATH says, and notes what is asked of it."""
-
-    def __init__(self) -> None:
-        self.program = str(helm())
-        self.asked: list[Sequence[str]] = []
-
-    def __call__(self, command: Sequence[str], **more: Any) -> Finished:
-        self.asked.append(command)
-        return run_program([self.program, *command[1:]], **more)
+@pytest.fixture(autouse=True)
+def real_helm() -> None:
+    helm_on_path()
 
 
 @pytest.fixture
 def context(tmp_path: Path) -> SourceContext:
-    return make_context(client(), BlobCache(tmp_path / "cache"), tmp_path, run=OneHelm())
+    return make_context(client(), BlobCache(tmp_path / "cache"), tmp_path)
 
 
 def chart_of(shape: Shape, folder: Path) -> ChartSource:
@@ -104,6 +99,21 @@ def test_the_values_are_kept_as_they_were(context: SourceContext) -> None:
 def test_values_that_are_not_there(context: SourceContext) -> None:
     with pytest.raises(DefinitionError, match=r"chart plain: values gone\.yaml: no such file"):
         show(PLAIN, context, values=("gone.yaml",))
+
+
+def test_values_behind_a_link_that_leads_out(context: SourceContext, tmp_path: Path) -> None:
+    inner = context.folder / "definition"
+    inner.mkdir()
+    (tmp_path / "secret.yaml").write_text("password: not for a bundle\n")
+    (inner / "site.yaml").symlink_to("../secret.yaml")
+    (inner / "folder").symlink_to("..")
+    (inner / "real.yaml").write_text("{}")
+    (inner / "same.yaml").symlink_to("real.yaml")
+    below = replace_context(context, folder=inner)
+    for path in ("site.yaml", "folder/secret.yaml"):
+        with pytest.raises(DefinitionError, match=f"chart plain: values {path}: a link leads out"):
+            show(PLAIN, below, values=(path,))
+    assert show(PLAIN, below, values=("same.yaml",)).values[0].size == 2
 
 
 def test_values_that_are_too_large(context: SourceContext) -> None:
@@ -192,15 +202,93 @@ def test_nothing_of_the_users_helm_is_seen(
     assert images(show(shape, context), "rendered") == {f"{HOST}/default:1"}
 
 
-def test_a_schema_from_elsewhere_is_not_fetched(context: SourceContext) -> None:
+def with_schema(schema: str) -> Shape:
+    return Shape("remote", {**PLAIN.files, "values.schema.json": schema}, frozenset())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "schema.invalid"])
+def test_a_schema_from_elsewhere_is_not_fetched(host: str, context: SourceContext) -> None:
     with static_site(context.folder / "site") as site:
-        # By a name, for a proxy is never asked about a loopback address.
-        site.put("schema.json", b"{}")
-        address = "http://schema.invalid/schema.json"
-        files = {**PLAIN.files, "values.schema.json": f'{{"$ref": "{address}"}}'}
-        with pytest.raises(ProgramError, match=r"127\.0\.0\.1:9|schema"):
-            show(Shape("remote", files, frozenset()), context)
+        port = site.put("schema.json", b"{}").split("/")[2].rpartition(":")[2]
+        address = f"http://{host}:{port}/schema.json"
+        with pytest.raises(ProgramError, match="schema"):
+            show(with_schema(f'{{"$ref": "{address}"}}'), context)
+        with pytest.raises(ProgramError, match="schema"):
+            show(with_schema(f'{{"$schema": "{address}"}}'), context)
         assert not site.log.count()
+
+
+def test_a_schema_sees_no_file_of_this_machine(context: SourceContext) -> None:
+    outside = context.folder / "schema.json"
+    outside.write_text("{}")
+    for where in (outside.as_uri(), "file:///etc/passwd"):
+        with pytest.raises(ProgramError, match="no such file"):
+            show(with_schema(f'{{"$ref": "{where}"}}'), context)
+
+
+def test_a_schema_of_the_chart_itself_counts(context: SourceContext) -> None:
+    defined = '{"$ref": "#/$defs/all", "$defs": {"all": {"required": ["%s"]}}}'
+    assert show(with_schema(defined % "image"), context).images
+    with pytest.raises(ProgramError, match="missing property 'other'"):
+        show(with_schema(defined % "other"), context)
+
+
+@pytest.mark.parametrize("code", [1, None])
+def test_a_machine_without_namespaces_is_said_and_reads_no_schema(
+    code: int | None, context: SourceContext
+) -> None:
+    notes: list[str] = []
+
+    class Noting(type(NO_PROGRESS)):  # type: ignore[misc]  # whatever it is
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    def run(command: Sequence[str], **more: Any) -> Finished:
+        if command[0] != "unshare":
+            return run_program(command, **more)
+        if code is None:
+            raise MissingProgramError("no unshare", "Install it.")
+        return Finished(code, b"", b"unshare failed: Operation not permitted")
+
+    with static_site(context.folder / "site") as site:
+        address = site.put("schema.json", b"{}")
+        free = replace_context(context, run=run, progress=Noting())
+        shown = show(with_schema(f'{{"$ref": "{address}"}}'), free)
+        assert images(shown, "rendered") == PLAIN.runs
+        assert not site.log.count()
+    assert ["no namespaces" in note for note in notes] == [True]
+
+
+def test_a_chart_that_wants_memory_without_end(context: SourceContext) -> None:
+    text = 'a: {{ repeat 4000000000 "x" | trunc 5 }}'
+    shape = Shape("hungry", {"templates/x.yaml": text}, frozenset())
+    with pytest.raises(ProgramError, match="at most 3221225472 bytes of memory, found it to want"):
+        show(shape, context)
+
+
+def test_an_error_without_end_is_cut_off(context: SourceContext) -> None:
+    text = '{{ fail (repeat 3000000 "x") }}'
+    shape = Shape("loud", {"templates/x.yaml": text}, frozenset())
+    with pytest.raises(ProgramError) as caught:
+        show(shape, context)
+    assert len(caught.value.message) < 2000
+
+
+def test_helm_sees_nothing_of_the_users_environment(
+    context: SourceContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not for charts")
+    seen: list[str] = []
+
+    def run(command: Sequence[str], **more: Any) -> Finished:
+        seen.append(run_program(["env"], environment=more["environment"]).output.decode())
+        return run_program(command, **more)
+
+    show(PLAIN, replace_context(context, run=run))
+    homes = [line for text in seen for line in text.splitlines() if line.startswith("HOME=")]
+    assert homes
+    assert all(line.startswith(f"HOME={context.store.workspace('helm')}/") for line in homes)
+    assert not any("AWS_" in text for text in seen)
 
 
 @pytest.mark.parametrize("text", ["- 7: x", "[{name: x}]", "[''  ]", "a: ["])
@@ -211,18 +299,15 @@ def test_annotations_that_are_no_list_of_images(text: str, context: SourceContex
         show(shape, context)
 
 
-def test_without_helm(tmp_path: Path) -> None:
-    def none(command: Sequence[str], **_: Any) -> Finished:
-        return run_program(["/nowhere/helm", *command[1:]])
-
-    without = make_context(client(), BlobCache(tmp_path / "cache"), tmp_path, run=none)
-    with pytest.raises(MissingProgramError, match="helm"), open_helm(None, without):
+def test_without_helm(context: SourceContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(context.folder))
+    with pytest.raises(MissingProgramError, match="helm"), open_helm(None, context):
         pass
 
 
 def test_an_old_helm_is_refused(tmp_path: Path) -> None:
     def old(command: Sequence[str], **more: Any) -> Finished:
-        return run_program(["echo", "v2.17.0"], into=more["into"])
+        return run_program(["echo", "v2.17.0"], into=more.get("into"))
 
     context = make_context(client(), BlobCache(tmp_path / "cache"), tmp_path, run=old)
     with (
@@ -255,7 +340,7 @@ def test_the_helm_that_the_definition_names_renders(tmp_path: Path) -> None:
             pass
 
 
-@pytest.mark.parametrize("archive", [b"no archive", helm_archive("linux-amd64/README.md")])
+@pytest.mark.parametrize("archive", [b"no archive", helm_archive("linux-amd64/README.md", "text")])
 def test_an_archive_without_helm(archive: bytes, tmp_path: Path) -> None:
     context = make_context(client(), BlobCache(tmp_path / "cache"), tmp_path)
     context.store.put_bytes(digest_of(archive), archive)
