@@ -55,14 +55,10 @@ setup: system $(STAMP)
 system:
 	@tools/system-packages
 
-# setuptools comes with the locked requirements, so nothing unpinned builds the project.
 $(STAMP): requirements/dev.txt pyproject.toml
 	@tools/system-packages --python
 	@test -n "$(PYTHON)" || { echo "Isoward needs Python 3.11 or newer." >&2; exit 1; }
-	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
-	$(RUN)/python -m pip check --disable-pip-version-check
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@tools/make-environment $(VENV) $(PYTHON)
 	@touch $@
 
 # Beside the rest and only here: it has wheels for some Pythons alone.

@@ -58,7 +58,7 @@ class Start:
         machines: As `uname -m` says them.
         wheels: Digest of every wheel by its file name.
         pip: File name of the wheel of pip.
-        requirements: For `pip install --require-hashes`.
+        requirements: For `pip install --no-deps --require-hashes`; complete.
         systems: Of which the medium has a Python.
     """
 

@@ -22,6 +22,7 @@ INSTALL: Final = r"""#!/bin/sh
 #
 # Exit codes: 0 it is installed; 2 asked wrongly; 12 the disk refused; 15 a program failed;
 # 16 no Python, or another machine; 20 damaged; 23 something is missing; 130 interrupted.
+# shellcheck disable=SC2317 # what a trap calls is reached
 set -eu
 umask 022
 LC_ALL=C
@@ -44,17 +45,20 @@ main() {
     trap clean_up EXIT
     trap 'exit 130' HUP INT TERM
     check_machine
-    work=$(mktemp -d "${TMPDIR:-/tmp}/isoward.XXXXXXXX") ||
-        fail 12 'cannot make a temporary folder' 'Set TMPDIR to a folder that can be written.'
+    make_work
     check_medium
     if is_there; then
         say "isoward $isoward of this medium is in $prefix already"
     else
+        wheels >"$work/table"
+        take "$work/wheels"
         find_python || install_python
         make_environment
         point_to_environment
     fi
     tell
+    # A shell reads a script as it goes, and must not read on in one that has changed meanwhile.
+    exit 0
 }
 
 say() {
@@ -85,7 +89,7 @@ read_arguments() {
             shift 2
             ;;
         -h | --help)
-            sed -e '/^set -eu/,$d' -e '1d' -e 's/^# \{0,1\}//' "$0"
+            sed -e '/^# shellcheck/,$d' -e '1d' -e 's/^# \{0,1\}//' "$0"
             exit 0
             ;;
         *) fail 2 "unknown argument: $1" 'Write: sh install.sh [--prefix FOLDER]' ;;
@@ -113,7 +117,19 @@ check_machine() {
     fi
 }
 
-# What will be used must be as the medium's own list says.
+# A folder that nobody else can read or change, for copies of what will be used.
+make_work() {
+    place=${TMPDIR:-/tmp}
+    case $(ls -ldL -- "$place" 2>/dev/null) in
+    d???????w[!tT]*)
+        fail 2 "$place: everybody may rename what is in it" 'Set TMPDIR to a folder of your own.'
+        ;;
+    esac
+    work=$(mktemp -d "$place/isoward.XXXXXXXX") ||
+        fail 12 'cannot make a temporary folder' 'Set TMPDIR to a folder that can be written.'
+    chmod 700 "$work"
+}
+
 check_medium() {
     for file in SHA256SUMS bundle.json; do
         [ -f "$medium/$file" ] ||
@@ -122,22 +138,61 @@ check_medium() {
     grep -x '[0-9a-f]\{64\}  install\.sh' "$medium/SHA256SUMS" >"$work/sums" ||
         fail 23 'SHA256SUMS does not list install.sh' 'Verify the medium as VERIFY.txt says.'
     id=$(cut -c 1-64 "$work/sums")
-    wheels | check_blobs
+    check_sums "$medium"
 }
 
-# Reads a table, and checks the blobs that it names.
-check_blobs() {
-    sed 's|^\([0-9a-f]\{64\}\) .*|\1  blobs/sha256/\1|' | sort -u >"$work/wanted"
-    grep -x -F -f "$work/wanted" "$medium/SHA256SUMS" >>"$work/sums" || :
-    if [ "$(wc -l <"$work/wanted")" -ne "$(grep -c ' blobs/' "$work/sums")" ]; then
-        fail 23 'SHA256SUMS does not list all that install.sh uses' \
-            'The two are of different media, or damaged; copy the medium again.'
-    fi
-    if ! (cd -- "$medium" && sha256sum -c "$work/sums") >"$work/checked" 2>&1; then
+# check_sums FOLDER: the files in it are as $work/sums says.
+check_sums() {
+    if ! (cd -- "$1" && sha256sum -c "$work/sums") >"$work/checked" 2>&1; then
         grep -v ': OK$' "$work/checked" >&2 || :
         fail 20 "$medium is damaged: it is not what its SHA256SUMS says" 'Copy the medium again.'
     fi
-    : >"$work/sums"
+}
+
+# take FOLDER: copies the blobs that $work/table names, checks the copies, and gives them their
+# names in FOLDER. From then on nothing is read from the medium, which may change at any time.
+take() {
+    sed 's|^\([0-9a-f]\{64\}\) .*|\1  blobs/sha256/\1|' "$work/table" | sort -u >"$work/sums"
+    grep -x -F -f "$work/sums" "$medium/SHA256SUMS" >"$work/listed" || :
+    if [ "$(sort -u "$work/listed" | wc -l)" -ne "$(wc -l <"$work/sums")" ]; then
+        fail 23 'SHA256SUMS does not list all that install.sh uses' \
+            'The two are of different media, or damaged; copy the medium again.'
+    fi
+    require_space
+    mkdir -p "$work/copy/blobs/sha256"
+    while read -r digest path; do
+        blob=blobs/sha256/$digest
+        # One that is missing is told by the check of all.
+        [ -f "$medium/$blob" ] || continue
+        [ -f "$work/copy/$blob" ] || cp -- "$medium/$blob" "$work/copy/$blob" ||
+            fail 12 "cannot copy $blob to $work" 'Set TMPDIR to a folder with more space.'
+    done <"$work/table"
+    check_sums "$work/copy"
+    while read -r digest path; do
+        mkdir -p "$1/$(dirname "$path")"
+        ln "$work/copy/blobs/sha256/$digest" "$1/$path" 2>/dev/null ||
+            cp "$work/copy/blobs/sha256/$digest" "$1/$path" ||
+            fail 12 "cannot write $1/$path" 'Set TMPDIR to a folder with more space.'
+    done <"$work/table"
+    rm -rf "$work/copy"
+}
+
+# For the copies of what $work/sums names.
+require_space() {
+    wanted=0
+    while read -r digest blob; do
+        [ -f "$medium/$blob" ] || continue
+        wanted=$((wanted + $(wc -c <"$medium/$blob") / 1024 + 1))
+    done <"$work/sums"
+    free=$(free_in "$work")
+    [ "$wanted" -lt "$free" ] ||
+        fail 12 "expected $wanted KiB of space in $place, found $free KiB" \
+            'Set TMPDIR to a folder with more space.'
+}
+
+# free_in FOLDER: the KiB that can still be written there.
+free_in() {
+    df -P -k "$1" | sed -n '2s/.* \([0-9][0-9]*\)  *[0-9]*%.*/\1/p'
 }
 
 # Whether this very medium was installed here, and what it made still runs.
@@ -165,17 +220,16 @@ install_python() {
     [ "$(id -u)" -eq 0 ] ||
         fail 16 "expected Python ($pythons), found none" 'Run this as root, which installs one.'
     system=$(name_system 2>/dev/null) || system='this system'
-    packages "$system" >"$work/packages"
-    if [ ! -s "$work/packages" ]; then
+    packages "$system" >"$work/table"
+    if [ ! -s "$work/table" ]; then
         fail 16 "expected Python ($pythons), found none, and the medium has none for $system" \
             'Install one from the media of the operating system, then run this again.'
     fi
     case $work in
     *[!A-Za-z0-9/._-]*) fail 2 "$work: apt and dnf want a plain name" 'Set TMPDIR to /tmp.' ;;
     esac
-    check_blobs <"$work/packages"
     say "installing Python for $system from the medium"
-    give_names "$work/os" <"$work/packages"
+    take "$work/os"
     if ! install_packages "$system" >"$work/log" 2>&1; then
         tail -n 20 "$work/log" >&2
         fail 15 "$system could not install Python from the medium" 'See the lines above.'
@@ -218,16 +272,6 @@ dnf_install() {
         --setopt=install_weak_deps=False install "$1"
 }
 
-# give_names FOLDER: reads a table, and gives each blob in FOLDER the name that it has there.
-give_names() {
-    while read -r digest path; do
-        mkdir -p "$1/$(dirname "$path")"
-        ln -s "$medium/blobs/sha256/$digest" "$1/$path" 2>/dev/null ||
-            cp "$medium/blobs/sha256/$digest" "$1/$path" ||
-            fail 12 "cannot write $1/$path" 'Set TMPDIR to a folder with more space.'
-    done
-}
-
 # Beside what is there, under a name of its own: half an environment is never in use.
 make_environment() {
     mkdir -p -- "$prefix" 2>/dev/null || :
@@ -238,12 +282,15 @@ make_environment() {
         fail 12 "cannot write $prefix" 'See how much space there is.'
     echo $$ >"$made/unfinished" || no_environment
     chmod 755 "$made"
-    wheels | give_names "$work/wheels"
     requirements >"$work/requirements.txt"
     say "installing isoward $isoward for $("$python" -V) into $prefix"
     "$python" -I -m venv --without-pip "$made" >"$work/log" 2>&1 || no_environment
-    pip install --no-index --find-links "$work/wheels" --require-hashes --only-binary :all: \
-        --requirement "$work/requirements.txt" >"$work/log" 2>&1 || no_environment
+    # The list is complete, so nothing is to be resolved: installed as it is, and then asked whether
+    # something is missing.
+    pip install --no-index --no-deps --find-links "$work/wheels" --require-hashes \
+        --only-binary :all: --requirement "$work/requirements.txt" >"$work/log" 2>&1 ||
+        no_environment
+    pip check >"$work/log" 2>&1 || no_environment
     "$made/bin/isoward" --version >"$work/log" 2>&1 || no_environment
     [ "$(cat "$work/log")" = "isoward $isoward" ] || no_environment
     echo "$id" >"$made/medium" || no_environment
@@ -258,8 +305,7 @@ pip() {
 
 no_environment() {
     tail -n 20 "$work/log" >&2
-    free=$(df -P -k "$prefix" | sed -n '2s/.* \([0-9]*\)  *[0-9]*%.*/\1/p')
-    fail 15 "isoward could not be installed into $prefix, where $free KiB are free" \
+    fail 15 "isoward could not be installed into $prefix, where $(free_in "$prefix") KiB are free" \
         'See the lines above; nothing was changed.'
 }
 

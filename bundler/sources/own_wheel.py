@@ -14,7 +14,7 @@ import io
 import re
 import zipfile
 from dataclasses import dataclass
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, distributions
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -62,15 +62,18 @@ def make_wheel() -> MadeWheel:
         DigestMismatchError: A file is not what was installed.
         StorageError: A file cannot be read.
     """
-    try:
-        found = distribution(_NAME)
-    except PackageNotFoundError as error:
+    # The packages' own folder, which is not where the description lies for a work tree.
+    root = Path(limits.__file__).resolve().parents[2]
+    # A build leaves an isoward.egg-info in a work tree, which describes no installation.
+    installed = [found for found in distributions(name=_NAME) if found.read_text("METADATA")]
+    # Several are found where PYTHONPATH leads to another one; the one beside the packages is ours.
+    installed.sort(key=lambda found: Path(str(found.locate_file(""))).resolve() != root)
+    if not installed:
         raise DefinitionError(
             "start: the isoward that runs is not installed, so no wheel can be made of it",
             _AGAIN,
-        ) from error
-    # The packages' own folder, which is not where the description lies for a work tree.
-    return wheel_of(found, Path(limits.__file__).resolve().parents[2])
+        )
+    return wheel_of(installed[0], root)
 
 
 def wheel_of(found: Distribution, root: Path) -> MadeWheel:

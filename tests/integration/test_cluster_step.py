@@ -16,6 +16,7 @@ from bundle.model.errors import (
     DigestMismatchError,
     FormatError,
     InstallError,
+    ProgramError,
     StepError,
     UnreachableError,
     UsageError,
@@ -24,8 +25,16 @@ from bundle.model.progress import NO_PROGRESS
 from installer.steps.cluster import ClusterStep
 from installer.steps.environment import ThisMachine, choose_environment, prepare_environment
 from installer.steps.kubespray_tree import unpack_tree
-from tests.support.cluster_step import ClusterWorld, cluster_world, kept_files, tree
+from tests.support.cluster_step import (
+    WHEEL,
+    ClusterWorld,
+    cluster_world,
+    environment_wheel,
+    kept_files,
+    tree,
+)
 from tests.support.needs import requires_tool
+from tests.support.python_index import wheel
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +106,21 @@ def test_an_environment_is_made_of_the_right_wheels_and_made_anew_if_unfinished(
         (program.parent.parent / "finished.json").unlink()
         assert prepare_environment(world.depot, bundle, chosen, NO_PROGRESS) == program
         assert program.read_bytes() == good
+
+
+def test_an_environment_needs_no_resolver_and_is_complete(tmp_path: Path) -> None:
+    """A requirement with an extra, whose plain name is pinned, is too much for pip before 24."""
+    with cluster_world(tmp_path, nodes=1) as world:
+        asking = wheel("asking-1.0-py3-none-any.whl", requires=("words[more]",))
+        words = wheel("words-1.0-py3-none-any.whl", extras=("more",))
+        wheels = {WHEEL: environment_wheel(), "asking-1.0-py3-none-any.whl": asking}
+        world.set_environment({**wheels, "words-1.0-py3-none-any.whl": words})
+        chosen = choose_environment(world.manifest)
+        prepare_environment(world.depot, world.context().bundle, chosen, NO_PROGRESS)
+        world.set_environment(wheels)
+        chosen = choose_environment(world.manifest)
+        with pytest.raises(ProgramError, match=r"asking 1\.0 requires words, which is not"):
+            prepare_environment(world.depot, world.context().bundle, chosen, NO_PROGRESS)
 
 
 def test_a_machine_without_the_right_python_is_told_what_the_bundle_has(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -86,6 +89,58 @@ def test_a_flipped_bit_in_install_sh_is_found(medium: Medium, prefix: Path) -> N
     assert "install.sh: FAILED" in _refused(medium, prefix, 20)
 
 
+@pytest.mark.parametrize(
+    ("changed", "moment"),
+    [("pip", "sha256sum"), ("pip", "cp"), ("pip", "python3"), ("isoward", "python3"),
+     ("install.sh", "python3")],
+)  # fmt: skip
+def test_a_medium_that_changes_meanwhile_never_runs(
+    medium: Medium, prefix: Path, tmp_path: Path, moment: str, changed: str
+) -> None:
+    """As root: whoever holds the medium may exchange a file once it was checked."""
+    ran, other = tmp_path / "ran", tmp_path / "other"
+    wheel = medium.start.pip if changed == "pip" else WHEEL
+    target = medium.path / "install.sh" if changed == "install.sh" else medium.blob(wheel)
+    if changed == "install.sh":
+        other.write_text(f"{target.read_text()}touch '{ran}'\n")
+    else:
+        with zipfile.ZipFile(other, "w") as archive:
+            for member in ("pip/__main__.py", "isoward_tiny.py"):
+                archive.writestr(member, f"open({str(ran)!r}, 'w')\ndef main(): pass\n")
+    real = sys.executable if moment == "python3" else shutil.which(moment)
+    # The program does its work, and then the medium is another one.
+    exchange = f'"{real}" "$@"; code=$?; cat "{other}" >"{target}"; exit $code'
+    programs = {"python3": f'exec "{sys.executable}" "$@"', moment: exchange}
+    done = medium.install(prefix, PATH=bare_path(tmp_path / "bin", **programs))
+    assert target.read_bytes() == other.read_bytes()
+    assert not ran.exists()
+    assert done.returncode in {0, 20}, done.stdout + done.stderr
+    if done.returncode == 0:
+        subprocess.run([prefix / "current/bin/isoward"], capture_output=True, check=True)
+        assert not ran.exists()
+    else:
+        assert "is damaged" in done.stderr
+
+
+def test_the_copies_are_nobody_elses_and_fit(medium: Medium, prefix: Path, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    look = f'ls -ld "{scratch}"/isoward.* >>"{seen}"; exec "{sys.executable}" "$@"'
+    path = bare_path(tmp_path / "bin", python3=look)
+    done = medium.install(prefix, PATH=path, TMPDIR=str(scratch))
+    assert done.returncode == 0, done.stderr
+    assert {line[:10] for line in seen.read_text().splitlines()} == {"drwx------"}
+    scratch.chmod(0o777)
+    other = tmp_path / "elsewhere"
+    _refused(medium, other, 2, "everybody may rename", PATH=path, TMPDIR=str(scratch))
+    scratch.chmod(0o1777)
+    little = "printf 'x\\n/dev/x 9 8 1000 90%% /\\n'"
+    small = bare_path(tmp_path / "small", python3=look, df=little)
+    said = _refused(medium, other, 12, "Set TMPDIR", PATH=small, TMPDIR=str(scratch))
+    assert re.search(r"expected \d{4} KiB of space in .*, found 1000 KiB", said)
+
+
 @pytest.mark.parametrize("missing", ["SHA256SUMS", "bundle.json"])
 def test_a_file_that_is_missing_is_named(medium: Medium, prefix: Path, missing: str) -> None:
     (medium.path / missing).unlink()
@@ -113,6 +168,13 @@ def test_pip_refuses_a_wheel_of_another_digest(medium: Medium, prefix: Path) -> 
 def test_a_set_that_lacks_something_is_not_half_installed(medium: Medium, prefix: Path) -> None:
     changed = medium.with_start(requirements="no-such-thing==1 --hash=sha256:" + "0" * 64 + "\n")
     assert "no-such-thing" in _refused(changed, prefix, 15, "could not be installed")
+
+
+def test_an_isoward_that_needs_more_than_the_set_has_is_not_installed(
+    tmp_path: Path, prefix: Path
+) -> None:
+    medium = make_medium(tmp_path / "lacking", requires="Requires-Dist: no-such-thing\n")
+    _refused(medium, prefix, 15, "requires no-such-thing, which is not installed")
 
 
 def test_another_machine_is_refused(medium: Medium, prefix: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ WHEEL: Final = f"isoward-{VERSION}-py3-none-any.whl"
 PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14")
 _PROGRAM: Final = f"def main() -> None:\n    print('isoward {VERSION}')\n"
 _TOOLS: Final = (
-    "cat", "chmod", "cp", "cut", "df", "dirname", "echo", "env", "grep", "id", "ln", "mkdir",
+    "cat", "chmod", "cp", "cut", "df", "dirname", "echo", "env", "grep", "id", "ln", "ls", "mkdir",
     "mktemp", "mv", "readlink", "rm", "sed", "sh", "sha256sum", "sort", "tail", "uname", "wc",
 )  # fmt: skip
 """What install.sh needs of a machine, besides a Python."""
@@ -75,10 +75,15 @@ class Medium:
         )  # fmt: skip
 
 
-def make_medium(path: Path) -> Medium:
-    """Make a medium with a tiny isoward, and the pip that this Python brings."""
+def make_medium(path: Path, requires: str = "") -> Medium:
+    """Make a medium with a tiny isoward, and the pip that this Python brings.
+
+    Args:
+        path: Is made.
+        requires: Lines for the metadata of the tiny isoward.
+    """
     (pip,) = (p for p in files(ensurepip).joinpath("_bundled").iterdir() if "pip" in p.name)
-    wheels = {WHEEL: tiny_wheel(), pip.name: pip.read_bytes()}
+    wheels = {WHEEL: tiny_wheel(requires), pip.name: pip.read_bytes()}
     digests = {name: digest_of(data) for name, data in wheels.items()}
     (path / "blobs/sha256").mkdir(parents=True)
     for name, data in wheels.items():

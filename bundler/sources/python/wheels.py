@@ -26,7 +26,7 @@ from bundle.model.limits import (
 )
 from bundle.model.manifest import Manifest
 from bundle.model.python_packages import PythonEnvironment, normal_name, project_of, version_of
-from bundle.model.start import EXTRA, OWN_PROJECT
+from bundle.model.start import EXTRA, OWN_PROJECT, is_wheel_name
 from bundle.store.atomic import storage_errors
 from bundle.store.layout import BundleDirectory
 from bundler.sources.python.target import Target
@@ -196,7 +196,7 @@ def _parse(data: bytes, name: str) -> WheelMetadata:
 
 
 def _refuse(name: str, why: str) -> FormatError:
-    return FormatError(
-        f"{name}: not the wheel that its name says: {why}",
-        "Ask the index's operator; do not use it before you know why.",
-    )
+    hint = "Ask the index's operator; do not use it before you know why."
+    if is_wheel_name(name):
+        hint = "Install isoward anew, or name a wheel of it as `wheel:` under `start:`."
+    return FormatError(f"{name}: not the wheel that its name says: {why}", hint)

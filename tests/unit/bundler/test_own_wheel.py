@@ -6,16 +6,17 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from importlib.metadata import Distribution, PackageNotFoundError, PathDistribution
+from importlib.metadata import Distribution, PathDistribution, version
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import DefinitionError, DigestMismatchError
+from bundle.model.errors import DefinitionError, DigestMismatchError, FormatError
 from bundle.model.start import is_wheel_name
 from bundler.sources import own_wheel
 from bundler.sources.own_wheel import MadeWheel, make_wheel, read_wheel, requirements_of, wheel_of
+from bundler.sources.python.wheels import read_metadata
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -80,12 +81,22 @@ def test_an_installed_file_that_was_changed_is_found(installed: Path) -> None:
 
 
 def test_what_is_not_installed_makes_no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(name: str) -> Distribution:
-        raise PackageNotFoundError(name)
-
-    monkeypatch.setattr(own_wheel, "distribution", none)
+    monkeypatch.setattr(own_wheel, "distributions", lambda name: iter(()))
     with pytest.raises(DefinitionError, match="not installed"):
         make_wheel()
+
+
+def test_what_a_build_left_in_the_checkout_is_no_installation(
+    made: MadeWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `pip install .` leaves it: found first, with another version, and without METADATA."""
+    left = tmp_path / "isoward.egg-info"
+    left.mkdir()
+    (left / "PKG-INFO").write_text("Metadata-Version: 2.4\nName: isoward\nVersion: 0.0.1\n")
+    (left / "top_level.txt").write_text("bundle\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert version("isoward") == "0.0.1"
+    assert make_wheel() == made
 
 
 def test_it_says_what_it_needs(made: MadeWheel) -> None:
@@ -129,3 +140,14 @@ def test_a_damaged_or_misnamed_wheel_is_refused(made: MadeWheel, tmp_path: Path)
     shutil.copy(path, misnamed)
     with pytest.raises(DefinitionError, match="expected a wheel of isoward"):
         read_wheel(misnamed)
+
+
+def test_a_wheel_of_isoward_without_a_description_is_no_matter_of_an_index(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "isoward-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("bundle/__init__.py", "")
+    with pytest.raises(FormatError) as caught:
+        read_metadata(path, path.name)
+    assert "Install isoward anew" in caught.value.hint
