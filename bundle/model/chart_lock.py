@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
-import msgspec
-
 from bundle.model.chart_source import (
     LOCAL_CHARTS,
     ChartName,
@@ -19,6 +17,7 @@ from bundle.model.documents import Document, Url
 from bundle.model.errors import DefinitionError
 from bundle.model.git import GitSource, check_git_source, git_host
 from bundle.model.paths import InnerPath, check_inner_path
+from bundle.model.patterns import formed
 from bundle.model.policy import Material
 from bundle.model.reference import check_url
 
@@ -36,7 +35,13 @@ class LockedDependency(Document, frozen=True, kw_only=True):
 
 
 Fingerprint = Annotated[
-    str, msgspec.Meta(pattern=r"^[0-9A-F]{40}([0-9A-F]{24})?$(?!\n)", max_length=64)
+    str,
+    formed(
+        r"^[0-9A-F]{40}([0-9A-F]{24})?$(?!\n)",
+        "the whole fingerprint of an OpenPGP key, 40 or 64 digits and capital letters A to F",
+        "0123456789ABCDEF0123456789ABCDEF01234567",
+        max_length=64,
+    ),
 ]
 """Of an OpenPGP key, its primary one."""
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-import msgspec
-
 from bundle.model.documents import Document
 from bundle.model.errors import DefinitionError
 from bundle.model.git import GitSource, check_git_source, git_host
 from bundle.model.paths import InnerPath, check_inner_path
+from bundle.model.patterns import formed
 from bundle.model.policy import Material
 from bundle.model.reference import Reference, is_host, is_repository, is_tag, parse_reference
 from bundle.model.rendering import RenderOptions, check_render_options
@@ -22,13 +21,31 @@ LOCAL_CHARTS: Final = f"oci://{LOCAL_HOST}"
 """The repository of charts from folders, as a lock and bundle.json have it."""
 
 ChartName = Annotated[
-    str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$(?!\n)", max_length=63)
+    str,
+    formed(
+        r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$(?!\n)",
+        "the name of a chart: small letters and digits, and in between also '.', '_' and '-'",
+        "web",
+        max_length=63,
+    ),
 ]
 ChartRepository = Annotated[
-    str, msgspec.Meta(pattern=r"^(https?|oci)://[^\s#?@\\\x00-\x1f\x7f]+$(?!\n)", max_length=2048)
+    str,
+    formed(
+        r"^(https?|oci)://[^\s#?@\\\x00-\x1f\x7f]+$(?!\n)",
+        "an address that begins with https://, http:// or oci://, without a user, '?' and '#'",
+        "oci://registry.example.org/charts",
+        max_length=2048,
+    ),
 ]
 ChartVersion = Annotated[
-    str, msgspec.Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,127}$(?!\n)", max_length=128)
+    str,
+    formed(
+        r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,127}$(?!\n)",
+        "one version of a chart, not a range",
+        "1.2.3",
+        max_length=128,
+    ),
 ]
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from bundle.model.errors import FormatError
 from bundle.model.limits import MAX_SAFE_INTEGER
+from bundle.model.patterns import formed
 
 PREFIX: Final = "sha256:"
 _PATTERN: Final = r"^sha256:[0-9a-f]{64}$"
@@ -21,7 +22,16 @@ _LENGTH: Final = len(PREFIX) + 64
 _FULL: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 # The length is checked too, since `$` in a pattern also matches before a final newline.
-Digest = Annotated[str, msgspec.Meta(pattern=_PATTERN, min_length=_LENGTH, max_length=_LENGTH)]
+Digest = Annotated[
+    str,
+    formed(
+        _PATTERN,
+        "a digest, sha256: and 64 digits and small letters a to f",
+        "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        min_length=_LENGTH,
+        max_length=_LENGTH,
+    ),
+]
 """A digest as it stands in documents; msgspec checks it on the way in."""
 
 Size = Annotated[int, msgspec.Meta(ge=0, le=MAX_SAFE_INTEGER)]

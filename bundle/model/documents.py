@@ -8,21 +8,28 @@ from typing import Annotated, Final
 import msgspec
 
 from bundle.model.errors import DefinitionError
-
-# Patterns end in `$(?!\n)`: in Python `$` alone also matches before a final newline, and `\Z`
-# would mean nothing to the editors that read our JSON Schemas.
+from bundle.model.patterns import formed
 
 API_VERSION: Final = "isoward/v1"
 
 Name = Annotated[
-    str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$(?!\n)", max_length=63)
+    str,
+    formed(
+        r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$(?!\n)",
+        "small letters and digits, and in between also '-' and '.', at most 63 characters",
+        "st-example",
+        max_length=63,
+    ),
 ]
 """A name that is safe as a file name, a host label and an inventory entry."""
 
 Version = Annotated[
     str,
-    msgspec.Meta(
-        pattern=r"^[0-9A-Za-z]([0-9A-Za-z.+_-]{0,126}[0-9A-Za-z])?$(?!\n)", max_length=128
+    formed(
+        r"^[0-9A-Za-z]([0-9A-Za-z.+_-]{0,126}[0-9A-Za-z])?$(?!\n)",
+        "a version: letters and digits, and in between also '.', '+', '_' and '-'",
+        "1.0.0",
+        max_length=128,
     ),
 ]
 """A version: semantic or not, but safe in a file name."""
@@ -32,8 +39,10 @@ Text = Annotated[str, msgspec.Meta(max_length=4096)]
 
 Url = Annotated[
     str,
-    msgspec.Meta(
-        pattern=r"^https?://[^\s#?@/\\\x00-\x1f\x7f]+(/[^\s#?\\\x00-\x1f\x7f]*)?$(?!\n)",
+    formed(
+        r"^https?://[^\s#?@/\\\x00-\x1f\x7f]+(/[^\s#?\\\x00-\x1f\x7f]*)?$(?!\n)",
+        "an address that begins with http:// or https://, without a user, '?' and '#'",
+        "https://example.org/path",
         max_length=2048,
     ),
 ]

@@ -13,10 +13,17 @@ from bundle.model.errors import DefinitionError
 from bundle.model.git import GitSource, check_git_source, git_host
 from bundle.model.names import file_path
 from bundle.model.paths import InnerPath, check_inner_path
+from bundle.model.patterns import formed
 from bundle.model.reference import check_url
 
 FileName = Annotated[
-    str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$(?!\n)", max_length=128)
+    str,
+    formed(
+        r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$(?!\n)",
+        "a file's name: a letter or digit, then also '.', '_', '+' and '-'",
+        "tool-1.4.tar.gz",
+        max_length=128,
+    ),
 ]
 """Under which a file that has no URL is served."""
 

@@ -15,9 +15,17 @@ import msgspec
 from bundle.model.documents import Document
 from bundle.model.errors import DefinitionError
 from bundle.model.paths import is_inner_path
+from bundle.model.patterns import formed
 from bundle.model.reference import check_url, is_host
 
-GitCommit = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}$(?!\n)")]
+GitCommit = Annotated[
+    str,
+    formed(
+        r"^[0-9a-f]{40}$(?!\n)",
+        "a whole commit id, 40 digits and small letters a to f",
+        "0123456789abcdef0123456789abcdef01234567",
+    ),
+]
 """A whole commit id: a branch, a tag or a short id could mean another commit tomorrow."""
 
 GitRepository = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]

@@ -18,20 +18,38 @@ from bundle.model.documents import Document, Text, Url, Version
 from bundle.model.errors import DefinitionError
 from bundle.model.git import GitSource, check_git_source, git_host
 from bundle.model.paths import InnerPath, check_inner_path, is_inner_path
+from bundle.model.patterns import formed
 from bundle.model.platform import Platform
 from bundle.model.reference import check_url, parse_reference
 
 ItemName = Annotated[
-    str, msgspec.Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$(?!\n)")
+    str,
+    formed(
+        r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$(?!\n)",
+        "the name of a download: letters and digits, and in between also '.', '_' and '-'",
+        "kubelet",
+    ),
 ]
 """The name of a download, as Kubespray's `downloads` has it, or one of ours for what that lacks."""
 
 Checksum = Annotated[
-    str, msgspec.Meta(pattern=r"^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$(?!\n)")
+    str,
+    formed(
+        r"^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$(?!\n)",
+        "sha256: and 64, or sha512: and 128, digits and small letters a to f",
+        "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    ),
 ]
 """As Kubespray writes it."""
 
-PackageName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,127}$(?!\n)")]
+PackageName = Annotated[
+    str,
+    formed(
+        r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,127}$(?!\n)",
+        "the name of a package: a letter or digit, then also '.', '+', '_' and '-'",
+        "libseccomp2",
+    ),
+]
 
 MACHINES: Final = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 """The platforms that Kubespray has checksums for, and what Ansible calls their machines."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 from typing import Annotated, Literal
 
-import msgspec
-
 from bundle.model.chart_lock import LockedFolder, LockedProvenance, check_folder
 from bundle.model.chart_source import ChartName, ChartRepository, ChartVersion
 from bundle.model.closure import chart_wants, check_closure, kubespray_wants
@@ -22,6 +20,7 @@ from bundle.model.image_origin import ImageOrigin, check_image_origin
 from bundle.model.kubespray import LockedKubespray, check_kubespray_content
 from bundle.model.os_packages import LockedOs, check_os_lock, sized_files
 from bundle.model.paths import InnerPath
+from bundle.model.patterns import formed
 from bundle.model.platform import Platform
 from bundle.model.policy import SignatureRule, VerifiedBy, check_rules
 from bundle.model.python_packages import LockedPythonSet, check_locked_python
@@ -31,8 +30,10 @@ from bundle.model.start import LockedStart, check_locked_start
 
 MediaType = Annotated[
     str,
-    msgspec.Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$(?!\n)",
+    formed(
+        r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$(?!\n)",
+        "a media type",
+        "application/json",
         max_length=255,
     ),
 ]

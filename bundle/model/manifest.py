@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-import msgspec
-
 from bundle.model.chart_lock import Fingerprint
 from bundle.model.chart_source import ChartName, ChartRepository, ChartVersion
 from bundle.model.closure import chart_wants, check_closure, kubespray_wants
@@ -20,6 +18,7 @@ from bundle.model.lock import Content, MediaType, check_helm
 from bundle.model.names import ServedNames, chart_folder, kubespray_path
 from bundle.model.os_packages import OsEntry, check_os_entry
 from bundle.model.paths import InnerPath, check_inner_path
+from bundle.model.patterns import formed
 from bundle.model.platform import Platform
 from bundle.model.policy import SignatureRule, VerifiedBy, check_rules
 from bundle.model.python_packages import PythonSet, check_python_sets, python_digests
@@ -27,7 +26,14 @@ from bundle.model.reference import check_url, is_host, is_tag, parse_reference
 from bundle.model.rendering import RenderedWith, Rendering
 from bundle.model.start import INSTALL_NAME, StartEntry, parts_of
 
-LayoutPath = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$(?!\n)")]
+LayoutPath = Annotated[
+    str,
+    formed(
+        r"^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$(?!\n)",
+        "the name of a file at the top of the bundle: a letter or digit, then also '.' and '-'",
+        "README.txt",
+    ),
+]
 """A file at the top of the bundle; a single component, so that it cannot leave the bundle."""
 
 _TAKEN: Final = frozenset({"bundle.json", "sha256sums", "trust", "attestations", "blobs"})

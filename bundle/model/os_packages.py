@@ -17,6 +17,7 @@ from bundle.model.digest import Digest, Size
 from bundle.model.documents import Document, Name, Url, each_once
 from bundle.model.errors import DefinitionError
 from bundle.model.paths import InnerPath, check_inner_path
+from bundle.model.patterns import formed
 from bundle.model.platform import Platform
 from bundle.model.reference import check_url
 
@@ -26,23 +27,56 @@ KEYRING_NAMES: Final = ("keyring.asc", "keyring.gpg")
 """In ASCII armour, or binary: apt tells them apart by the name."""
 
 _SEGMENT: Final = r"[A-Za-z0-9+_~^:=@,%-][A-Za-z0-9.+_~^:=@,%-]*"
-OsPath = Annotated[str, msgspec.Meta(pattern=rf"^{_SEGMENT}(/{_SEGMENT})*$(?!\n)", max_length=1024)]
+OsPath = Annotated[
+    str,
+    formed(
+        rf"^{_SEGMENT}(/{_SEGMENT})*$(?!\n)",
+        "a path in a repository, no part of which begins with '.'",
+        "pool/main/c/chrony/chrony_4.3-2_amd64.deb",
+        max_length=1024,
+    ),
+]
 """A path in a repository; no part of it begins with a dot, so none is `.` or `..`."""
 
 _WORD: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-SuitePath = Annotated[str, msgspec.Meta(pattern=rf"^{_WORD}(/{_WORD})*$(?!\n)", max_length=128)]
+SuitePath = Annotated[
+    str,
+    formed(
+        rf"^{_WORD}(/{_WORD})*$(?!\n)",
+        "words of letters, digits, '.', '_' and '-', with '/' between them",
+        "bookworm",
+        max_length=128,
+    ),
+]
 """A suite or a component of an apt repository."""
 
 PackageName = Annotated[
     str,
-    msgspec.Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9+._-]{0,126}[A-Za-z0-9+])?$(?!\n)"),
+    formed(
+        r"^[A-Za-z0-9]([A-Za-z0-9+._-]{0,126}[A-Za-z0-9+])?$(?!\n)",
+        "the name of a package: letters and digits, and in between also '+', '.', '_' and '-'",
+        "chrony",
+    ),
 ]
 """Never with a dash at an end: to apt that would be an option, or a wish to remove."""
 
 PackageVersion = Annotated[
-    str, msgspec.Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+~:^_-]*$(?!\n)", max_length=256)
+    str,
+    formed(
+        r"^[0-9A-Za-z][0-9A-Za-z.+~:^_-]*$(?!\n)",
+        "the version of a package: letters, digits and '.', '+', '~', ':', '^', '_' and '-'",
+        "4.3-2+deb12u1",
+        max_length=256,
+    ),
 ]
-PackageArchitecture = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_]{1,32}$(?!\n)")]
+PackageArchitecture = Annotated[
+    str,
+    formed(
+        r"^[a-z0-9_]{1,32}$(?!\n)",
+        "an architecture of packages: small letters, digits and '_'",
+        "amd64",
+    ),
+]
 
 
 class OsRepositorySource(Document, frozen=True, kw_only=True):

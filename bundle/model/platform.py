@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
+from bundle.model.patterns import formed
 
 Platform = Annotated[
     str,
-    msgspec.Meta(
-        pattern=r"^[a-z0-9]{1,32}/[a-z0-9]{1,32}(/[a-z0-9]{1,32})?$(?!\n)",
+    formed(
+        r"^[a-z0-9]{1,32}/[a-z0-9]{1,32}(/[a-z0-9]{1,32})?$(?!\n)",
+        "a platform as os/architecture",
+        "linux/amd64",
         max_length=99,
     ),
 ]

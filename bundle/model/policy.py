@@ -16,11 +16,29 @@ import msgspec
 from bundle.model.digest import Digest
 from bundle.model.documents import Document, Text
 from bundle.model.errors import DefinitionError
+from bundle.model.patterns import formed
 
-Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=512, pattern=r"^[^\s]+$")]
+Pattern = Annotated[
+    str,
+    formed(
+        r"^[^\s]+$(?!\n)",
+        "a pattern without spaces",
+        "registry.example.org/app/**",
+        min_length=1,
+        max_length=512,
+    ),
+]
 Material = Annotated[str, msgspec.Meta(min_length=1, max_length=262_144)]
 """A path in a document that a person writes; the text of that file everywhere else."""
-Day = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", max_length=10)]
+Day = Annotated[
+    str,
+    formed(
+        r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$(?!\n)",
+        "a day as year, month and day",
+        "2027-01-31",
+        max_length=10,
+    ),
+]
 Method = Literal["cosign", "keyless", "notation", "unsigned"]
 _METHODS: Final[tuple[Method, ...]] = ("cosign", "keyless", "notation", "unsigned")
 

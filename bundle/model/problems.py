@@ -14,7 +14,7 @@ import msgspec
 
 from bundle.model.yaml_strict import readable_problem
 
-_ADVICE: Final = "See docs/FORMAT.md; text that looks like a number needs quotes."
+_ADVICE: Final = "Correct it there; text that looks like a number needs quotes."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,7 @@ def structural_problems(tree: Any, type_: Any, path: str = "") -> Iterator[Probl
         if inner:
             yield from inner
             return
-        shown = f", found {tree[:100]!r}" if isinstance(tree, str) else ""
-        yield Problem(path, readable_problem(str(cause), tree) + shown, _ADVICE)
+        yield Problem(path, readable_problem(str(cause), tree), _ADVICE)
 
 
 def _plain(tree: Any, type_: Any) -> Any:
@@ -89,6 +88,13 @@ def _inner_problems(tree: Any, type_: Any, path: str) -> Iterator[Problem]:
     elif get_origin(type_) is tuple and isinstance(tree, list):
         for i, item in enumerate(tree):
             yield from structural_problems(item, get_args(type_)[0], f"{path}[{i}]")
+    elif get_origin(type_) is dict and isinstance(tree, dict):
+        of_key, of_value = get_args(type_)
+        for key, value in tree.items():
+            for found in structural_problems(key, of_key):
+                # The place of what is called wrongly is the thing around it.
+                yield Problem(path, f"the name of an entry: {found.message}", found.hint)
+            yield from structural_problems(value, of_value, _below(path, str(key)))
 
 
 def _field_problems(

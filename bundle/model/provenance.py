@@ -18,6 +18,7 @@ from bundle.model.documents import Document, Metadata, Text
 from bundle.model.files import file_label, file_uri
 from bundle.model.manifest import Manifest
 from bundle.model.os_packages import os_packages_by_name
+from bundle.model.patterns import formed
 from bundle.model.predicates import Moment
 from bundle.model.python_packages import python_digests
 
@@ -27,7 +28,14 @@ MAX_DEPENDENCIES: Final = 4000
 SignatureStatus = Literal["good", "bad", "untrusted", "expired", "revoked", "unchecked", "none"]
 """Of a commit: `untrusted` is good by a key that Git was not told to trust, `unchecked` is there
 and could not be looked at, `none` is not signed."""
-_Hex = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})?$(?!\n)")]
+_Hex = Annotated[
+    str,
+    formed(
+        r"^([0-9a-f]{40}|[0-9a-f]{64})?$(?!\n)",
+        "nothing, or a whole Git object id of 40 or 64 digits and small letters a to f",
+        "0123456789abcdef0123456789abcdef01234567",
+    ),
+]
 _LIMITED = Annotated[str, msgspec.Meta(max_length=256)]
 
 

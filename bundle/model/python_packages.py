@@ -19,21 +19,30 @@ from bundle.model.digest import Digest, Size, hex_of
 from bundle.model.documents import Document, Name, Text, Url, each_once
 from bundle.model.errors import DefinitionError
 from bundle.model.names import ServedNames
+from bundle.model.patterns import formed
 from bundle.model.platform import Platform
 from bundle.model.reference import check_url
 
-PythonVersion = Annotated[str, msgspec.Meta(pattern=r"^3\.(0|[1-9][0-9]?)$(?!\n)", max_length=4)]
+PythonVersion = Annotated[
+    str, formed(r"^3\.(0|[1-9][0-9]?)$(?!\n)", "a minor version of Python", "3.12", max_length=4)
+]
 """A minor version of CPython, such as `3.12`."""
 
-GlibcVersion = Annotated[str, msgspec.Meta(pattern=r"^2\.[1-9][0-9]$(?!\n)", max_length=4)]
+GlibcVersion = Annotated[
+    str, formed(r"^2\.[1-9][0-9]$(?!\n)", "a version of the GNU C library", "2.28", max_length=4)
+]
 """A version of the GNU C library, such as `2.28`."""
 
 WheelName = Annotated[
     str,
-    msgspec.Meta(
-        pattern=r"^[A-Za-z0-9]([A-Za-z0-9._]{0,98}[A-Za-z0-9])?-[0-9A-Za-z.!+_]{1,64}"
-        r"(-[0-9][0-9A-Za-z_.]{0,32})?-[0-9A-Za-z_.]{1,64}-[0-9A-Za-z_.]{1,64}"
-        r"-[0-9A-Za-z_.]{1,128}\.whl$(?!\n)",
+    formed(
+        (
+            r"^[A-Za-z0-9]([A-Za-z0-9._]{0,98}[A-Za-z0-9])?-[0-9A-Za-z.!+_]{1,64}"
+            r"(-[0-9][0-9A-Za-z_.]{0,32})?-[0-9A-Za-z_.]{1,64}-[0-9A-Za-z_.]{1,64}"
+            r"-[0-9A-Za-z_.]{1,128}\.whl$(?!\n)"
+        ),
+        "a wheel's file name",
+        "idna-3.10-py3-none-any.whl",
         max_length=255,
     ),
 ]

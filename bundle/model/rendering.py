@@ -10,32 +10,63 @@ from bundle.model.digest import Digest, Size
 from bundle.model.documents import Document, Text, Url
 from bundle.model.errors import DefinitionError
 from bundle.model.paths import InnerPath, check_inner_path
+from bundle.model.patterns import formed
 from bundle.model.reference import parse_reference
 
 ReleaseName = Annotated[
-    str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,51}[a-z0-9])?$(?!\n)", max_length=53)
+    str,
+    formed(
+        r"^[a-z0-9]([a-z0-9.-]{0,51}[a-z0-9])?$(?!\n)",
+        "a Helm release: small letters and digits, and in between also '-' and '.', at most 53",
+        "web",
+        max_length=53,
+    ),
 ]
 """Helm's own limit: Kubernetes' names are longer by what charts append to it."""
 
 Namespace = Annotated[
-    str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$(?!\n)", max_length=63)
+    str,
+    formed(
+        r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$(?!\n)",
+        "a namespace: small letters and digits, and in between also '-', at most 63",
+        "default",
+        max_length=63,
+    ),
 ]
 KubeVersion = Annotated[
     str,
-    msgspec.Meta(pattern=r"^v?[0-9]{1,3}\.[0-9]{1,3}(\.[0-9]{1,3})?$(?!\n)", max_length=16),
+    formed(
+        r"^v?[0-9]{1,3}\.[0-9]{1,3}(\.[0-9]{1,3})?$(?!\n)",
+        "a version of Kubernetes",
+        "1.35.4",
+        max_length=16,
+    ),
 ]
 ApiVersion = Annotated[
     str,
-    msgspec.Meta(
-        pattern=r"^([a-z0-9.-]{1,253}/)?v[0-9][a-z0-9]{0,15}(/[A-Za-z0-9]{1,63})?$(?!\n)",
+    formed(
+        r"^([a-z0-9.-]{1,253}/)?v[0-9][a-z0-9]{0,15}(/[A-Za-z0-9]{1,63})?$(?!\n)",
+        "an API version of Kubernetes, with a kind behind it or without",
+        "monitoring.coreos.com/v1",
         max_length=340,
     ),
 ]
 """As Helm takes it: `monitoring.coreos.com/v1`, or with a kind behind it."""
 
-ImageText = Annotated[str, msgspec.Meta(min_length=1, max_length=512, pattern=r"^[^\s]+$(?!\n)")]
+ImageText = Annotated[
+    str,
+    formed(
+        r"^\S+$(?!\n)",
+        "the name of an image, without spaces",
+        "registry.example.org/app/web:2.1",
+        min_length=1,
+        max_length=512,
+    ),
+]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
-HelmVersion = Annotated[str, msgspec.Meta(pattern=r"^v[0-9][0-9A-Za-z.+-]*$(?!\n)", max_length=64)]
+HelmVersion = Annotated[
+    str, formed(r"^v[0-9][0-9A-Za-z.+-]*$(?!\n)", "a version of Helm", "v3.19.0", max_length=64)
+]
 
 How = Literal["rendered", "annotation", "declared", "found"]
 """`rendered`: in a pod's specification. `annotation`: in Chart.yaml. `declared`: by a person.

@@ -8,26 +8,35 @@ import msgspec
 
 from bundle.model.documents import Document, Name, Text
 from bundle.model.errors import DefinitionError
+from bundle.model.networks import HostName, HostText, IpText
 from bundle.model.paths import InnerPath
+from bundle.model.patterns import formed
 from bundle.model.site_cluster import Kubernetes, Port, Role, Zone
 
 HostKey = Annotated[
     str,
-    msgspec.Meta(
-        pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) "
+    formed(
+        r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) "
         r"[A-Za-z0-9+/]{40,2000}={0,2}$(?!\n)",
+        "a host key of one line: its kind and the key itself, without the comment",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDAAvyFzgnJNSZP9dOuvH66nuxm9qEwp5esQxzEaKPYV",
         max_length=2100,
     ),
 ]
-UserName = Annotated[str, msgspec.Meta(pattern=r"^[a-z_][a-z0-9_-]{0,31}$(?!\n)", max_length=32)]
-HostName = Annotated[
+UserName = Annotated[
     str,
-    msgspec.Meta(
-        pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$(?!\n)",
-        max_length=253,
+    formed(
+        r"^([A-Za-z0-9][A-Za-z0-9.-]{0,63}[\\+])?[A-Za-z0-9_][A-Za-z0-9._-]{0,62}"
+        r"(@[A-Za-z0-9][A-Za-z0-9.-]{0,127})?$(?!\n)",
+        "a user: letters, digits, '.', '_' and '-', with a domain before '\\' or behind '@', or "
+        "without",
+        "john.doe",
+        "svc@hospital.example",
+        "HOSPITAL\\svc",
+        max_length=256,
     ),
 ]
-"""A name in DNS, in small letters (RFC 1123, section 2.1)."""
+"""Of a machine's own files, or of a directory as SSSD and Winbind write it."""
 ImageArgument = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 
 
@@ -40,7 +49,7 @@ class SiteMetadata(Document, frozen=True, kw_only=True):
 class DepotAddress(Document, frozen=True, kw_only=True):
     """Where the nodes reach the depot."""
 
-    address: Text
+    address: HostText
     port: Port = 5443
 
 
@@ -56,7 +65,7 @@ class Node(Document, frozen=True, kw_only=True):
     """One machine."""
 
     name: Name
-    address: Text
+    address: HostText
     zone: Name
     roles: tuple[Role, ...] = ()
     """What it is in the cluster; a site without one needs none."""
@@ -90,11 +99,11 @@ class Site(Document, frozen=True, kw_only=True):
     nodes: Annotated[tuple[Node, ...], msgspec.Meta(min_length=1)]
     first_image: FirstImage | None = None
     """Needed where there is no cluster, whose own images show that the path works."""
-    time_servers: Annotated[tuple[Text, ...], msgspec.Meta(max_length=8)] = ()
+    time_servers: Annotated[tuple[HostText, ...], msgspec.Meta(max_length=8)] = ()
     """The site's own; the nodes of a cluster take the time from them by chrony."""
-    dns_servers: Annotated[tuple[Text, ...], msgspec.Meta(max_length=3)] = ()
+    dns_servers: Annotated[tuple[IpText, ...], msgspec.Meta(max_length=3)] = ()
     """The site's own, for names outside of the cluster; without one, pods resolve `names` only."""
-    names: dict[HostName, Text] = msgspec.field(default_factory=dict)
+    names: dict[HostName, IpText] = msgspec.field(default_factory=dict)
     """Addresses of names that nodes and pods are to know without any DNS server."""
     kubernetes: Kubernetes | None = None
     """The cluster; without it the nodes are only pointed at the depot."""

@@ -6,16 +6,18 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from bundle.model.errors import DefinitionError
-from bundle.model.networks import address_of, same_machine
+from bundle.model.networks import address_of, name_problem, same_machine
 from bundle.model.paths import is_inner_path
 from bundle.model.problems import Problem
-from bundle.model.reference import is_host, parse_reference
+from bundle.model.reference import parse_reference
 from bundle.model.site import Site
 from bundle.model.site_cluster import ZONE_LABEL, Zone
 from bundle.model.site_cluster_checks import cluster_problems
 from bundle.model.site_network_checks import network_problems
 
 _OURS: Final = ZONE_LABEL.partition("/")[0]
+_GROUP_NAMES: Final = ("all", "bastion", "etcd", "localhost", "ungrouped")
+"""Names that mean something else in an inventory, of Ansible's or of Kubespray's."""
 _KUBERNETES: Final = ("kubernetes.io", "k8s.io")
 """Domains below which keys of labels and taints are Kubernetes' own."""
 
@@ -53,21 +55,23 @@ def _first_image(site: Site) -> Iterator[Problem]:
 
 
 def _servers(site: Site) -> Iterator[Problem]:
-    for i, text in enumerate(site.time_servers):
-        yield from _address(text, f"timeServers[{i}]")
-    yield from _unique(list(site.time_servers), "timeServers[{}]", "server")
-    addresses = [(f"dnsServers[{i}]", text) for i, text in enumerate(site.dns_servers)]
-    for path, text in [*addresses, *((f"names.{name}", text) for name, text in site.names.items())]:
-        if address_of(text) is None:
+    for field, servers in (("timeServers", site.time_servers), ("dnsServers", site.dns_servers)):
+        texts = [str(address_of(text) or text) for text in servers]
+        yield from _unique(texts, f"{field}[{{}}]", "server")
+    nodes = {node.name: node.address for node in site.nodes}
+    for name, text in site.names.items():
+        path, problem = f"names.{name}", name_problem(name)
+        if problem:
+            yield Problem(path, problem, "Write it as api.hospital.example.")
+        elif name in nodes and not same_machine(nodes[name], text):
             yield Problem(
-                path, f"expected an IP address, found {text[:100]!r}", "Write it as 10.0.0.11."
+                path,
+                f"expected {nodes[name]}, the address of the node {name}, found {text}",
+                "Leave it out: every node knows all nodes by their names.",
             )
-    yield from _unique(list(site.dns_servers), "dnsServers[{}]", "server")
 
 
 def _depots(site: Site) -> Iterator[Problem]:
-    for field, depot in zip(("depot", "secondDepot"), site.depots, strict=False):
-        yield from _address(depot.address, f"{field}.address")
     second = site.second_depot
     if (
         second is not None
@@ -115,7 +119,13 @@ def _nodes(site: Site) -> Iterator[Problem]:
     yield from _unique([node.host_key for node in nodes], "nodes[{}].hostKey", "hostKey")
     known = [zone.name for zone in site.all_zones]
     for i, node in enumerate(nodes):
-        yield from _address(node.address, f"nodes[{i}].address")
+        if name_problem(node.name) or node.name in _GROUP_NAMES:
+            yield Problem(
+                f"nodes[{i}].name",
+                f"expected a name that a node can have, found {node.name!r}",
+                "Take letters, digits and dashes, in parts between single dots, the last one no "
+                f"number, and none of {', '.join(_GROUP_NAMES)}.",
+            )
         yield from _unique(list(node.roles), f"nodes[{i}].roles[{{}}]", "role")
         if node.zone not in known:
             yield Problem(
@@ -123,18 +133,6 @@ def _nodes(site: Site) -> Iterator[Problem]:
                 f"expected one of {', '.join(known)}, found {node.zone!r}",
                 "Name the zone under zones: or correct the node.",
             )
-
-
-def _address(text: str, path: str) -> Iterator[Problem]:
-    if address_of(text) is not None:
-        return
-    # A last label of digits alone is a mistyped address, not a name (RFC 3696, section 2).
-    if not is_host(text) or ":" in text or text.rpartition(".")[2].isdigit():
-        yield Problem(
-            path,
-            f"expected an IP address or a host name, found {text[:100]!r}",
-            "Write it as 10.0.0.11 or node1.hospital.example.",
-        )
 
 
 def _unique(values: Sequence[str], path: str, what: str) -> Iterator[Problem]:

@@ -6,8 +6,9 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from bundle.model.documents import Document, Name, Text, Url
-from bundle.model.networks import Network
+from bundle.model.documents import Document, Name, Text
+from bundle.model.networks import HostText, Network
+from bundle.model.patterns import formed
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Protocol = Literal["TCP", "UDP", "SCTP"]
@@ -15,18 +16,54 @@ Role = Literal["control-plane", "etcd", "worker"]
 Effect = Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
 LabelKey = Annotated[
     str,
-    msgspec.Meta(
-        pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*/)?"
+    formed(
+        r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*/)?"
         r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$(?!\n)",
+        "a key of labels and taints: at most 63 letters and digits, and in between also '-', '_' "
+        "and '.', with a domain and '/' before them, or without",
+        "hospital.example/ward",
         max_length=317,
     ),
 ]
 """A key of a label or taint (Kubernetes, "Labels and Selectors")."""
 LabelValue = Annotated[
     str,
-    msgspec.Meta(pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$(?!\n)"),
+    formed(
+        r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$(?!\n)",
+        "at most 63 letters and digits, and in between also '-', '_' and '.'",
+        "east",
+    ),
 ]
-KubernetesVersion = Annotated[str, msgspec.Meta(pattern=r"^v?1\.[0-9]{1,3}\.[0-9]{1,3}$(?!\n)")]
+KubernetesVersion = Annotated[
+    str,
+    formed(r"^v?1\.[0-9]{1,3}\.[0-9]{1,3}$(?!\n)", "a version of Kubernetes", "v1.35.4"),
+]
+ClientId = Annotated[
+    str,
+    formed(
+        r"^[A-Za-z0-9._:/-]{1,256}$(?!\n)",
+        "the ID of a client: letters, digits, '.', '_', ':', '/' and '-'",
+        "kubernetes",
+    ),
+]
+Claim = Annotated[
+    str,
+    formed(
+        r"^[A-Za-z0-9_.:/-]{1,128}$(?!\n)",
+        "the name of a claim: letters, digits, '.', '_', ':', '/' and '-'",
+        "preferred_username",
+    ),
+]
+Issuer = Annotated[
+    str,
+    formed(
+        r"^https://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~:@!&()*+,;=%/-]*)?$(?!\n)",
+        "an https:// address, without a user, '?', '#' and quotes",
+        "https://login.hospital.example/realms/hospital",
+        max_length=2048,
+    ),
+]
+"""Of an identity provider. It goes into arguments of the API server, by way of YAML."""
 
 ENFORCING_PLUGINS: Final = ("calico", "cilium", "kube-router")
 """The network plugins of Kubespray that enforce NetworkPolicy and that we know how to set up."""
@@ -83,19 +120,17 @@ class Zone(Document, frozen=True, kw_only=True):
 class ControlPlaneAddress(Document, frozen=True, kw_only=True):
     """Where the API server is reached from outside of the nodes: a load balancer of the site's."""
 
-    address: Text
+    address: HostText
     port: Port = 6443
 
 
 class Oidc(Document, frozen=True, kw_only=True):
     """Who says who a person is, for the API server."""
 
-    issuer: Url
-    client_id: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:/-]{1,256}$(?!\n)")]
-    username_claim: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:/-]{1,128}$(?!\n)")] = "sub"
-    groups_claim: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:/-]{1,128}$(?!\n)")] = (
-        "groups"
-    )
+    issuer: Issuer
+    client_id: ClientId
+    username_claim: Claim = "sub"
+    groups_claim: Claim = "groups"
 
 
 class Audit(Document, frozen=True, kw_only=True):

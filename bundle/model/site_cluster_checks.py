@@ -8,7 +8,6 @@ from typing import Final
 
 from bundle.model.networks import address_of, network_of, overlap, same_machine
 from bundle.model.problems import Problem
-from bundle.model.reference import is_host
 from bundle.model.site import Site
 from bundle.model.site_cluster import ENFORCING_PLUGINS, REPELS, SIX_YEARS_DAYS, Kubernetes, Role
 from bundle.model.site_network_checks import issuer_host
@@ -17,12 +16,6 @@ _NEEDED: Final[tuple[Role, ...]] = ("control-plane", "etcd", "worker")
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _TAKEN: Final = ("default", "kube-", "isoward-")
 """How names of namespaces begin that are Kubernetes' own, or ours."""
-_NODE_NAME: Final = re.compile(
-    r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"
-)
-"""Of DNS (RFC 1123), as Kubernetes wants the names of nodes."""
-_GROUP_NAMES: Final = ("all", "bastion", "etcd", "localhost", "ungrouped")
-"""Names that mean something else in an inventory of Kubespray."""
 
 
 def cluster_problems(site: Site) -> Iterator[Problem]:
@@ -44,7 +37,7 @@ def cluster_problems(site: Site) -> Iterator[Problem]:
     yield from _audit(options)
     if options.oidc is None:
         return
-    if not options.oidc.issuer.startswith("https://") or not issuer_host(options.oidc.issuer):
+    if not issuer_host(options.oidc.issuer):
         yield Problem(
             "kubernetes.oidc.issuer",
             f"expected an https:// address, found {options.oidc.issuer[:100]!r}",
@@ -54,13 +47,6 @@ def cluster_problems(site: Site) -> Iterator[Problem]:
 
 def _roles(site: Site) -> Iterator[Problem]:
     for i, node in enumerate(site.nodes):
-        if not _NODE_NAME.fullmatch(node.name) or node.name in _GROUP_NAMES:
-            yield Problem(
-                f"nodes[{i}].name",
-                f"expected a name that a node can have, found {node.name!r}",
-                "Take letters, digits and dashes, in parts between single dots, and none of "
-                f"{', '.join(_GROUP_NAMES)}.",
-            )
         if not node.roles:
             yield Problem(
                 f"nodes[{i}]",
@@ -165,12 +151,6 @@ def _control_plane(site: Site, options: Kubernetes) -> Iterator[Problem]:
                 f"expected the address of a load balancer, found {text}:{port}, which is {field}",
                 "Give one of the two another port or address.",
             )
-    if address_of(text) is None and (not is_host(text) or ":" in text):
-        yield Problem(
-            path,
-            f"expected an IP address or a host name, found {text[:100]!r}",
-            "Write it as 10.20.0.10 or api.hospital.example.",
-        )
     for node in site.nodes:
         if same_machine(text, node.address) or text == node.name:
             yield Problem(

@@ -8,22 +8,19 @@ from itertools import combinations
 from typing import Final
 from urllib.parse import urlsplit
 
-from bundle.model.networks import IpNetwork, address_of, network_of, overlap
+from bundle.model.networks import (
+    IpNetwork,
+    address_of,
+    host_problem,
+    is_this_machine,
+    network_of,
+    nowhere,
+    overlap,
+)
 from bundle.model.problems import Problem
 from bundle.model.site import Site
 from bundle.model.site_cluster import Kubernetes
 
-_NOWHERE: Final = tuple(
-    (network, what)
-    for text, what in (
-        ("0.0.0.0/8", "no machine's"),
-        ("127.0.0.0/8", "each machine's own"),
-        ("169.254.0.0/16", "link-local, where each node's DNS cache is"),
-        ("224.0.0.0/3", "for multicast, or reserved"),
-    )
-    if (network := network_of(text)) is not None
-)
-"""Ranges in which no machine, pod or service can be reached (RFC 6890)."""
 _SHORTEST_SERVICES: Final = 12
 _LONGEST_SERVICES: Final = 28
 """kubeadm takes service networks of at least 10 addresses and at most 20 bits.
@@ -66,10 +63,11 @@ def network_problems(site: Site) -> Iterator[Problem]:
                 other, f"{second} overlaps {first} of {one}", "Give each a range of its own."
             )
     yield from _placed(site)
+    yield from _unreachable(site)
     yield from _reserved(site, networks)
+    yield from _nowhere(networks, allowed)
     if options is not None:
         yield from _families(site, [*texts, *allowed])
-        yield from _nowhere(site, networks)
         yield from _sizes(site, options)
 
 
@@ -100,8 +98,8 @@ def _placed(site: Site) -> Iterator[Problem]:
                 )
 
 
-def _machines(site: Site) -> Iterator[tuple[str, str]]:
-    """Yield the addresses of machines that the cluster must reach, by field."""
+def machines(site: Site) -> Iterator[tuple[str, str]]:
+    """Yield the addresses of machines that the site names, by field."""
     for i, node in enumerate(site.nodes):
         yield f"nodes[{i}].address", node.address
     for field, depot in zip(("depot", "secondDepot"), site.depots, strict=False):
@@ -128,7 +126,7 @@ def issuer_host(issuer: str) -> str:
 
 def _reserved(site: Site, networks: Sequence[tuple[str, IpNetwork]]) -> Iterator[Problem]:
     """Yield machines that have an address of pods or services."""
-    for path, text in _machines(site):
+    for path, text in machines(site):
         address = address_of(text)
         for where, network in networks:
             if where.startswith("kubernetes.") and address is not None and address in network:
@@ -157,21 +155,47 @@ def _families(site: Site, networks: Sequence[tuple[str, str]]) -> Iterator[Probl
             )
 
 
-def _nowhere(site: Site, networks: Sequence[tuple[str, IpNetwork]]) -> Iterator[Problem]:
-    """Yield networks and nodes where nothing can be reached."""
+def _unreachable(site: Site) -> Iterator[Problem]:
+    """Yield addresses by which no other machine is reached."""
+    numbers = ("dnsServers", "names")
+    for path, text in machines(site):
+        if path == "kubernetes.oidc.issuer" and not text:
+            continue
+        problem = host_problem(text, names=not path.startswith(numbers))
+        if problem and not (is_this_machine(text) and _is_one_machine(site, path)):
+            yield Problem(
+                path,
+                problem,
+                "Write the address by which the nodes reach it, such as 10.0.0.11"
+                f"{'' if path.startswith(numbers) else ' or node1.hospital.example'}.",
+            )
+
+
+def _is_one_machine(site: Site, path: str) -> bool:
+    """Say whether an address may be the machine's own: where that is the depot and every node."""
+    inner = path.startswith(("depot.", "secondDepot.", "nodes["))
+    nodes = all(is_this_machine(node.address) for node in site.nodes)
+    return inner and nodes and site.kubernetes is None
+
+
+def _nowhere(
+    networks: Sequence[tuple[str, IpNetwork]], allowed: Sequence[tuple[str, str]]
+) -> Iterator[Problem]:
+    """Yield networks where nothing can be reached, and those that are allowed and lead there."""
     hint = "Take a private range of the site's, such as one in 10.0.0.0/8."
     for path, network in networks:
-        for range_, what in _NOWHERE:
-            if overlap(network, range_):
-                yield Problem(path, f"{network} overlaps {range_}, which is {what}", hint)
-    for i, node in enumerate(site.nodes):
-        address = address_of(node.address)
-        for range_, what in _NOWHERE:
-            if address is not None and address in range_:
+        for range_, what in nowhere(network):
+            yield Problem(path, f"{network} overlaps {range_}, which is {what}", hint)
+    for path, text in allowed:
+        outer = network_of(text)
+        for range_, what in nowhere(outer) if outer is not None else ():
+            # An allow-list may be as wide as it likes; one that leads nowhere is a mistake.
+            if int(text.rpartition("/")[2]) >= range_.prefixlen:
                 yield Problem(
-                    f"nodes[{i}].address",
-                    f"{node.address} is in {range_}, which is {what}",
-                    "Write the address by which the other nodes reach it.",
+                    path,
+                    f"expected a network that can be reached, found {text}, which is in {range_}, "
+                    f"{what}",
+                    "Write the network of the machines that are to be reached.",
                 )
 
 

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bundle.model.networks import address_of
+from bundle.model.networks import address_of, is_documentation
 from bundle.model.problems import Problem
 from bundle.model.site import Site
 from bundle.model.site_cluster import REPELS
-from bundle.model.site_network_checks import issuer_host
+from bundle.model.site_network_checks import issuer_host, machines
 
 
 def site_warnings(site: Site) -> Iterator[Problem]:
-    """Yield what may be meant, and may be forgotten; nothing without a cluster."""
+    """Yield what may be meant, and may be forgotten."""
+    yield from _examples(site)
     if site.kubernetes is None:
         return
     yield from _idle_zones(site)
     yield from _tainted_workers(site)
     yield from _unknown_names(site)
+
+
+def _examples(site: Site) -> Iterator[Problem]:
+    for path, text in machines(site):
+        if is_documentation(text):
+            yield Problem(
+                path,
+                f"{text} is of a range for examples in documents, which no network uses",
+                "Write the address that the machine has.",
+            )
 
 
 def _idle_zones(site: Site) -> Iterator[Problem]:

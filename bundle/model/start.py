@@ -10,14 +10,13 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Final
 
-import msgspec
-
 from bundle.model.digest import Digest, Size
 from bundle.model.documents import Document, Name
 from bundle.model.errors import DefinitionError
 from bundle.model.install_script import Start, System, SystemRepository
 from bundle.model.os_packages import LockedOs, OsEntry, os_entry
 from bundle.model.paths import InnerPath, check_inner_path
+from bundle.model.patterns import formed
 from bundle.model.python_packages import (
     MACHINES,
     LockedPythonSet,
@@ -31,8 +30,11 @@ from bundle.model.python_packages import (
 
 OwnWheelName = Annotated[
     str,
-    msgspec.Meta(
-        pattern=r"^isoward-[0-9][0-9A-Za-z.!+_]{0,63}-py3-none-any\.whl$(?!\n)", max_length=128
+    formed(
+        r"^isoward-[0-9][0-9A-Za-z.!+_]{0,63}-py3-none-any\.whl$(?!\n)",
+        "the file name of a wheel of isoward",
+        "isoward-0.1.0-py3-none-any.whl",
+        max_length=128,
     ),
 ]
 """The file name of a wheel of isoward."""

@@ -13,6 +13,7 @@ import yaml
 
 from bundle.model.errors import IsowardError
 from bundle.model.limits import MAX_YAML_DEPTH, MAX_YAML_EVENTS
+from bundle.model.patterns import in_words
 
 T = TypeVar("T")
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -196,15 +197,13 @@ def _describe(cause: Exception) -> str:
 
 def readable_problem(message: str, tree: Any) -> str:
     """Turn msgspec's `... - at `$.images[0]`` into `images[0]: ..., found '...'`, for a person."""
-    what, _, path = message.partition(" - at `$")
-    place = path.rstrip("`").lstrip(".")
-    # A person is not helped by the whole of a pattern, but by what stands there.
-    what = what.partition(" matching regex")[0] + (
-        " in the form that docs/FORMAT.md says" if " matching regex" in what else ""
-    )
-    found = _value_at(tree, place)
+    what, _, path = message.partition(" - at `")
+    is_key, what = path.startswith("key` in `"), in_words(what)
+    place = path.removeprefix("key` in `").removeprefix("$").rstrip("`").lstrip(".")
+    found = None if is_key else _value_at(tree, place)
     shown = f", found {found[:100]!r}" if isinstance(found, str) else ""
-    return f"{place}: {what}{shown}" if place else what
+    what = f"a name in it: {what}" if is_key else what
+    return f"{place}: {what}{shown}" if place else f"{what}{shown}"
 
 
 def _value_at(tree: Any, place: str) -> Any:

@@ -21,6 +21,7 @@ from bundle.model.digest import Digest
 from bundle.model.documents import API_VERSION, Document, Name, Text
 from bundle.model.errors import DamagedAuthorityError, IsowardError, UsageError
 from bundle.model.limits import MIB
+from bundle.model.patterns import formed
 from bundle.store.atomic import make_directory, write_atomic
 from bundle.store.layout import BundleDirectory
 from bundle.trust.key_types import public_value
@@ -43,7 +44,14 @@ _DAMAGED: Final = (
 class AuthorityKey(Document, frozen=True, kw_only=True):
     """A public key, as TUF writes it, and its holder."""
 
-    key_id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    key_id: Annotated[
+        str,
+        formed(
+            r"^[0-9a-f]{64}$(?!\n)",
+            "64 digits and small letters a to f",
+            "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        ),
+    ]
     name: Text
     keytype: Text
     scheme: Text

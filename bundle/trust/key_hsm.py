@@ -20,6 +20,7 @@ from securesystemslib.signer import HSMSigner, Signature, SSlibKey
 
 from bundle.model.documents import API_VERSION, Document
 from bundle.model.errors import KeyFileError, UsageError
+from bundle.model.patterns import formed
 from bundle.trust.key_types import canonical_signature
 from bundle.trust.keys import name_key, public_fields, public_key_of, read_key_file, write_pair
 
@@ -33,9 +34,22 @@ class TokenReference(Document, frozen=True, kw_only=True):
 
     api_version: Literal["isoward/v1"]
     kind: Literal["TokenKey"]
-    module: Annotated[str, msgspec.Meta(pattern=r"^/[^\x00\n]+$(?!\n)", max_length=4096)]
+    module: Annotated[
+        str,
+        formed(
+            r"^/[^\x00\n]+$(?!\n)",
+            "the absolute path of a PKCS#11 module",
+            "/usr/lib/softhsm/libsofthsm2.so",
+            max_length=4096,
+        ),
+    ]
     """The PKCS#11 module, absolute: it is loaded into the process that signs."""
-    uri: Annotated[str, msgspec.Meta(pattern=_URI)]
+    uri: Annotated[
+        str,
+        formed(
+            _URI, "hsm: and the key's id, with the token's label behind it", "hsm:1?label=approvals"
+        ),
+    ]
     """The key's id and the token's label, as securesystemslib writes them."""
     key: dict[str, Any]
     """The public key, with its holder's name."""

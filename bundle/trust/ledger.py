@@ -25,6 +25,7 @@ from bundle.model.digest import PREFIX, Digest, hex_of
 from bundle.model.documents import API_VERSION, Document
 from bundle.model.errors import DamagedStateError, IsowardError, LostStateError
 from bundle.model.limits import MIB
+from bundle.model.patterns import formed
 from bundle.store.atomic import storage_errors, write_atomic
 from bundle.store.layout import BundleDirectory
 
@@ -67,7 +68,14 @@ class _LedgerFile(Document, frozen=True, kw_only=True):
 class ImportTrace(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """What an import.json says of the root; its other fields are the depot's own."""
 
-    root: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    root: Annotated[
+        str,
+        formed(
+            r"^[0-9a-f]{64}$(?!\n)",
+            "64 digits and small letters a to f",
+            "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        ),
+    ]
     release: Annotated[int, msgspec.Meta(ge=1)]
     root_version: Annotated[int, msgspec.Meta(ge=1)]
     digest: Digest

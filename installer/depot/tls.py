@@ -8,7 +8,6 @@ Source: RFC 5280; CA/Browser Forum Baseline Requirements 6.3.2 (825 days at most
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,11 +21,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bundle.model.errors import DefinitionError, StorageError, UsageError
+from bundle.model.networks import IpAddress, address_of
 from bundle.model.reference import is_host
 from bundle.store.atomic import storage_errors, write_atomic
 
 Clock = Callable[[], dt.datetime]
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 CA_NAME: Final = "ca.pem"
 _CA_KEY: Final = "ca.key"
@@ -105,18 +104,19 @@ def alternative_names(names: Sequence[str]) -> list[x509.GeneralName]:
     Raises:
         UsageError: One is neither a host name nor an address.
     """
-    addresses: set[Address] = set()
+    addresses: set[IpAddress] = set()
     hosts: set[str] = set()
     for name in names:
-        try:
-            addresses.add(ipaddress.ip_address(name))
-        except ValueError:
-            if not is_host(name) or ":" in name:
-                raise UsageError(
-                    f"--name: expected a host name or an address, found {name[:100]!r}",
-                    "Write it as 10.0.0.5 or depot.hospital.example, without a port.",
-                ) from None
+        address = address_of(name)
+        if address is not None:
+            addresses.add(address)
+        elif is_host(name) and ":" not in name:
             hosts.add(name.lower())
+        else:
+            raise UsageError(
+                f"--name: expected a host name or an address, found {name[:100]!r}",
+                "Write it as 10.0.0.5 or depot.hospital.example, without a port.",
+            )
     ordered = sorted(addresses, key=lambda address: (address.version, int(address)))
     return [
         *(x509.DNSName(host) for host in sorted(hosts)),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Callable, Sequence
 
 from bundle.model.errors import StepError
+from bundle.model.networks import address_of, host_problem
 from bundle.model.site import Site
 
 Resolve = Callable[[str], Sequence[str]]
@@ -37,7 +37,7 @@ def names_of(site: Site, resolve: Resolve = resolve_here) -> str:
     if site.kubernetes is not None and site.kubernetes.control_plane is not None:
         asked.append(("kubernetes.controlPlane", site.kubernetes.control_plane.address))
     for where, name in asked:
-        if not _is_address(name) and name not in known:
+        if address_of(name) is None and name not in known:
             known[name] = _address_of(where, name, resolve)
             lines.append((known[name], name))
     return "".join(f"{address} {name}\n" for address, name in lines)
@@ -46,8 +46,9 @@ def names_of(site: Site, resolve: Resolve = resolve_here) -> str:
 def _address_of(where: str, name: str, resolve: Resolve) -> str:
     found = resolve(name)
     for address in found:
-        # Many a machine knows its own name by an address that nobody else can use.
-        if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+        # Many a machine knows its own name by an address that nobody else can use, and some an
+        # address with a scope, which is of its own interfaces.
+        if not host_problem(address, names=False):
             return address
     raise StepError(
         f"{where}: expected an address of {name} that nodes can use, found "
@@ -55,11 +56,3 @@ def _address_of(where: str, name: str, resolve: Resolve) -> str:
         "Write its address under names: in the site file.",
         {"name": name},
     )
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from bundle.model.errors import StepError, UnreachableError
 from bundle.model.site import Site
+from bundle.model.site_cluster import ControlPlaneAddress
 from installer.steps.kubeconfig import ARTIFACT, KubeconfigStep
 from installer.steps.step import Context
 from tests.support.bare_context import bare_context
@@ -35,9 +37,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterServer]:
 
 def site_at(port: int, **kubernetes: Any) -> Site:
     data = copy.deepcopy(cluster_data(1, "calico"))
-    address = {"address": "127.0.0.1", "port": port}
-    data["kubernetes"] |= {"controlPlane": address, **kubernetes}
-    return site_of(data)
+    data["kubernetes"] |= kubernetes
+    site = site_of(data)
+    # No site file may say so, since every node would ask itself.
+    address = ControlPlaneAddress(address="127.0.0.1", port=port)
+    assert site.kubernetes is not None
+    return replace(site, kubernetes=replace(site.kubernetes, control_plane=address))
 
 
 def context_with(site: Site, folder: Path, artifact: bytes) -> Context:

@@ -46,6 +46,7 @@ def cluster_site(**options: Any) -> Site:
     kubernetes = {"version": "v1.35.4", "networkPlugin": "calico", **options}
     return site_of(
         site_data(
+            depot={"address": "10.1.0.250"},
             nodes=nodes,
             kubernetes=kubernetes,
             zones=[{"name": "clinical", "networks": ["10.1.0.0/24"]}],

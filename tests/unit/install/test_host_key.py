@@ -48,8 +48,9 @@ def test_rsa_is_never_proven_with_sha1() -> None:
 
 def test_known_hosts_names_the_port_only_where_it_is_not_22() -> None:
     nodes = [node_data(HOST_KEY, 22), {**node_data(_OTHER, 2222, "node2"), "address": "fd00::1"}]
-    text = known_hosts(site_of(site_data(nodes=nodes)))
-    assert text == f"127.0.0.1 {HOST_KEY}\n[fd00::1]:2222 {_OTHER}\n"
+    nodes[0]["address"] = "10.0.0.11"
+    text = known_hosts(site_of(site_data(nodes=nodes, depot={"address": "10.0.0.2"})))
+    assert text == f"10.0.0.11 {HOST_KEY}\n[fd00::1]:2222 {_OTHER}\n"
 
 
 def test_ssh_keygen_finds_the_keys_in_known_hosts(tmp_path: Path) -> None:

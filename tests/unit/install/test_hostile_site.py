@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from bundle.model.errors import DefinitionError
 from fuzz.registry import TARGETS, check
@@ -74,10 +75,14 @@ def test_a_template_in_a_key_is_refused(field: str) -> None:
 def test_ansible_shows_hostile_texts_as_they_were_written(tmp_path: Path) -> None:
     marker = tmp_path / "evaluated"
     issuer = f"https://login.example/{{{{lookup('pipe','touch${{IFS}}{marker}')}}}}/{_WORD}"
-    data = _data()
-    data["kubernetes"]["oidc"]["issuer"] = issuer
+    site = site_of(_data())
+    assert site.kubernetes is not None
+    assert site.kubernetes.oidc is not None
+    # No site file may say so; what is made of one leaves it as it is all the same.
+    oidc = replace(site.kubernetes.oidc, issuer=issuer)
+    site = replace(site, kubernetes=replace(site.kubernetes, oidc=oidc))
     key = tmp_path / "key {{ 191 * 7 }}' -o ProxyCommand=x"
-    what = KubesprayInput(site_of(data), kubespray_manifest("calico"), key)
+    what = KubesprayInput(site, kubespray_manifest("calico"), key)
     write_inventory(tmp_path / "made", render_kubespray(what), {}, {})
     programs, environment = Path(sys.executable).parent, {**os.environ, "LC_ALL": "C.UTF-8"}
     hosts = tmp_path / "made" / HOSTS_NAME

@@ -120,7 +120,7 @@ def test_a_zones_group_has_a_name_that_ansible_takes() -> None:
 
 def test_a_text_of_the_site_is_never_evaluated() -> None:
     data = cluster_data(1, "calico")
-    data["kubernetes"]["oidc"]["issuer"] = "https://x.example/{{lookup('pipe','id')}}"
+    data["kubernetes"]["oidc"]["issuer"] = "https://x.example/(lookup)%20;x"
     what = KubesprayInput(site_of(data), kubespray_manifest("calico"), _KEY)
     assert (
         'kube_oidc_url: !unsafe "https://x'

@@ -57,7 +57,7 @@ def warned(text: str) -> list[Problem]:
         (ISSUER, "'https://[x'", "kubernetes.oidc.issuer", "an https:// address"),
         ("ward: east", "example.kubernetes.io/ward: x", "zones[0].labels", "of your own"),
         ("ward: east", "k8s.io/ward: x", "zones[0].labels", "of your own"),
-        ("ward: east", "a..b/ward: x", "zones[0].labels", "in the form"),
+        ("ward: east", "a..b/ward: x", "zones[0].labels", "a key of labels"),
         ("key: zone, value: clinical", "key: node.kubernetes.io/unreachable",
          "zones[0].taints[0].key", "of your own"),
         ("key: zone, value: clinical", "key: isoward/zone", "zones[0].taints[0].key", "your own"),
@@ -69,7 +69,7 @@ def warned(text: str) -> list[Problem]:
         ("# Encrypted", "dnsServers: [dns.hospital.example]\n# E", "dnsServers[0]", "an IP addr"),
         ("# Encrypted", "dnsServers: [10.233.0.3]\n# E", "dnsServers[0]", "serviceNetwork"),
         ("# Encrypted", "names: {api.x: api.y}\n# E", "names.api.x", "expected an IP address"),
-        ("# Encrypted", "names: {Api: 10.0.0.1}\n# E", "names", "in the form"),
+        ("# Encrypted", "names: {Api: 10.0.0.1}\n# E", "names", "a host name in small letters"),
     ],
 )  # fmt: skip
 def test_a_refusal_of_later_is_one_of_now(old: str, new: str, field: str, says: str) -> None:

@@ -200,6 +200,7 @@ def test_a_site_without_a_cluster_is_asked_what_it_was_always_asked(
 
 def test_a_cluster_needs_a_bundle_with_kubespray(tmp_path: Path, depot: Path) -> None:
     data = site_data(
+        depot={"address": "10.1.0.250"},
         kubernetes={"version": "v1.35.4", "networkPlugin": "calico"},
         zones=[{"name": "clinical", "networks": ["10.1.0.0/24"]}],
     )
