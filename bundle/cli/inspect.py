@@ -34,7 +34,7 @@ def command(output: Output, bundle: Path) -> None:
     manifest = decode_canonical(data, Manifest, MANIFEST_NAME)
     check_manifest(manifest)
     digest = digest_of(data)
-    output.result(_as_json(manifest, digest), page(manifest, digest))
+    output.result(_as_json(manifest, digest), *page(manifest, digest))
 
 
 def _as_json(manifest: Manifest, digest: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from bundle.model.rendering import RenderedWith
 from bundle.model.start import INSTALL_NAME, StartEntry
 
 
-def page(manifest: Manifest, digest: str) -> str:
+def page(manifest: Manifest, digest: str) -> list[str]:
     """Return what a bundle says it holds, a kind after the other.
 
     Args:
@@ -43,7 +43,7 @@ def page(manifest: Manifest, digest: str) -> str:
     lines += _kubespray(manifest.kubespray)
     lines += _start(manifest.start)
     lines.append("Nothing here was verified: run `isoward verify`.")
-    return "\n".join(lines)
+    return lines
 
 
 def _section(title: str, count: int, things: Iterable[Iterable[str]]) -> Iterator[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
-import traceback
 from typing import Any, Final
 
 import click
 
 from bundle.cli.output import Output, report_error, wants_json
+from bundle.cli.stray import tame_libraries
+from bundle.cli.writer import write_lines, write_traceback
 from bundle.model.errors import InterruptedByUserError, IsowardError, UsageError
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -96,13 +97,14 @@ def main(args: list[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:  # noqa: PLR0911 - one return a kind of ending
     """Run the command line and return its exit code; what it has to say is said."""
     as_json = wants_json(arguments)
+    tame_libraries()
     try:
         result: Any = cli.main(args=arguments, prog_name="isoward", standalone_mode=False)
     except IsowardError as error:
         report_error(error, as_json=as_json)
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
+        write_lines(error.format_message().splitlines(), err=True)
         return UsageError.exit_code
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "isoward"
@@ -119,9 +121,9 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 - one return a kind of en
         # The reader of our output went away, as `head` does; nothing is wrong.
         sys.stderr.close()
         return 0
-    except Exception:  # noqa: BLE001 - a bug: the one case that shows a traceback
-        traceback.print_exc()
-        sys.stderr.write("isoward: this is a bug; please report it with the lines above\n")
+    except Exception as error:  # noqa: BLE001 - a bug: the one case that shows a traceback
+        write_traceback(error)
+        write_lines(["isoward: this is a bug; please report it with the lines above"], err=True)
         return IsowardError.exit_code
     return result if isinstance(result, int) else 0
 

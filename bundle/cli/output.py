@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from bundle.cli.progress import LineProgress, TerminalProgress
+from bundle.cli.writer import write_json, write_lines
 from bundle.model.errors import IsowardError
 from bundle.model.progress import Progress
 
@@ -32,23 +32,26 @@ class Output:
             return TerminalProgress()
         return LineProgress(sys.stderr, time.monotonic)
 
-    def result(self, data: Mapping[str, Any], text: str) -> None:
+    def result(self, data: Mapping[str, Any], *lines: str) -> None:
         """Say the command's result.
 
         Args:
             data: For `--json`.
-            text: For a person; without a final newline.
+            lines: For a person.
         """
-        click.echo(_json(data) if self.as_json else printable(text))
+        if self.as_json:
+            write_json(data)
+        else:
+            write_lines(lines)
 
-    def say(self, text: str) -> None:
+    def say(self, *lines: str) -> None:
         """Say something to a person on the way; silent with `--json`."""
         if not self.as_json:
-            click.echo(printable(text))
+            write_lines(lines)
 
-    def warn(self, text: str) -> None:
+    def warn(self, line: str) -> None:
         """Say something on standard error, also with `--json`."""
-        click.echo(printable(f"isoward: note: {text}"), err=True)
+        write_lines([f"isoward: note: {line}"], err=True)
 
 
 def json_option(function: F) -> F:
@@ -92,26 +95,9 @@ def report_error(error: IsowardError, *, as_json: bool) -> None:
             "context": error.context,
             **({"details": list(error.details)} if error.details else {}),
         }
-        click.echo(_json(data))
+        write_json(data)
         return
-    click.echo(printable(f"isoward: error: {error.message}"), err=True)
-    for line in error.details:
-        click.echo(printable(f"  {line}"), err=True)
+    details = [f"  {line}" for line in error.details]
+    write_lines([f"isoward: error: {error.message}", *details], err=True)
     if error.hint:
-        click.echo(printable(f"  {error.hint}"), err=True)
-
-
-def printable(text: str) -> str:
-    """Return `text` with control characters made visible, since much of it comes from outside.
-
-    An escape sequence in a hostile bundle must not reach the auditor's terminal.
-    """
-    return "".join(
-        char if char == "\n" or char.isprintable() else char.encode("unicode_escape").decode()
-        for char in text
-    )
-
-
-def _json(data: Mapping[str, Any]) -> str:
-    # ASCII, so that control characters of the C1 range are escaped as well.
-    return json.dumps(data, indent=2, ensure_ascii=True)
+        write_lines([f"  {error.hint}"], err=True)

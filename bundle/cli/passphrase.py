@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from bundle.cli.output import Output
+from bundle.cli.questions import ask_hidden
 from bundle.model.errors import UsageError
 from bundle.trust.key_hsm import is_reference, load_token_key, read_reference
 from bundle.trust.keys import SigningKey, is_encrypted, is_exposed, load_key
@@ -70,10 +71,7 @@ def _ask(path: Path, *, confirm: bool, what: str = "Passphrase") -> bytes:
             f"{path}: the passphrase or PIN is asked on a terminal, and there is none",
             "Give --passphrase-fd N, and the secret on that file descriptor.",
         )
-    text: str = click.prompt(
-        f"{what} of {path.name}", hide_input=True, confirmation_prompt=confirm, err=True
-    )
-    return text.encode()
+    return ask_hidden(f"{what} of {path.name}", twice=confirm).encode()
 
 
 def _read_line(descriptor: int) -> bytes:

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, TextIO
 
+from bundle.cli.writer import write_to
+from bundle.model.plain import visible
 from bundle.model.progress import counted
 
 _EVERY_SECONDS: Final = 5.0
@@ -27,8 +29,8 @@ class TerminalProgress:
         in_bytes = unit == "B"
         self._bar = tqdm(
             total=total,
-            desc=title,
-            unit=unit if in_bytes else f" {unit}",
+            desc=visible(title),
+            unit=unit if in_bytes else f" {visible(unit)}",
             unit_scale=in_bytes,
             unit_divisor=1024 if in_bytes else 1000,
             leave=True,
@@ -44,7 +46,8 @@ class TerminalProgress:
         """Write a line above the bar."""
         from tqdm import tqdm
 
-        tqdm.write(text, file=sys.stderr)
+        with tqdm.external_write_mode(file=sys.stderr):
+            write_to(sys.stderr, [text])
 
     def finish(self) -> None:
         """Close the bar."""
@@ -104,8 +107,7 @@ class LineProgress:
         return readable_size(count) if self._unit == "B" else counted(count, self._unit)
 
     def _write(self, text: str) -> None:
-        self._stream.write(f"{text}\n")
-        self._stream.flush()
+        write_to(self._stream, [text])
 
 
 def readable_size(count: int) -> str:

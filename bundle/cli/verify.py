@@ -85,7 +85,7 @@ def command(
         about = Receipt(done.verified, done.not_checked, version("isoward"), now)
         write_new(receipt, make_receipt(about, signer))
         result["receipt"] = str(receipt)
-    output.result(result, page(done))
+    output.result(result, *page(done))
 
 
 def _check_receipt(receipt: Path, bundle: Path) -> None:

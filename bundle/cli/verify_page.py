@@ -136,15 +136,14 @@ def _found(entry: VerifiedBy) -> dict[str, str]:
     return found
 
 
-def page(done: Verification) -> str:
+def page(done: Verification) -> list[str]:
     """Return the result for a person."""
     verified = done.verified
     metadata = verified.manifest.metadata
     lines = [f"verified: {metadata.name} {metadata.version}, release {verified.release}"]
     lines += _table(_who(done))
     lines += ["", "checked", *_table(_checked(done)), *(f"    {line}" for line in _images(done))]
-    lines += ["", "not checked", *_table(done.not_checked, width=22)]
-    return "\n".join(lines)
+    return [*lines, "", "not checked", *_table(done.not_checked, width=22)]
 
 
 def _table(rows: Any, width: int = 12) -> Iterator[str]:

@@ -78,11 +78,11 @@ def describe_root(data: bytes, where: str) -> RootDescription:
     )
 
 
-def fingerprint_groups(fingerprint: str) -> str:
-    """Write a fingerprint in groups of four, eight a line, to be read aloud."""
+def fingerprint_groups(fingerprint: str) -> list[str]:
+    """Write a fingerprint in groups of four, eight a line, to be read aloud; return the lines."""
     text = hex_of(fingerprint)
     groups = [text[i : i + 4] for i in range(0, len(text), 4)]
-    return "\n".join(" ".join(groups[i : i + 8]) for i in range(0, len(groups), 8))
+    return [" ".join(groups[i : i + 8]) for i in range(0, len(groups), 8)]
 
 
 def plain_fingerprint(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -141,7 +141,7 @@ def counts_for(pending: Pending, key_id: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def page(told: Explanation) -> str:
+def page(told: Explanation) -> list[str]:
     """Write an explanation for a terminal."""
     lines = [f"This is about root version {told.version}: who may do what from then on."]
     if told.present:
@@ -156,12 +156,12 @@ def page(told: Explanation) -> str:
         lines.append("It is the first root: there is none before it that could be compared.")
     lines += ["", "What holds then, as a whole:", *(f"  {line}" for line in told.roles)]
     lines += ["", f"Signed so far by: {', '.join(told.signed_by) or 'nobody'}", _missing(told)]
-    lines += [
+    return [
+        *lines,
         "",
         "Check value of what is signed; everybody who signs sees the same one:",
         *_indented(fingerprint_groups(told.check_value)),
     ]
-    return "\n".join(lines)
 
 
 def _missing(told: Explanation) -> str:
@@ -177,13 +177,18 @@ def _missing(told: Explanation) -> str:
 
 
 MEANING: Final = (
-    "What it means: once enough holders have signed, every site that trusts the present root takes "
-    "this one over by itself. Who is retired no longer counts there; who joins does. It cannot be "
-    "taken back, only followed by another version.\n"
-    "Before you sign: compare the check value, and the fingerprint of the present root, with what "
-    "you were told by phone or have on paper; whoever made this file can write anything into it."
+    (
+        "What it means: once enough holders have signed, every site that trusts the present root "
+        "takes this one over by itself. Who is retired no longer counts there; who joins does. It "
+        "cannot be taken back, only followed by another version."
+    ),
+    (
+        "Before you sign: compare the check value, and the fingerprint of the present root, with "
+        "what you were told by phone or have on paper; whoever made this file can write anything "
+        "into it."
+    ),
 )
 
 
-def _indented(text: str) -> list[str]:
-    return [f"    {line}" for line in text.splitlines()]
+def _indented(lines: Sequence[str]) -> list[str]:
+    return [f"    {line}" for line in lines]

@@ -12,6 +12,7 @@ import click
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.cli.progress import readable_size
+from bundle.cli.questions import confirm
 from bundle.model.digest import hex_of
 from bundle.model.errors import InterruptedByUserError, UsageError
 from bundle.model.progress import counted
@@ -66,14 +67,15 @@ def command(
         )
     check_ticket(ticket)
     shown = review(directory, now)
-    output.say(_page(shown))
+    output.say(*_page(shown))
     signer = load_signing_key(output, key, passphrase_fd)
     name = shown.holder_of(signer)
     if signer.public_key.keyid not in shown.approved and not yes:
+        output.say("")
         _confirm(name, ticket)
     result, added = approve(directory, shown, signer, ticket, now)
     output.result(
-        {**_data(result), "approver": name, "added": added}, _outcome(result, name, added)
+        {**_data(result), "approver": name, "added": added}, "", _outcome(result, name, added)
     )
 
 
@@ -95,7 +97,7 @@ def _collect(
     result, names = collect(bundle, copies, now)
     what = f"took over the approvals of {', '.join(names)}" if names else "nothing new was found"
     data = {**_data(result), "collected": list(names)}
-    output.result(data, f"{_page(result)}\n\n{what}; {_standing(result)}")
+    output.result(data, *_page(result), "", f"{what}; {_standing(result)}")
 
 
 def _confirm(name: str, ticket: str) -> None:
@@ -104,7 +106,7 @@ def _confirm(name: str, ticket: str) -> None:
             "the approval is confirmed on a terminal, and there is none",
             "Run this on a terminal, or give --yes.",
         )
-    if not click.confirm(f"\nApprove this release as {name}, by ticket {ticket}?", err=True):
+    if not confirm(f"Approve this release as {name}, by ticket {ticket}?"):
         raise InterruptedByUserError("not approved: the answer was no", "Nothing was changed.")
 
 
@@ -136,16 +138,17 @@ def _data(seen: Review) -> dict[str, Any]:
     }
 
 
-def _page(seen: Review) -> str:
+def _page(seen: Review) -> list[str]:
     manifest = seen.manifest
     blobs = counted(len(manifest.blobs), "blob")
     size = readable_size(manifest.content_bytes)
-    fingerprint = fingerprint_groups(seen.root_fingerprint).replace("\n", "\n                ")
+    first, *others = fingerprint_groups(seen.root_fingerprint)
     titled = [
         ("platforms", ", ".join(manifest.platforms)),
         ("content", f"{content_counts(manifest)}: {blobs} with {size}"),
         ("bundle.json", seen.manifest_digest),
-        ("root", fingerprint),
+        ("root", first),
+        *(("", line) for line in others),
         ("valid until", f"{seen.expires:%Y-%m-%d %H:%M} UTC"),
         *provenance_lines(seen.builder.provenance),
         ("changes", ""),
@@ -154,7 +157,7 @@ def _page(seen: Review) -> str:
     lines += [f"  {title:<12}  {text}".rstrip() for title, text in titled]
     lines += [f"    {line}" for line in changes_lines(seen.builder.changes)]
     lines += [f"  {title:<12}  {text}".rstrip() for title, text in _approvals(seen)]
-    return "\n".join(lines)
+    return lines
 
 
 def _approvals(seen: Review) -> list[tuple[str, str]]:
@@ -173,7 +176,7 @@ def _approvals(seen: Review) -> list[tuple[str, str]]:
 
 def _outcome(result: Review, name: str, added: bool) -> str:
     what = f"approved by {name}" if added else f"{name} has approved this already: nothing changed"
-    return f"\n{what}; {_standing(result)}"
+    return f"{what}; {_standing(result)}"
 
 
 def _standing(result: Review) -> str:

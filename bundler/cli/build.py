@@ -98,7 +98,7 @@ def command(
         "fromCache": result.cached,
         "existed": result.existed,
     }
-    output.result(data, _page(data))
+    output.result(data, *_page(data))
 
 
 def _run(lock: Lock, builder: str, source: Source, begin: datetime) -> BuildRun:
@@ -117,16 +117,14 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def _page(data: dict[str, Any]) -> str:
+def _page(data: dict[str, Any]) -> list[str]:
     if data["existed"]:
-        return f"{data['bundle']} is the bundle of this lock already; nothing to do"
+        return [f"{data['bundle']} is the bundle of this lock already; nothing to do"]
     size = readable_size(data["bytes"])
-    return "\n".join(
-        [
-            f"built: {data['name']} {data['version']}, release {data['release']}",
-            f"  in           {data['bundle']}",
-            f"  bundle.json  {data['digest']}",
-            f"  content      {data['blobs']} blobs with {size}, {data['fetched']} fetched",
-            "It needs its approvals now: isoward approve",
-        ]
-    )
+    return [
+        f"built: {data['name']} {data['version']}, release {data['release']}",
+        f"  in           {data['bundle']}",
+        f"  bundle.json  {data['digest']}",
+        f"  content      {data['blobs']} blobs with {size}, {data['fetched']} fetched",
+        "It needs its approvals now: isoward approve",
+    ]

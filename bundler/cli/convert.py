@@ -162,4 +162,4 @@ def _report(says: Output, target: Path, definition: Definition, found: Found) ->
     }
     counts = f"{data['images']} images, {data['charts']} charts, {data['files']} files"
     lines = [f"wrote {target}: {counts}", *(f"  note: {note}" for note in notes)]
-    says.result(data, "\n".join(lines))
+    says.result(data, *lines)

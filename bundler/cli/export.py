@@ -31,4 +31,4 @@ def command(says: Output, *, lock: Path, form: str, target: Path) -> None:
         text, notes = write_image_list(locked.images), left_out_images(locked.images)
     write_new(target, text.encode())
     lines = [f"wrote {target}", *(f"  note: {note}" for note in notes)]
-    says.result({"output": str(target), "notes": list(notes)}, "\n".join(lines))
+    says.result({"output": str(target), "notes": list(notes)}, *lines)

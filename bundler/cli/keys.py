@@ -185,13 +185,13 @@ def import_hsm(
         "publicKey": str(public),
         "uri": reference.uri,
     }
-    text = (
-        f"{name}'s {type_name(key)} key stays on the token {label}\n"
-        f"  reference    {path} (give it as --key; the PIN is asked)\n"
-        f"  public key   {public} (for `isoward root`)\n"
-        f"  key id       {key.keyid}"
+    output.result(
+        data,
+        f"{name}'s {type_name(key)} key stays on the token {label}",
+        f"  reference    {path} (give it as --key; the PIN is asked)",
+        f"  public key   {public} (for `isoward root`)",
+        f"  key id       {key.keyid}",
     )
-    output.result(data, text)
 
 
 def _key_number(text: str) -> int:
@@ -215,10 +215,10 @@ def _write(
         "publicKey": str(public),
         "encrypted": passphrase is not None,
     }
-    text = (
-        f"{done}: {type_name(key.public_key)}\n"
-        f"  private key  {path} (keep it; nobody else may have it)\n"
-        f"  public key   {public} (for `isoward root`)\n"
-        f"  key id       {key.public_key.keyid}"
+    output.result(
+        data,
+        f"{done}: {type_name(key.public_key)}",
+        f"  private key  {path} (keep it; nobody else may have it)",
+        f"  public key   {public} (for `isoward root`)",
+        f"  key id       {key.public_key.keyid}",
     )
-    output.result(data, text)

@@ -73,7 +73,7 @@ def command(
             write_atomic(target, _readable_back(text, target))
         with storage_errors(f"remove {_missing_images(target)}"):
             _missing_images(target).unlink(missing_ok=True)
-    says.result(_data(target, new, old, found), _text(target, new, old, found))
+    says.result(_data(target, new, old, found), *_page(target, new, old, found))
 
 
 def _missing_images(target: Path) -> Path:
@@ -151,13 +151,12 @@ def _data(target: Path, new: Lock, old: Lock | None, found: list[Change]) -> dic
     }
 
 
-def _text(target: Path, new: Lock, old: Lock | None, found: list[Change]) -> str:
+def _page(target: Path, new: Lock, old: Lock | None, found: list[Change]) -> list[str]:
     sizes = lock_contents(new)
     size = readable_size(sum(sizes.values()))
     counts = f"{content_counts(new)}: {counted(len(sizes), 'blob')} with {size}"
     if old is None:
-        return f"{counts}\nwrote {target}"
+        return [counts, f"wrote {target}"]
     if not found:
-        return f"{counts}\nnothing changed: {target}"
-    lines = "\n".join(change.line for change in found)
-    return f"{lines}\n{counts}\nwrote {target}"
+        return [counts, f"nothing changed: {target}"]
+    return [*(change.line for change in found), counts, f"wrote {target}"]

@@ -36,7 +36,7 @@ def command() -> None:
 def show(output: Output, release: Path) -> None:
     """Show the newest root and release of RELEASE, what expires when, and what waits."""
     status = release_status(release)
-    output.result(_data(status), _page(status, datetime.now(UTC)))
+    output.result(_data(status), *_page(status, datetime.now(UTC)))
 
 
 @command.command("refresh")
@@ -65,12 +65,12 @@ def refresh(
     builder = load_signing_key(output, key, passphrase_fd)
     number, expires = refresh_release(release, builder, datetime.now(UTC), bundles)
     data = {"release": number, "expires": expires.isoformat(), "bundles": [str(b) for b in bundles]}
-    text = (
+    lines = [
         f"release {number} can be imported until {expires:%Y-%m-%d}, as far as the timestamp goes"
-    )
+    ]
     if not bundles:
-        text += "\nA bundle gets the new files by --bundle, or when it is built again."
-    output.result(data, text)
+        lines.append("A bundle gets the new files by --bundle, or when it is built again.")
+    output.result(data, *lines)
 
 
 @command.command("revoke")
@@ -86,11 +86,11 @@ def revoke_command(output: Output, release: Path, number: int, reason: str) -> N
     """
     entry, added = revoke(release, number, reason)
     what = "is revoked" if added else "was revoked already"
-    text = (
-        f"release {entry.release} ({entry.digest}) {what}: {entry.reason}\n"
-        "Sites learn of it with the next release that is built and approved."
+    output.result(
+        {**_entry(entry), "added": added},
+        f"release {entry.release} ({entry.digest}) {what}: {entry.reason}",
+        "Sites learn of it with the next release that is built and approved.",
     )
-    output.result({**_entry(entry), "added": added}, text)
 
 
 def _entry(entry: RevokedRelease) -> dict[str, Any]:
@@ -113,10 +113,10 @@ def _data(status: ReleaseStatus) -> dict[str, Any]:
     }
 
 
-def _page(status: ReleaseStatus, now: datetime) -> str:
+def _page(status: ReleaseStatus, now: datetime) -> list[str]:
     lines = [f"root version {status.root.version}"]
     if status.fingerprint:
-        lines += [f"    {line}" for line in fingerprint_groups(status.fingerprint).splitlines()]
+        lines += [f"    {line}" for line in fingerprint_groups(status.fingerprint)]
     else:
         lines.append("    not complete yet")
     if status.release:
@@ -128,8 +128,8 @@ def _page(status: ReleaseStatus, now: datetime) -> str:
     lines += _revoked("revoked", status.revoked)
     lines += _revoked("revoked from the next release on", status.to_revoke)
     if status.draft:
-        lines += ["", "A root waits for signatures.", page(explain(status.draft))]
-    return "\n".join(lines)
+        lines += ["", "A root waits for signatures.", *page(explain(status.draft))]
+    return lines
 
 
 def _expiry(name: str, moment: datetime, now: datetime) -> str:

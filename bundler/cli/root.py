@@ -125,7 +125,7 @@ def new(
     )
     signers = [load_signing_key(output, path, passphrase_fd) for path in private_keys]
     described = create_root(release, plan, signers, now)
-    output.result(_data(described), f"made {release / root_name(1)}\n{_page(described)}")
+    output.result(_data(described), f"made {release / root_name(1)}", *_page(described))
 
 
 @command.command("sign")
@@ -145,11 +145,11 @@ def sign(output: Output, release: Path, key: Path, passphrase_fd: int | None) ->
     what = "signed" if added else "this key has signed it already; nothing was changed:"
     if pending.previous is None or pending.complete:
         described = describe_root(pending.data, name)
-        data, text = _data(described), _page(described)
+        data, lines = _data(described), _page(described)
     else:
         told = explain(pending)
-        data, text = told_data(told), page(told)
-    output.result({**data, "added": added}, f"{what} {release / name}\n{text}")
+        data, lines = told_data(told), page(told)
+    output.result({**data, "added": added}, f"{what} {release / name}", *lines)
 
 
 @command.command("show")
@@ -165,13 +165,13 @@ def show(output: Output, source: Path) -> None:
     version = max(roots)
     where = prefix + root_name(version) if source.is_dir() else str(source)
     described = describe_root(roots[version], where)
-    data, text = _data(described), _page(described)
+    data, lines = _data(described), _page(described)
     pending = read_pending(source) if source.is_dir() and not prefix else None
     if pending and pending.previous:
         told = explain(pending)
         data["draft"] = told_data(told)
-        text += f"\n\na draft waits for signatures\n{page(told)}"
-    output.result(data, text)
+        lines += ["", "a draft waits for signatures", *page(told)]
+    output.result(data, *lines)
 
 
 def _data(root: RootDescription) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def _data(root: RootDescription) -> dict[str, Any]:
     }
 
 
-def _page(root: RootDescription) -> str:
+def _page(root: RootDescription) -> list[str]:
     lines = [f"root version {root.version}, valid until {root.expires:%Y-%m-%d}", ""]
     for role in root.roles:
         holders = ", ".join(name for name, _ in role.keys)
@@ -203,6 +203,6 @@ def _page(root: RootDescription) -> str:
     if root.missing:
         # Each signature changes the file, and so its fingerprint.
         lines.append(f"  not valid yet: {root.missing} signature(s) missing; no fingerprint so far")
-        return "\n".join(lines)
-    groups = fingerprint_groups(root.fingerprint).replace("\n", "\n    ")
-    return "\n".join([*lines, "", "  fingerprint:", f"    {groups}"])
+        return lines
+    groups = fingerprint_groups(root.fingerprint)
+    return [*lines, "", "  fingerprint:", *(f"    {line}" for line in groups)]

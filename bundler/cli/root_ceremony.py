@@ -45,8 +45,7 @@ def request_command(output: Output, release: Path, path: Path) -> None:
         if key_id not in pending.draft.signatures
     ]
     data = {**told_data(told), "request": str(path), "waitingFor": waiting}
-    text = f"wrote {path}\n\n{page(told)}\n\nSend it to: {', '.join(waiting)}"
-    output.result(data, text)
+    output.result(data, f"wrote {path}", "", *page(told), "", f"Send it to: {', '.join(waiting)}")
 
 
 @click.command("collect")
@@ -63,8 +62,8 @@ def collect_command(output: Output, release: Path, files: tuple[Path, ...]) -> N
     pending = done.pending
     fingerprint = hex_of(digest_of(pending.data)) if pending.complete else None
     data = {**told_data(explain(pending)), "taken": list(done.taken), "fingerprint": fingerprint}
-    text = f"new signatures: {', '.join(done.taken) or 'none'}\n{outcome(release, pending)}"
-    output.result(data, text)
+    taken = f"new signatures: {', '.join(done.taken) or 'none'}"
+    output.result(data, taken, *outcome(release, pending))
 
 
 COMMANDS = (request_command, collect_command)

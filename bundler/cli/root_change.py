@@ -179,12 +179,15 @@ def _amend(
     if dropped:
         output.warn(f"the draft had {dropped} signature(s), which are for what it was and are gone")
     told = explain(pending)
-    text = (
-        f"drafted root version {pending.version}; nothing has changed yet\n\n{page(told)}\n\n"
+    output.result(
+        told_data(told),
+        f"drafted root version {pending.version}; nothing has changed yet",
+        "",
+        *page(told),
+        "",
         f"Next: its holders sign, here with `isoward root sign {release}` or elsewhere by way of "
-        f"`isoward root request {release}`."
+        f"`isoward root request {release}`.",
     )
-    output.result(told_data(told), text)
 
 
 def told_data(told: Explanation) -> dict[str, Any]:
@@ -203,15 +206,14 @@ def told_data(told: Explanation) -> dict[str, Any]:
     }
 
 
-def outcome(release: Path, pending: Pending) -> str:
+def outcome(release: Path, pending: Pending) -> list[str]:
     """Say where a root stands, after signatures came to it."""
     if pending.complete:
-        groups = fingerprint_groups(digest_of(pending.data)).replace("\n", "\n    ")
         name = release / root_name(pending.version)
-        return (
-            f"root version {pending.version} is complete: {name}; its fingerprint is\n    {groups}"
-        )
-    return f"root version {pending.version} is not complete yet\n\n{page(explain(pending))}"
+        first = f"root version {pending.version} is complete: {name}; its fingerprint is"
+        groups = fingerprint_groups(digest_of(pending.data))
+        return [first, *(f"    {line}" for line in groups)]
+    return [f"root version {pending.version} is not complete yet", "", *page(explain(pending))]
 
 
 COMMANDS = (

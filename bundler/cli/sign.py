@@ -10,6 +10,7 @@ import click
 
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
+from bundle.cli.questions import confirm
 from bundle.model.digest import digest_of
 from bundle.model.errors import InterruptedByUserError, TrustError, UsageError
 from bundle.store.atomic import write_atomic
@@ -62,7 +63,7 @@ def command(
     _check_present(pending, present)
     check_unexpired_draft(pending, datetime.now(UTC))
     told = explain(pending)
-    output.say(f"{page(told)}\n\n{MEANING}\n")
+    output.say(*page(told), "", *MEANING, "")
     signer = load_signing_key(output, key, passphrase_fd)
     name = signer_name(pending, signer)
     key_id = signer.public_key.keyid
@@ -76,7 +77,9 @@ def command(
     counts = " and for ".join(counts_for(signed, key_id))
     what = f"signed as {name}" if added else f"{name} has signed it already; nothing was added"
     output.result(
-        data, f"{what}; it counts for {counts}\nSend {where} back to the person who asked."
+        data,
+        f"{what}; it counts for {counts}",
+        f"Send {where} back to the person who asked.",
     )
 
 
@@ -99,5 +102,5 @@ def _confirm(name: str) -> None:
             "signing is confirmed on a terminal, and there is none",
             "Run this on a terminal, or give --yes.",
         )
-    if not click.confirm(f"Sign this root as {name}?", err=True):
+    if not confirm(f"Sign this root as {name}?"):
         raise InterruptedByUserError("not signed: the answer was no", "Nothing was changed.")

@@ -10,21 +10,21 @@ from installer.plan import Plan, PlannedStep
 from installer.steps.expected import duration
 
 
-def plan_page(plan: Plan) -> str:
+def plan_page(plan: Plan) -> list[str]:
     """Return a plan as a person reads it."""
     lines = [f"plan for {plan.site}, with bundle.json {plan.bundle}"]
     for number, planned in enumerate(plan.steps, start=1):
-        lines.append(f"\n{number}. {planned.step.name}: {planned.step.title}")
+        lines += ["", f"{number}. {planned.step.name}: {planned.step.title}"]
         lines.append(f"   {_standing(planned)}")
         lines += [f"   {change.where}: {change.what}" for change in planned.changes]
     left = [planned for planned in plan.steps if not planned.done]
     if not left:
-        return "\n".join([*lines, "\nEverything is done already."])
+        return [*lines, "", "Everything is done already."]
     known = sum(planned.expected is not None for planned in left)
     about = f", about {duration(plan.seconds)}" if known else ""
     short = f" for the {known} whose time is known" if 0 < known < len(left) else ""
-    counts = f"\n{len(left)} of {len(plan.steps)} steps are to be done"
-    return "\n".join([*lines, f"{counts}{about}{short}."])
+    counts = f"{len(left)} of {len(plan.steps)} steps are to be done"
+    return [*lines, "", f"{counts}{about}{short}."]
 
 
 def _standing(planned: PlannedStep) -> str:
@@ -60,7 +60,7 @@ def result_data(site: str, done: ClusterResult) -> dict[str, Any]:
     }
 
 
-def result_page(site: str, done: ClusterResult) -> str:
+def result_page(site: str, done: ClusterResult) -> list[str]:
     """Return how an installation went, as a person reads it."""
     now = [step for step in done.steps if not step.done_before]
     until = "" if done.complete else f" until {done.steps[-1].name}"
@@ -77,4 +77,4 @@ def result_page(site: str, done: ClusterResult) -> str:
         lines += [f"kubeconfig: {done.state / 'kubeconfig'}"]
         lines += [f"report: {done.state / 'report.html'}"]
     lines += [f"receipt: {done.run / RECEIPT_NAME}"] if done.run else []
-    return "\n".join(lines)
+    return lines

@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.questions import ask
 from bundle.model.digest import hex_of
 from bundle.model.errors import TrustError, UsageError
 from bundle.trust.authority import MIN_THRESHOLD, Authority, load_authority, make_authority
@@ -72,7 +73,7 @@ def command(
     now = datetime.now(UTC)
     candidate = read_candidate(source, expected, now)
     if find_enrolled(depot / STATES, candidate) is None and expected is None:
-        output.say(_page(candidate))
+        output.say(*_page(candidate))
         _compare(candidate)
     state, added = enroll(depot, candidate, now, site=site, authority=authority)
     in_force = load_authority(depot / STATES)
@@ -91,7 +92,7 @@ def command(
         text = f"enrolled: {depot} now trusts the root {hex_of(state.fingerprint)}"
     else:
         text = f"{depot} trusts this root already, since {state.enrolled_at:%Y-%m-%d}"
-    output.result(data, "\n".join([text, *_about_site(state.site, in_force)]))
+    output.result(data, text, *_about_site(state.site, in_force))
 
 
 def _authority(site: str, keys: tuple[Path, ...], threshold: int) -> Authority | None:
@@ -117,19 +118,18 @@ def _about_site(site: str, authority: Authority | None) -> list[str]:
     return lines
 
 
-def _page(candidate: Candidate) -> str:
+def _page(candidate: Candidate) -> list[str]:
     root = candidate.description
     # The last group is left out, so that it has to come from the vendor.
-    shown = fingerprint_groups(root.fingerprint)[:-_GROUP] + "?" * _GROUP
-    groups = shown.replace("\n", "\n  ")
+    *groups, last = fingerprint_groups(root.fingerprint)
+    groups.append(last[:-_GROUP] + "?" * _GROUP)
     lines = [f"root version {root.version}, valid until {root.expires:%Y-%m-%d}"]
     lines += [
         f"  {role.name}: {role.threshold} of {', '.join(name for name, _ in role.keys)}"
         for role in root.roles
     ]
-    lines += ["", "Its fingerprint:", "", f"  {groups}", ""]
-    lines.append("Compare every group with what the vendor told you by phone or letter.")
-    return "\n".join(lines)
+    lines += ["", "Its fingerprint:", "", *(f"  {group}" for group in groups), ""]
+    return [*lines, "Compare every group with what the vendor told you by phone or letter."]
 
 
 def _compare(candidate: Candidate) -> None:
@@ -138,9 +138,7 @@ def _compare(candidate: Candidate) -> None:
             "the fingerprint is compared on a terminal, and there is none",
             "Run this on a terminal, or give --fingerprint with what the vendor told you.",
         )
-    typed: str = click.prompt(
-        "If all are the same, type the last group that the vendor told you, or all of it", err=True
-    )
+    typed = ask("If all are the same, type the last group that the vendor told you, or all of it")
     plain = plain_fingerprint(typed)
     # The last groups or all of them: less than one group proves nothing.
     if len(plain) < _GROUP or not hex_of(candidate.description.fingerprint).endswith(plain):

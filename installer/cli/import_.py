@@ -36,7 +36,7 @@ def command(output: Output, bundle: Path, depot: Path, waiver: Path | None) -> N
     outcome = import_bundle(
         bundle, depot, lambda: dt.datetime.now(dt.UTC), output.progress, waiver=waiver
     )
-    output.result(_facts(outcome), _page(outcome))
+    output.result(_facts(outcome), *_page(outcome))
 
 
 def _facts(outcome: ImportOutcome) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _facts(outcome: ImportOutcome) -> dict[str, Any]:
     }
 
 
-def _page(outcome: ImportOutcome) -> str:
+def _page(outcome: ImportOutcome) -> list[str]:
     record = outcome.record
     name = f"{record.metadata.name} {record.metadata.version}, release {record.release}"
     approvers = ", ".join(s.name for s in record.signers if s.role == "targets")
@@ -86,13 +86,11 @@ def _page(outcome: ImportOutcome) -> str:
         )
         content += f" ({ways})" if ways else ""
     healed = [f"  restored     {digest}: the depot's copy was damaged" for digest in outcome.healed]
-    return "\n".join(
-        [
-            first,
-            f"  bundle.json  {record.digest}",
-            f"  approved by  {approvers}",
-            f"  content      {content}",
-            *healed,
-            *(f"NOTICE: {line}" for line in outcome.notices),
-        ]
-    )
+    return [
+        first,
+        f"  bundle.json  {record.digest}",
+        f"  approved by  {approvers}",
+        f"  content      {content}",
+        *healed,
+        *(f"NOTICE: {line}" for line in outcome.notices),
+    ]

@@ -105,7 +105,7 @@ def _install_cluster(output: Output, request: ClusterRequest) -> None:
         serve=serve_depot,
     )
     name = request.site.site.metadata.name
-    output.result(result_data(name, done), result_page(name, done))
+    output.result(result_data(name, done), *result_page(name, done))
 
 
 def _require_none(given: Sequence[object], names: str, where: str) -> None:
@@ -129,13 +129,13 @@ def _install_first(output: Output, request: InstallRequest, *, preflight_only: b
         request,
         now=utc_now,
         progress=output.progress,
-        on_report=lambda report: output.say(table(report)),
+        on_report=lambda report: output.say(*table(report)),
     )
-    output.result(_data(request, done), _text(request, done))
+    output.result(_data(request, done), *_page(request, done))
 
 
 def _show_and_require(output: Output, report: Report) -> None:
-    output.say(table(report))
+    output.say(*table(report))
     require_ready(report)
 
 
@@ -153,7 +153,7 @@ def _data(request: InstallRequest, done: InstallResult) -> dict[str, Any]:
     }
 
 
-def _text(request: InstallRequest, done: InstallResult) -> str:
+def _page(request: InstallRequest, done: InstallResult) -> list[str]:
     site = request.site.site
     count = sum(len(tasks) for tasks in done.changed.values())
     if request.dry_run:
@@ -163,4 +163,4 @@ def _text(request: InstallRequest, done: InstallResult) -> str:
         lines = [f"installed {site.metadata.name}: {count} change(s) on {len(site.nodes)} node(s)"]
     lines += [f"{node}: {done.image} said: {said}" for node, said in sorted(done.outputs.items())]
     lines += [f"WAIVER: {done.waiver}"] if done.waiver else []
-    return "\n".join([*lines, f"receipt: {done.directory / RECEIPT_NAME}"])
+    return [*lines, f"receipt: {done.directory / RECEIPT_NAME}"]

@@ -25,4 +25,4 @@ def command(output: Output, /, **options: Any) -> None:
     """
     request = cluster_request(**options)
     plan = plan_cluster(request, cluster_steps(request.medium, request.waiver), now=utc_now)
-    output.result(plan.data(), plan_page(plan))
+    output.result(plan.data(), *plan_page(plan))

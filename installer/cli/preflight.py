@@ -65,7 +65,7 @@ def command(
 
 
 def _tell(output: Output, report: Report) -> int:
-    output.say(by_question(report))
+    output.say(*by_question(report))
     try:
         require_ready(report)
     except IsowardError as error:
@@ -79,7 +79,7 @@ def _tell(output: Output, report: Report) -> int:
             "hint": error.hint,
             "context": error.context,
         }
-        output.result({"ready": False, **refused, "nodes": report.data()}, "")
+        output.result({"ready": False, **refused, "nodes": report.data()})
         return error.exit_code
     output.result({"ready": True, "nodes": report.data()}, "every node is ready")
     return 0

@@ -16,7 +16,7 @@ from bundle.store.atomic import require_new, write_new
 from bundle.trust.describe import parse_fingerprint
 from bundle.trust.recovery import KIND, apply_recovery, draft_recovery
 from bundle.trust.site_statement import look_at, read_statement
-from installer.cli.statements import common_facts, common_lines, signed_facts, signed_text
+from installer.cli.statements import common_facts, common_lines, signed_facts, signed_lines
 
 _PATH = click.Path(path_type=Path)
 
@@ -68,8 +68,8 @@ def command(
         source=root,
     )
     write_new(file, data)
-    facts, text = _look(file, data)
-    output.result(facts, f"made {file}; it needs its signatures: isoward recover sign\n{text}")
+    facts, lines = _look(file, data)
+    output.result(facts, f"made {file}; it needs its signatures: isoward recover sign", *lines)
 
 
 @command.command("sign")
@@ -80,10 +80,10 @@ def command(
 @pass_output
 def sign(output: Output, file: Path, key: Path, passphrase_fd: int | None) -> None:
     """Add a signature to a recovery's FILE, after it has been shown."""
-    facts, text = _look(file, read_statement(file))
-    output.say(text)
+    facts, lines = _look(file, read_statement(file))
+    output.say(*lines)
     signed = signed_facts(file, KIND, load_signing_key(output, key, passphrase_fd))
-    output.result({**facts, **signed}, signed_text(signed))
+    output.result({**facts, **signed}, *signed_lines(signed))
 
 
 @command.command("show")
@@ -92,7 +92,8 @@ def sign(output: Output, file: Path, key: Path, passphrase_fd: int | None) -> No
 @pass_output
 def show(output: Output, file: Path) -> None:
     """Show what a recovery's FILE says; its signatures are verified by `isoward recover apply`."""
-    output.result(*_look(file, read_statement(file)))
+    facts, lines = _look(file, read_statement(file))
+    output.result(facts, *lines)
 
 
 @command.command("apply")
@@ -125,10 +126,10 @@ def apply(output: Output, file: Path, depot: Path) -> None:
         f"NOTICE: bundles/{name[:16]}... does not verify any more; import it again"
         for name in done.left_out
     ]
-    output.result(facts, "\n".join(lines))
+    output.result(facts, *lines)
 
 
-def _look(file: Path, data: bytes) -> tuple[dict[str, Any], str]:
+def _look(file: Path, data: bytes) -> tuple[dict[str, Any], list[str]]:
     predicate, fingerprint, signed = look_at(data, KIND, str(file))
     facts = {
         "fingerprint": hex_of(fingerprint),
@@ -143,4 +144,4 @@ def _look(file: Path, data: bytes) -> tuple[dict[str, Any], str]:
         f"  root chain   {len(predicate.roots)} version(s) known",
         *common_lines(predicate, signed),
     ]
-    return facts, "\n".join(lines)
+    return facts, lines

@@ -124,7 +124,7 @@ def _announce(
     lines += [f"NOTICE: {line}" for line in said]
     if not bundles:
         lines.append("the depot is empty; `isoward import` may fill it while it is being served")
-    output.result(data, "\n".join(lines))
+    output.result(data, *lines)
     # Last, so that whoever waits for the file finds everything said.
     if ready_file is not None:
         write_atomic(ready_file, canonical_json(data))

@@ -45,12 +45,12 @@ def check(output: Output, *, file: Path) -> int:
             "problems": [],
             "warnings": [_data(warning) for warning in warnings],
         },
-        _good(file, site, warnings),
+        *_good(file, site, warnings),
     )
     return 0
 
 
-def _good(file: Path, site: Site, warnings: list[Problem]) -> str:
+def _good(file: Path, site: Site, warnings: list[Problem]) -> list[str]:
     lines = [f"{file}: nothing is wrong with the site {site.metadata.name}"]
     for warning in warnings:
         lines += [f"{file}: look at {warning.placed}", f"  {warning.hint}"]
@@ -64,7 +64,7 @@ def _good(file: Path, site: Site, warnings: list[Problem]) -> str:
             f"{len(site.nodes_with(role))} {role}" for role in ("control-plane", "etcd", "worker")
         )
         lines.append(f"  Kubernetes {site.kubernetes.version}: {counts}")
-    return "\n".join(lines)
+    return lines
 
 
 def _refused(output: Output, file: Path, problems: list[Problem]) -> int:
@@ -75,7 +75,7 @@ def _refused(output: Output, file: Path, problems: list[Problem]) -> int:
     )
     if not output.as_json:
         for problem in problems:
-            output.say(f"{file}: {problem.placed}\n  {problem.hint}")
+            output.say(f"{file}: {problem.placed}", f"  {problem.hint}")
         raise error
     # The one error object of `--json`, and with it all the others.
     output.result(
@@ -87,7 +87,6 @@ def _refused(output: Output, file: Path, problems: list[Problem]) -> int:
             "context": {},
             "problems": [_data(problem) for problem in problems],
         },
-        "",
     )
     return error.exit_code
 

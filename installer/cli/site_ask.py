@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from bundle.cli.output import printable
+from bundle.cli.questions import ask, confirm, tell
 from bundle.model.errors import IsowardError, UsageError
 from bundle.model.problems import Problem
 from installer.preflight.scan_key import host_key_text
@@ -104,7 +104,7 @@ class Asker:
             return answer
 
         hint = f" ({_LEAVE_OUT} leaves it out)" if again and question.default == "" else ""
-        self.draft = self._with(question.name, _prompt(question.text + hint, default, take))
+        self.draft = self._with(question.name, ask(question.text + hint, default, take))
 
     def _with(self, name: str, answer: str) -> Draft:
         return replace(self.draft, answers={**self.draft.answers, name: answer})
@@ -116,7 +116,7 @@ class Asker:
             return
         if not self._asks:
             raise _missing(what)
-        while not self._texts[kind] or _confirm(f"Another {what}?"):
+        while not self._texts[kind] or confirm(f"Another {what}?"):
             self._one(kind, len(self._texts[kind]))
 
     def _one(self, kind: str, number: int) -> None:
@@ -136,7 +136,7 @@ class Asker:
             if name == "roles" and not self.draft.cluster:
                 continue
             take = self._taker(kind, number, name, texts)
-            texts[name] = _prompt(text.format(number + 1), known.get(name, default), take)
+            texts[name] = ask(text.format(number + 1), known.get(name, default), take)
         # What is not asked for, such as the port, stays as an option has said it.
         texts = {**known, **texts}
         self._texts[kind][number:] = [texts, *self._texts[kind][number + 1 :]]
@@ -171,7 +171,7 @@ class Asker:
             count = len(self._texts[kind])
             for i in range(count) if number is None else [int(number)]:
                 self._one(kind, i)
-            while number is None and _confirm(f"Another {kind[:-1]}?"):
+            while number is None and confirm(f"Another {kind[:-1]}?"):
                 self._one(kind, len(self._texts[kind]))
             return True
         for question in (*FIRST, *LAST):
@@ -187,33 +187,23 @@ def _compared(node: Mapping[str, Any]) -> str:
         key = shown_key(node)
     except IsowardError as error:
         raise click.BadParameter(f"{error.message}. {error.hint}") from error
-    click.echo(f"  It shows {key.fingerprint}", err=True)
-    click.echo(f"  Run this on its own console, and compare: {_CONSOLE}", err=True)
-    if not _confirm("  Does the console show the very same?"):
+    tell(
+        f"  It shows {key.fingerprint}",
+        f"  Run this on its own console, and compare: {_CONSOLE}",
+    )
+    if not confirm("  Does the console show the very same?"):
         raise click.BadParameter("the key that it shows is not taken.")
     return host_key_text(key)
-
-
-def _prompt(question: str, default: str | None, take: Callable[[str], str]) -> str:
-    return str(
-        click.prompt(
-            question, default=default, err=True, show_default=bool(default), value_proc=take
-        )
-    )
-
-
-def _confirm(question: str) -> bool:
-    return click.confirm(question, default=False, err=True)
 
 
 def _refuse(found: Sequence[Problem]) -> None:
     """Have the question asked again, with the reason."""
     if found:
-        raise click.BadParameter(printable(f"{found[0].message}. {found[0].hint}"))
+        raise click.BadParameter(f"{found[0].message}. {found[0].hint}")
 
 
 def _say(problem: Problem) -> None:
-    click.echo(printable(f"{problem.text}\n  {problem.hint}"), err=True)
+    tell(problem.text, f"  {problem.hint}")
 
 
 def _missing(name: str) -> UsageError:

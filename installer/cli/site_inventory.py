@@ -54,11 +54,7 @@ def inventory(
     replaced = write_inventory(folder, rendered, over, made_from)
     output.result(
         {"inventory": str(folder / HOSTS_NAME), "bundle": carried.digest, "overrides": replaced},
-        "\n".join(
-            [
-                f"written: {folder / HOSTS_NAME}",
-                f"  for bundle.json {carried.digest}",
-                *(f"  overridden: {path}" for path in replaced),
-            ]
-        ),
+        f"written: {folder / HOSTS_NAME}",
+        f"  for bundle.json {carried.digest}",
+        *(f"  overridden: {path}" for path in replaced),
     )

@@ -91,4 +91,4 @@ def new(output: Output, /, *, file: Path, **given: Any) -> None:
     lines = [f"written: {file}", f"  `isoward site check {file}` finds nothing wrong with it."]
     for warning in warnings_of(file, examine_site_file(file)[0]):
         lines += [f"  Look at {warning.placed}", f"    {warning.hint}"]
-    output.result({"site": draft.answers["name"], "file": str(file)}, "\n".join(lines))
+    output.result({"site": draft.answers["name"], "file": str(file)}, *lines)

@@ -33,7 +33,7 @@ def signed_facts(file: Path, kind: Kind[P], signer: SigningKey) -> dict[str, Any
     }
 
 
-def signed_text(facts: dict[str, Any]) -> str:
+def signed_lines(facts: dict[str, Any]) -> tuple[str, str]:
     """Say what `signed_facts` found."""
     first = (
         f"signed by {facts['signer']}: {facts['file']}"
@@ -41,9 +41,8 @@ def signed_text(facts: dict[str, Any]) -> str:
         else f"{facts['signer']} has signed it already; nothing was changed: {facts['file']}"
     )
     missing = facts["missing"]
-    return f"{first}\n" + (
-        f"{missing} more signature(s) are needed" if missing else "it has all signatures it needs"
-    )
+    needed = f"{missing} more signature(s) are needed"
+    return first, needed if missing else "it has all signatures it needs"
 
 
 def common_lines(predicate: SitePredicate, signed: Sequence[str]) -> list[str]:

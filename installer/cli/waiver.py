@@ -17,7 +17,7 @@ from bundle.trust.site_statement import MAX_LIFETIME_DAYS, look_at, read_stateme
 from bundle.trust.state import STATES, find_state, load_states
 from bundle.trust.verify import examine_expired
 from bundle.trust.waiver import KIND, draft_waiver
-from installer.cli.statements import common_facts, common_lines, signed_facts, signed_text
+from installer.cli.statements import common_facts, common_lines, signed_facts, signed_lines
 from installer.depot.directory import DEFAULT_DEPOT
 
 _PATH = click.Path(path_type=Path)
@@ -63,8 +63,8 @@ def new(
     authority = load_authority(depot / STATES)
     data = draft_waiver(expired, authority, reason=reason, ticket=ticket, days=days, now=now)
     write_new(file, data)
-    facts, text = _look(file, data)
-    output.result(facts, f"made {file}; it needs its signatures: isoward waiver sign\n{text}")
+    facts, lines = _look(file, data)
+    output.result(facts, f"made {file}; it needs its signatures: isoward waiver sign", *lines)
 
 
 @command.command("sign")
@@ -75,10 +75,10 @@ def new(
 @pass_output
 def sign(output: Output, file: Path, key: Path, passphrase_fd: int | None) -> None:
     """Add a signature to a waiver's FILE; read it first with `isoward waiver show`."""
-    facts, text = _look(file, read_statement(file))
-    output.say(text)
+    facts, lines = _look(file, read_statement(file))
+    output.say(*lines)
     signed = signed_facts(file, KIND, load_signing_key(output, key, passphrase_fd))
-    output.result({**facts, **signed}, signed_text(signed))
+    output.result({**facts, **signed}, *signed_lines(signed))
 
 
 @command.command("show")
@@ -87,10 +87,11 @@ def sign(output: Output, file: Path, key: Path, passphrase_fd: int | None) -> No
 @pass_output
 def show(output: Output, file: Path) -> None:
     """Show what a waiver's FILE says; its signatures are verified by `isoward import`."""
-    output.result(*_look(file, read_statement(file)))
+    facts, lines = _look(file, read_statement(file))
+    output.result(facts, *lines)
 
 
-def _look(file: Path, data: bytes) -> tuple[dict[str, Any], str]:
+def _look(file: Path, data: bytes) -> tuple[dict[str, Any], list[str]]:
     predicate, digest, signed = look_at(data, KIND, str(file))
     files = [
         {"file": entry.file, "expired": entry.expired.isoformat()} for entry in predicate.files
@@ -114,4 +115,4 @@ def _look(file: Path, data: bytes) -> tuple[dict[str, Any], str]:
         f"  ticket       {predicate.ticket}",
         *common_lines(predicate, signed),
     ]
-    return facts, "\n".join(lines)
+    return facts, lines

@@ -28,6 +28,7 @@ from granian.server.mp import MPServer
 from bundle.model.errors import IsowardError, StorageError, UsageError
 from installer.depot.app import DepotApp
 from installer.depot.directory import DepotDirectory
+from installer.depot.log_lines import AccessFormatter, LineFormatter
 from installer.depot.tls import Identity
 
 DEFAULT_PORT: Final = 5443
@@ -40,8 +41,8 @@ _GRACE_SECONDS: Final = 5
 _ACCESS_FORMAT: Final = '%(time)s %(addr)s "%(method)s %(path)s" %(status)d %(dt_ms).1f ms'
 _LOGGING: Final[dict[str, Any]] = {
     "formatters": {
-        "generic": {"format": "isoward: %(levelname)s: %(message)s"},
-        "access": {"format": "%(message)s"},
+        "generic": {"()": LineFormatter, "fmt": "isoward: %(levelname)s: %(message)s"},
+        "access": {"()": AccessFormatter, "fmt": "%(message)s"},
     },
     "handlers": {
         "console": {

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from bundle.model.plain import visible
 from bundle.model.site import Node, Site
 from bundle.model.site_cluster import Kubernetes
 from installer.preflight.answers import Finding
@@ -105,5 +106,5 @@ class Judgement:
 def shown(parts: object) -> str:
     """Return what a node said as one short line; it may be anything."""
     text = ", ".join(str(part) for part in parts) if isinstance(parts, list) else str(parts)
-    text = "".join(c if c.isprintable() else "?" for c in text)
+    text = visible(text[: MOST_SHOWN + 1])
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."

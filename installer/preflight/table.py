@@ -12,7 +12,7 @@ _MARKS = {
 }
 
 
-def table(report: Report) -> str:
+def table(report: Report) -> list[str]:
     """Return the report, a line for each answer; what is not ok also has what to do."""
     answers = [answer for node in report.nodes for answer in node.answers]
     width = max((len(answer.id) for answer in answers), default=0)
@@ -26,10 +26,10 @@ def table(report: Report) -> str:
                 lines.append(f"{indent}expected: {answer.expected}")
                 lines.append(f"{indent}{answer.advice}")
     counts = [f"{report.count(v)} {v.value}" for v in Verdict if report.count(v)]
-    return "\n".join([*lines, ", ".join(counts)])
+    return [*lines, ", ".join(counts)]
 
 
-def by_question(report: Report) -> str:
+def by_question(report: Report) -> list[str]:
     """Return the report, a line for each question: of many nodes, mostly the same is to be said."""
     asked: dict[str, list[tuple[str, Answer]]] = {}
     for node in report.nodes:
@@ -46,7 +46,7 @@ def by_question(report: Report) -> str:
                 lines += _alarm(f"  {_MARKS[verdict]}  {id_:<{width}}  ", given)
     counts = [f"{report.count(v)} {v.value}" for v in Verdict if report.count(v)]
     nodes = len(report.nodes)
-    return "\n".join([*lines, f"{nodes} node{'' if nodes == 1 else 's'}: {', '.join(counts)}"])
+    return [*lines, f"{nodes} node{'' if nodes == 1 else 's'}: {', '.join(counts)}"]
 
 
 def _alike(given: list[tuple[str, Answer]]) -> str:
@@ -58,5 +58,7 @@ def _alarm(head: str, given: list[tuple[str, Answer]]) -> list[str]:
     indent = " " * len(head)
     lines = [f"{indent}{node}: {answer.found}" for node, answer in given]
     lines[0] = head + lines[0].lstrip()
-    said = {f"{indent}expected: {a.expected}\n{indent}{a.advice}": None for _, a in given}
-    return [*lines, *said]
+    said = dict.fromkeys((a.expected, a.advice) for _, a in given)
+    for expected, advice in said:
+        lines += [f"{indent}expected: {expected}", f"{indent}{advice}"]
+    return lines

@@ -12,6 +12,7 @@ from typing import Final
 
 from bundle.model.errors import StepError, UnreachableError
 from bundle.model.limits import KIB
+from bundle.model.plain import visible
 from bundle.model.site import Site
 from bundle.store.atomic import storage_errors
 from installer.steps.kubeconfig_file import Credentials
@@ -112,7 +113,7 @@ class ApiClient:
 
 def _reason(error: Exception) -> str:
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return "".join(c if c.isprintable() else "?" for c in str(text))[:200]
+    return visible(str(text))[:200]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bundle.model.errors import StepError, UnreachableError
+from bundle.model.plain import visible
 from bundle.model.site import Node, Site
 from installer.preflight.question import Machine
 from installer.preflight.shell import NO_ANSWER, NOT_FOUND, Result, Shell
@@ -154,5 +155,4 @@ def as_list(documents: Sequence[Mapping[str, Any]]) -> bytes:
 def complaint(result: Result) -> str:
     """Return what a program complained about, in one printable line."""
     text = result.err.strip() or result.out.strip() or f"exit code {result.code}"
-    line = " ".join(text.split())
-    return "".join(c if c.isprintable() else "?" for c in line)[:_MAX_SAID]
+    return visible(" ".join(text.split()))[:_MAX_SAID]

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from bundle.model.errors import StepError
 from bundle.model.manifest import Manifest
+from bundle.model.plain import visible
 from bundle.model.reference import Reference, parse_reference
 from bundle.model.site import Site
 from installer.steps.kubectl import MANAGED_BY
@@ -197,8 +198,7 @@ def delete_pods(bench: Bench, pods: Sequence[Pod]) -> None:
 
 def printable(text: str, limit: int = 300) -> str:
     """Return what a node or a pod said, fit for a line."""
-    line = " ".join(text.split())
-    return "".join(c if c.isprintable() else "?" for c in line)[:limit]
+    return visible(" ".join(text.split()))[:limit]
 
 
 def _by_digest(known: Reference, digest: str) -> Reference:

@@ -16,7 +16,12 @@ from tests.architecture.source import PACKAGES, Module, imports, modules, under
 _SHARED = ("bundle.model", "bundle.store", "bundle.trust", "bundle.registry")
 _ONLINE = ("bundler.sources", "bundler.gates", "bundler.formats")
 _OFFLINE = ("installer.depot", "installer.preflight", "installer.steps")
-_OUTPUT = ("bundle.cli.output", "bundle.cli.passphrase", "bundle.cli.progress")
+_OUTPUT = (
+    "bundle.cli.output",
+    "bundle.cli.passphrase",
+    "bundle.cli.progress",
+    "bundle.cli.questions",
+)
 """What commands on both sides talk to a person with; it is all that they see of bundle.cli."""
 
 # Layer -> what of ours it may import, besides itself. A layer that is missing here is a mistake.

@@ -70,7 +70,7 @@ def test_the_fingerprint_may_be_typed_as_one_has_it(good: Path, kit: ReleaseKit,
     told = hex_of(kit.fingerprint)
     forms = {
         "groups": " ".join(told[i : i + 4] for i in range(0, 64, 4)),
-        "lines": fingerprint_groups(kit.fingerprint),
+        "lines": "\n".join(fingerprint_groups(kit.fingerprint)),
         "upper": told.upper(),
         "prefix": f"sha256:{told}",
         "colons": ":".join(told[i : i + 2] for i in range(0, 64, 2)).upper(),

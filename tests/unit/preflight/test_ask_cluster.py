@@ -84,7 +84,7 @@ def test_good_nodes_are_ready() -> None:
 def test_the_table_has_a_line_for_each_question() -> None:
     raw = good_facts(2)
     raw["machine"]["swap"] = ["/dev/sda2"]
-    lines = by_question(_ask(node2=NodeShell(2, facts=_said(json.dumps(raw))))).splitlines()
+    lines = by_question(_ask(node2=NodeShell(2, facts=_said(json.dumps(raw)))))
     assert len([line for line in lines if line.startswith("  ok    kernel ")]) == 1
     assert "  ok    hostname             2 nodes" in lines
     assert "  ok    kernel               6.1.0-25-amd64" in lines
@@ -101,7 +101,7 @@ def test_what_many_nodes_lack_is_advised_once() -> None:
         Answer("swap", "?", "no swap", f"/dev/sd{c}", Verdict.FAIL, "swapoff") for c in "ab"
     )
     report = Report(tuple(NodeAnswers(f"n{i}", "x", True, (a,)) for i, a in enumerate(answers)))
-    assert by_question(report).splitlines() == [
+    assert by_question(report) == [
         "  FAIL  swap  n0: /dev/sda",
         "              n1: /dev/sdb",
         "              expected: no swap",

@@ -141,7 +141,7 @@ def test_an_unsafe_root_is_refused(tmp_path: Path, case: str) -> None:
 
 def test_a_fingerprint_is_read_as_a_person_types_it() -> None:
     fingerprint = digest_of(b"root")
-    groups = fingerprint_groups(fingerprint)
+    groups = "\n".join(fingerprint_groups(fingerprint))
     assert [len(group) for group in groups.split()] == [4] * 16
     assert parse_fingerprint(groups) == fingerprint
     assert parse_fingerprint(groups.upper().replace(" ", "-")) == fingerprint

@@ -1,0 +1,47 @@
+"""The one place that writes to a terminal, a pipe or a log: whole lines, each made visible.
+
+Callers give lines and never a text with line breaks, so that what came from elsewhere stays within
+the line that it was put in.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import Any, Final, TextIO, TypeAlias
+
+import click
+
+from bundle.model.plain import visible
+
+Lines: TypeAlias = list[str] | tuple[str, ...]
+"""Of a page; a line break within one is shown, and breaks nothing. No single text is meant."""
+
+_DELETE: Final = ("\x7f", "\\u007f")
+
+
+def write_lines(lines: Lines, *, err: bool = False) -> None:
+    """Write lines to standard output, or to standard error."""
+    if lines:
+        write_to(sys.stderr if err else sys.stdout, lines)
+
+
+def write_to(stream: TextIO, lines: Lines) -> None:
+    """Write lines to a stream; what its encoding cannot say is written out."""
+    text = "".join(f"{visible(line)}\n" for line in lines)
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, nl=False)
+
+
+def write_json(data: Mapping[str, Any]) -> None:
+    """Write a document to standard output, in ASCII and without one control character."""
+    # JSON itself lets DEL stand.
+    click.echo(json.dumps(data, indent=2, ensure_ascii=True).replace(*_DELETE))
+
+
+def write_traceback(error: BaseException) -> None:
+    """Write an error's traceback, each line marked as part of it."""
+    lines = "".join(traceback.format_exception(error)).rstrip().split("\n")
+    write_lines([f"  | {line}" for line in lines], err=True)
