@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "waiver": ("installer.cli.waiver", "Let one expired bundle in, signed by two persons."),
     "recover": ("installer.cli.recover", "Recover lost records of the site, by two persons."),
     "import": ("installer.cli.import_", "Put a verified bundle into the depot."),
+    "depot": ("installer.cli.depot", "Check the depot's content."),
     "serve": ("installer.cli.serve", "Serve the depot to the site's machines."),
     "site": ("installer.cli.site", "Write and check a site file, and make an inventory of it."),
     "preflight": ("installer.cli.preflight", "Ask a site's machines whether they are ready."),

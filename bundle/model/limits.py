@@ -110,6 +110,12 @@ MAX_INVENTORY_BYTES: Final = 16 * MIB
 MAX_INVENTORY_FILES: Final = 4_000
 """Files of an inventory; one a node and a group, at most."""
 
+CHECK_BYTES_PER_SECOND: Final = 32 * MIB
+"""At which a depot that serves reads its blobs again: a terabyte in nine hours, a core at 3 %."""
+
+CHECK_INTERVAL_SECONDS: Final = 24 * 3600
+"""From the end of one such pass to the next."""
+
 MAX_JOURNAL_BYTES: Final = 64 * MIB
 """The journal of a site; an installation writes some 100 KiB."""
 

@@ -11,6 +11,7 @@ import msgspec
 
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.progress import readable_size
+from bundle.store.damage import told
 from installer.depot.directory import DEFAULT_DEPOT
 from installer.depot.importer import ImportOutcome, import_bundle
 
@@ -61,7 +62,9 @@ def _facts(outcome: ImportOutcome) -> dict[str, Any]:
         "bytes": record.size,
         "newBlobs": record.new_blobs,
         "newBytes": record.new_size,
-        "healed": list(outcome.healed),
+        "healed": [
+            {"digest": digest, "of": list(names)} for digest, names in outcome.healed.items()
+        ],
         "ways": {
             way.value: count
             for way, count in sorted(outcome.ways.items(), key=lambda item: item[0].value)
@@ -85,7 +88,10 @@ def _page(outcome: ImportOutcome) -> list[str]:
             f" {record.new_blobs} with {readable_size(record.new_size)}"
         )
         content += f" ({ways})" if ways else ""
-    healed = [f"  restored     {digest}: the depot's copy was damaged" for digest in outcome.healed]
+    healed = [
+        f"  restored     {digest}, of which the depot's copy was damaged: {told(names)}"
+        for digest, names in outcome.healed.items()
+    ]
     return [
         first,
         f"  bundle.json  {record.digest}",

@@ -13,6 +13,7 @@ from installer.depot.directory import DepotDirectory
 from installer.depot.http import MAX_TARGET_CHARS, Reply, Request, json_reply, text_reply
 from installer.depot.live import LiveDepot, Snapshot
 from installer.depot.registry import error_reply
+from installer.depot.watch import Watch
 
 _READ: Final = ("GET", "HEAD")
 _WELCOME: Final = """\
@@ -68,10 +69,12 @@ def _route(snapshot: Snapshot, request: Request) -> Reply:
 
 
 def _health(snapshot: Snapshot) -> Reply:
+    blobs = snapshot.health.facts()
     body = {
-        "status": "degraded" if snapshot.broken else "ok",
+        "status": "degraded" if snapshot.broken or blobs["damaged"] else "ok",
         "bundles": snapshot.bundles,
         "broken": list(snapshot.broken),
+        **blobs,
     }
     return json_reply(200, body, {"cache-control": "no-store"})
 
@@ -100,10 +103,12 @@ class DepotApp:
             started: Called with the event loop once, before the first request.
         """
         self._live = LiveDepot(depot)
+        self._watch = Watch(depot)
         self._started = started
 
     def __rsgi_init__(self, loop: Any) -> None:
         self._started(loop)
+        self._watch.start()
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         # granian has percent-decoded the path once; what is no UTF-8 became U+FFFD.

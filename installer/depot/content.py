@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
+import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 
-from bundle.model.digest import digest_of
+from bundle.model.digest import PREFIX, digest_of
+from bundle.model.errors import IsowardError
 from bundle.model.limits import MAX_OCI_MANIFEST_BYTES, MIB
 from installer.depot.directory import DepotDirectory
 from installer.depot.http import Reply, Request, file_reply, text_reply
+from installer.depot.marks import FileIdentity, Mark, Marks
 
 logger = logging.getLogger("isoward.depot")
 
@@ -31,11 +37,18 @@ class BlobBrokenError(Exception):
 class BlobReader:
     """The blobs of one depot."""
 
-    def __init__(self, depot: DepotDirectory) -> None:
-        """Read from `depot`."""
+    def __init__(
+        self,
+        depot: DepotDirectory,
+        clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+    ) -> None:
+        """Read from `depot`; the clock is in UTC."""
+        self._clock = clock
         self._depot = depot
         self._cache: OrderedDict[str, bytes] = OrderedDict()
         self._cached = 0
+        self._marks = Marks(depot)
+        self._checked: dict[str, FileIdentity] = {}
 
     def send(self, request: Request, digest: str, size: int, headers: Mapping[str, str]) -> Reply:
         """Make a reply of a blob, or a 500 if the disk does not have it as it must be."""
@@ -48,7 +61,56 @@ class BlobReader:
         if found != size:
             logger.error("blob %s: expected %d bytes, found %d", path, size, found)
             return _broken(digest)
+        if self._marks.find(digest) is not None:
+            logger.error("blob %s: not served, for it was found damaged", path)
+            return _broken(digest)
         return file_reply(request, path, size, digest, headers)
+
+    def send_document(
+        self, request: Request, digest: str, size: int, headers: Mapping[str, str]
+    ) -> Reply:
+        """Make a reply of a document that clients parse: an OCI manifest, an index, a signed list.
+
+        Its bytes are checked first. Small ones are kept, and the very bytes that were checked are
+        sent; of large ones it is remembered which file was checked.
+
+        Raises:
+            BlobBrokenError: It is missing or damaged.
+        """
+        if size > MAX_OCI_MANIFEST_BYTES:
+            self._check_large(digest)
+            return self.send(request, digest, size, headers)
+        data = self.read(digest, size)
+        made = file_reply(request, self._depot.blob_path(digest), size, digest, headers)
+        if made.file is None:
+            return made
+        return replace(made, file=None, body=data[made.file.start : made.file.end])
+
+    def _check_large(self, digest: str) -> None:
+        path = self._depot.blob_path(digest)
+        try:
+            file = FileIdentity.of(path.stat())
+            if self._checked.get(digest) == file:
+                return
+            with path.open("rb") as stream:
+                found = f"{PREFIX}{hashlib.file_digest(stream, 'sha256').hexdigest()}"
+        except OSError as error:
+            logger.error("blob %s: cannot be read: %s", path, error.strerror)  # noqa: TRY400
+            raise BlobBrokenError(digest) from error
+        if found != digest:
+            raise self._damaged(digest)
+        self._checked[digest] = file
+
+    def _damaged(self, digest: str) -> BlobBrokenError:
+        """Log and mark a blob whose bytes are others; the next pass says what it is of."""
+        path = self._depot.blob_path(digest)
+        logger.error("blob %s: its bytes have another digest", path)
+        when = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+        with contextlib.suppress(IsowardError, OSError):
+            file = FileIdentity.of(path.lstat())
+            if self._marks.find(digest) is None:
+                self._marks.add(Mark(digest=digest, problem="digest", when=when, file=file))
+        return BlobBrokenError(digest)
 
     def read(self, digest: str, size: int) -> bytes:
         """Read a small blob, checking its digest again.
@@ -70,8 +132,7 @@ class BlobReader:
             logger.error("blob %s: cannot be read: %s", path, error.strerror)  # noqa: TRY400
             raise BlobBrokenError(digest) from error
         if digest_of(data) != digest:
-            logger.error("blob %s: its bytes have another digest", path)
-            raise BlobBrokenError(digest)
+            raise self._damaged(digest)
         self._remember(digest, data)
         return data
 
@@ -100,4 +161,5 @@ class BlobReader:
 
 
 def _broken(digest: str) -> Reply:
-    return text_reply(500, f"{digest}: the depot's copy is damaged; its log says how\n")
+    text = f"{digest}: the depot's copy is damaged; its log says how, and an import restores it\n"
+    return text_reply(500, text)

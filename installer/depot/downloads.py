@@ -30,6 +30,9 @@ class Downloads:
         """Answer from `catalogue`, with content from `blobs`."""
         self._catalogue = catalogue
         self._blobs = blobs
+        self._packages = {
+            package.digest for entry in catalogue.os_entries.values() for package in entry.packages
+        }
 
     def files(self, request: Request) -> Reply:
         """Answer a GET or HEAD below /files/; the folder itself is a list of what there is."""
@@ -55,7 +58,10 @@ class Downloads:
         digest = self._catalogue.os_files.get(path)
         if digest is None:
             return _missing("no imported bundle has this file; /os/ lists the repositories")
-        return self._send(request, digest, "application/octet-stream")
+        if digest in self._packages:
+            return self._send(request, digest, "application/octet-stream")
+        # What apt and dnf parse: lists, their signatures, keyrings.
+        return self._send_document(request, digest, "application/octet-stream")
 
     def _os_list(self) -> list[dict[str, Any]]:
         return [
@@ -97,7 +103,7 @@ class Downloads:
             return self._send(request, chart.archive, "application/gzip")
         chart = charts.get(file_name.removesuffix(_PROVENANCE))
         if chart is not None and chart.provenance:
-            return self._send(request, chart.provenance, "text/plain; charset=utf-8")
+            return self._send_document(request, chart.provenance, "text/plain; charset=utf-8")
         choices = self._catalogue.chart_choices(file_name)
         if not folder and choices:
             return _missing("more than one chart has this name: " + ", ".join(choices))
@@ -141,6 +147,10 @@ class Downloads:
     def _send(self, request: Request, digest: str, content_type: str) -> Reply:
         headers = {"content-type": content_type, "cache-control": REVALIDATE}
         return self._blobs.send(request, digest, self._size(digest), headers)
+
+    def _send_document(self, request: Request, digest: str, content_type: str) -> Reply:
+        headers = {"content-type": content_type, "cache-control": REVALIDATE}
+        return self._blobs.send_document(request, digest, self._size(digest), headers)
 
     def _size(self, digest: str) -> int:
         return self._catalogue.sizes[digest]

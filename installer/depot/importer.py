@@ -19,7 +19,7 @@ import os
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from bundle.store.atomic import (
     write_atomic,
 )
 from bundle.store.check import check_layout
+from bundle.store.damage import names_of_blobs
 from bundle.store.graph import check_graph, check_index
 from bundle.store.hashing import HASH_THREADS, run_parallel
 from bundle.store.layout import MANIFEST_NAME, BundleDirectory
@@ -55,6 +56,7 @@ from installer.depot.directory import (
 )
 from installer.depot.exceptions import find_waiver, keep_waiver, notices
 from installer.depot.intake import Intake, Way
+from installer.depot.marks import Marks
 from installer.depot.record import import_record
 
 Clock = Callable[[], dt.datetime]
@@ -68,7 +70,7 @@ class ImportOutcome:
         record: Of the bundle in the depot.
         already: Whether it was there before.
         ways: How many blobs were cloned and copied.
-        healed: Digests of blobs whose copy in the depot was damaged, and was replaced.
+        healed: Blobs whose copy in the depot was damaged and was replaced, and what each is of.
         expires: Of the bundle's trust metadata.
         notices: What every report of this depot has to say.
     """
@@ -76,7 +78,7 @@ class ImportOutcome:
     record: ImportRecord
     already: bool
     ways: dict[Way, int]
-    healed: tuple[str, ...]
+    healed: Mapping[str, tuple[str, ...]]
     expires: dt.datetime
     notices: tuple[str, ...]
 
@@ -130,7 +132,9 @@ def import_bundle(
         record = known or _enter(opened, verified, missing, clock())
         record = keep_waiver(opened, record, verified.waiver)
     said = notices(opened)
-    ways, healed = dict(taken.ways), tuple(sorted(taken.healed))
+    names = names_of_blobs(bundle, verified.manifest, taken.healed)
+    healed = {digest: names.get(digest, ()) for digest in sorted(taken.healed)}
+    ways = dict(taken.ways)
     return ImportOutcome(record, known is not None, ways, healed, verified.expires, said)
 
 
@@ -142,7 +146,7 @@ def _bring_in(
     _tidy(depot, intake)
     missing = [blob for blob in blobs if not intake.is_present(blob)]
     _check_space(depot, intake, missing)
-    taken = _take_all(intake, blobs, missing, progress)
+    taken = _take_all(depot, intake, blobs, missing, progress)
     with storage_errors(f"write {depot.blobs}"):
         fsync_directory(depot.blobs)
     return missing, taken
@@ -192,13 +196,18 @@ class _Taken:
 
 
 def _take_all(
-    intake: Intake, blobs: Sequence[Content], missing: Sequence[Content], progress: Progress
+    depot: DepotDirectory,
+    intake: Intake,
+    blobs: Sequence[Content],
+    missing: Sequence[Content],
+    progress: Progress,
 ) -> _Taken:
     # Large ones first, so that no thread is left alone with one at the end.
     ordered = sorted(blobs, key=lambda blob: blob.size, reverse=True)
     absent = {blob.digest for blob in missing}
     stopped = threading.Event()
-    taken = _Taken()
+    taken, marks = _Taken(), Marks(depot)
+    marked = marks.names()
 
     def check_stopped(_: int) -> None:
         if stopped.is_set():
@@ -214,9 +223,13 @@ def _take_all(
         if blob.digest in absent:
             damaged = intake.has_damaged(blob)
             taken.add(blob, intake.take(blob, advance), healed=damaged)
+            marks.clear(blob.digest)
         elif not intake.check(blob, advance):
             # Its bytes were counted when it was compared.
             taken.add(blob, intake.take(blob, check_stopped), healed=True)
+            marks.clear(blob.digest)
+        elif blob.digest in marked:
+            marks.clear(blob.digest)
 
     progress.start("importing", sum(blob.size for blob in blobs))
     try:

@@ -12,6 +12,7 @@ from installer.depot.catalogue import Catalogue
 from installer.depot.content import BlobReader, logger
 from installer.depot.directory import DepotDirectory
 from installer.depot.downloads import Downloads
+from installer.depot.health import Health
 from installer.depot.packages import PythonIndex
 from installer.depot.registry import Registry
 
@@ -28,6 +29,7 @@ class Snapshot:
         registry: Answers below /v2/.
         downloads: Answers below /files/ and /charts/.
         python: Answers below /pypi/.
+        health: Says which blobs are damaged.
     """
 
     names: frozenset[str]
@@ -37,6 +39,7 @@ class Snapshot:
     registry: Registry
     downloads: Downloads
     python: PythonIndex
+    health: Health
 
 
 class LiveDepot:
@@ -46,6 +49,7 @@ class LiveDepot:
         """Load what is there now."""
         self._depot = depot
         self._blobs = BlobReader(depot)
+        self._health = Health(depot)
         self._loaded: dict[str, AcceptedContent] = {}
         self._lock = asyncio.Lock()
         self._snapshot = self._load(depot.bundle_names())
@@ -89,6 +93,7 @@ class LiveDepot:
             registry=Registry(catalogue, self._blobs),
             downloads=Downloads(catalogue, self._blobs),
             python=PythonIndex(catalogue, self._blobs),
+            health=self._health,
         )
 
     def _states(self) -> tuple[TrustState, ...]:

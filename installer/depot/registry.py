@@ -95,7 +95,7 @@ class Registry:
             "content-type": media_type,
             "cache-control": IMMUTABLE if by_digest else REVALIDATE,
         }
-        return self._blobs.send(request, digest, self._catalogue.sizes[digest], headers)
+        return self._blobs.send_document(request, digest, self._catalogue.sizes[digest], headers)
 
     def _fallback(self, request: Request, repository: Repository, target: str) -> Reply:
         """Answer for the tag under which upstream listed referrers, or for that list's digest.

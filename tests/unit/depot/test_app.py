@@ -230,14 +230,15 @@ def _damage(site: Site, digest: str, how: str) -> None:
         path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
 
 
-@pytest.mark.parametrize("how", ["gone", "short"])
+@pytest.mark.parametrize("how", ["gone", "short", "flipped"])
 def test_a_blob_that_the_disk_lost_is_an_error_and_is_logged(
     site: Site, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     index, _ = subjects(site)
     _damage(site, index, how)
+    fresh = Site(site.kit, site.depot, LiveDepot(site.depot))
     with caplog.at_level(logging.ERROR, "isoward.depot"):
-        made = site.ask(f"/v2/{WEB}/manifests/{index}")
+        made = fresh.ask(f"/v2/{WEB}/manifests/{index}")
     assert made.status == 500
     assert made.file is None
     assert hex_of(index) in caplog.text

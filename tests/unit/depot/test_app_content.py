@@ -106,11 +106,8 @@ def test_a_damaged_bundle_does_not_take_down_the_others(
     (site.depot.bundles / ("c" * 64)).touch()
     assert site.ask(f"/v2/{WEB}/manifests/2.1").status == 200
     health = json.loads(site.ask("/healthz").body)
-    assert health == {
-        "status": "degraded",
-        "bundles": 1,
-        "broken": ["c" * 64, "d" * 64, "e" * 64],
-    }
+    assert (health["status"], health["bundles"]) == ("degraded", 1)
+    assert health["broken"] == ["c" * 64, "d" * 64, "e" * 64]
     assert "not served" in caplog.text
 
 
