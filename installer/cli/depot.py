@@ -64,7 +64,7 @@ def check(output: Output, depot: Path, restart: bool) -> int:
     result = run_pass(opened, record, _now, settings, output.progress)
     if result.unwritten:
         output.warn(f"nothing can be kept of this check: {result.unwritten}")
-    output.result(_facts(result), _page(result))
+    output.result(_facts(result), *_page(result))
     return _exit_code(result)
 
 

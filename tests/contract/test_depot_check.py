@@ -19,7 +19,7 @@ def _health_when_checked(served: RunningDepot) -> dict[str, object]:
         if check["finished"]:
             return health
         time.sleep(0.05)
-    raise AssertionError(health)
+    raise AssertionError(served.child.log.read_text())
 
 
 def test_a_flipped_byte_is_found_while_serving(depot_path: Path, tmp_path: Path) -> None:
