@@ -3,14 +3,14 @@
 The bytes are already authenticated by their digest, yet their author may be hostile: sizes are
 bounded, media types must agree, and content outside the registry (`urls`) is refused.
 
-Source: OCI image-spec v1.1, manifest.md and image-index.md; Docker "Image Manifest V 2, Schema 2".
+Source: OCI image-spec v1.1, manifest.md and image-index.md; Docker "Image Manifest V 2, Schema 2";
+OCI image-spec v1.1.0-rc2, artifact.md, and ORAS "artifact-spec", which registries still hold.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -18,41 +18,28 @@ from bundle.model.digest import Digest, Size
 from bundle.model.errors import FormatError
 from bundle.model.limits import MAX_OCI_MANIFEST_BYTES
 from bundle.model.lock import Content, MediaType
+from bundle.model.oci_json import UnreadableError, read_descriptor, read_document
 from bundle.model.platform import platform_of
 
-T = TypeVar("T")
 OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
+ARTIFACT_TYPES: Final = (
+    "application/vnd.oci.artifact.manifest.v1+json",
+    "application/vnd.cncf.oras.artifact.manifest.v1+json",
+)
+"""Manifests of signatures and SBOMs from before image manifests could be such; without a config."""
+
 INDEX_TYPES: Final = frozenset({OCI_INDEX, DOCKER_LIST})
-MANIFEST_TYPES: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
-ACCEPT: Final = (OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST)
+MANIFEST_TYPES: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST, *ARTIFACT_TYPES})
+ACCEPT: Final = (OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST, *ARTIFACT_TYPES)
 ATTESTATION_DIGEST: Final = "vnd.docker.reference.digest"
-MAX_LAYERS: Final = 512
+MAX_LAYERS: Final = 8192
+"""Each signature that cosign adds to an image is one more layer of one manifest."""
+
 MAX_INDEX_ENTRIES: Final = 10_000
-
-
-_FIELDS: Final = {
-    name.casefold(): name
-    for name in (
-        "annotations",
-        "architecture",
-        "artifactType",
-        "config",
-        "digest",
-        "layers",
-        "manifests",
-        "mediaType",
-        "os",
-        "platform",
-        "schemaVersion",
-        "size",
-        "subject",
-        "urls",
-        "variant",
-    )
-}
+_MAX_REASON: Final = 300
 
 
 class OciPlatform(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +77,8 @@ class OciManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     schema_version: int
     media_type: str = ""
     artifact_type: str = ""
-    config: OciDescriptor
+    config: OciDescriptor | None = None
+    """Only the old artifact manifests have none."""
     layers: Annotated[tuple[OciDescriptor, ...], msgspec.Meta(max_length=MAX_LAYERS)] = ()
     subject: OciDescriptor | None = None
     annotations: Mapping[str, str] | None = None
@@ -98,7 +86,12 @@ class OciManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     @property
     def effective_artifact_type(self) -> str:
         """The artifactType, else the config's media type (distribution-spec, "Referrers")."""
-        return self.artifact_type or self.config.media_type
+        return self.artifact_type or (self.config.media_type if self.config else "")
+
+    @property
+    def parts(self) -> tuple[OciDescriptor, ...]:
+        """The config, if there is one, and the layers."""
+        return self.layers if self.config is None else (self.config, *self.layers)
 
 
 class OciIndex(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -110,19 +103,8 @@ class OciIndex(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     manifests: Annotated[tuple[OciDescriptor, ...], msgspec.Meta(max_length=MAX_INDEX_ENTRIES)] = ()
     subject: OciDescriptor | None = None
     annotations: Mapping[str, str] | None = None
-
-
-_ABSENT: Final = msgspec.Raw(b"")
-
-
-class _Probe(msgspec.Struct, kw_only=True, rename="camel"):
-    """Just enough to tell an index, a manifest and the old schema 1 apart."""
-
-    schema_version: int = 0
-    media_type: str = ""
-    manifests: msgspec.Raw = _ABSENT
-    layers: msgspec.Raw = _ABSENT
-    config: msgspec.Raw = _ABSENT
+    unusable: tuple[str, ...] = ()
+    """Why entries were passed over, as other readers do until somebody asks for one of them."""
 
 
 def parse_oci(data: bytes, media_type: str, where: str) -> OciIndex | OciManifest:
@@ -138,62 +120,110 @@ def parse_oci(data: bytes, media_type: str, where: str) -> OciIndex | OciManifes
     """
     if len(data) > MAX_OCI_MANIFEST_BYTES:
         raise _refuse(where, f"expected at most {MAX_OCI_MANIFEST_BYTES} bytes, found {len(data)}")
-    _check_keys(data, where)
-    probe = _decode(data, _Probe, where)
-    if probe.schema_version != 2:  # noqa: PLR2004 - the spec's constant
-        raise _refuse(where, f"expected schemaVersion 2, found {probe.schema_version}")
-    if probe.media_type and probe.media_type != media_type:
-        raise _refuse(where, f"it says mediaType {probe.media_type!r}, expected {media_type!r}")
-    if media_type in INDEX_TYPES:
-        # A document that is an index to one reader and a manifest to another is an attack
-        # (CVE-2021-41190).
-        if bytes(probe.layers) or bytes(probe.config):
-            raise _refuse(where, "an index that also has layers or a config")
-        index = _decode(data, OciIndex, where)
-        for entry in index.manifests:
-            _check_urls(entry, where)
-        return index
-    if media_type in MANIFEST_TYPES:
-        if bytes(probe.manifests):
-            raise _refuse(where, "a manifest that also has manifests")
-        manifest = _decode(data, OciManifest, where)
-        for entry in (manifest.config, *manifest.layers):
-            _check_urls(entry, where)
-        return manifest
-    raise _refuse(where, f"media type {media_type[:100]!r} is not an image, index or artefact")
-
-
-def _check_keys(data: bytes, where: str) -> None:
-    """Check that every reader finds the same fields.
-
-    Of a key that stands twice some readers take the first and some the last, and Go's take a key in
-    any case for the one that they know.
-    """
-
-    def once(pairs: list[tuple[str, Any]]) -> None:
-        folded = [key.casefold() for key, _ in pairs]
-        if len(set(folded)) != len(folded):
-            raise _refuse(where, "a key stands twice")
-        for (key, _), plain in zip(pairs, folded, strict=True):
-            if _FIELDS.get(plain, key) != key:
-                raise _refuse(where, f"expected the key {_FIELDS[plain]!r}, found {key[:100]!r}")
-
     try:
-        json.loads(data.decode("utf-8"), object_pairs_hook=once)
-    except (ValueError, RecursionError) as error:
-        raise _refuse(where, "it is not JSON") from error
-
-
-def _check_urls(entry: OciDescriptor, where: str) -> None:
-    if entry.urls:
-        raise _refuse(where, f"{entry.digest} lives outside the registry ({entry.urls[0][:100]!r})")
-
-
-def _decode(data: bytes, type_: type[T], where: str) -> T:
-    try:
-        return msgspec.json.decode(data, type=type_)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        found = read_document(data)
+        if media_type not in ARTIFACT_TYPES:
+            _check_version(found.get("schemaVersion", 0))
+        _check_kind(found, media_type)
+        if media_type in INDEX_TYPES:
+            return _index(found)
+        return _manifest(found, media_type)
+    except (UnreadableError, msgspec.ValidationError) as error:
         raise _refuse(where, str(error)) from error
+
+
+def _check_version(version: Any) -> None:
+    if version != 2 or isinstance(version, bool):  # noqa: PLR2004 - the spec's constant
+        raise UnreadableError(f"expected schemaVersion 2, found {str(version)[:20]}")
+
+
+def _check_kind(found: Mapping[str, Any], media_type: str) -> None:
+    """Refuse a document that is an index to one reader and a manifest to another.
+
+    Source: CVE-2021-41190.
+    """
+    own = found.get("mediaType", "")
+    if own and own != media_type:
+        raise UnreadableError(f"it says mediaType {str(own)[:100]!r}, expected {media_type!r}")
+    if media_type in INDEX_TYPES:
+        if "layers" in found or "config" in found:
+            raise UnreadableError("an index that also has layers or a config")
+    elif media_type not in MANIFEST_TYPES:
+        raise UnreadableError(f"media type {media_type[:100]!r} is not an image, index or artefact")
+    elif "manifests" in found:
+        raise UnreadableError("a manifest that also has manifests")
+
+
+def _index(found: dict[str, Any]) -> OciIndex:
+    """Make an index of the entries that can be used; of the others, say why they cannot."""
+    entries = found.pop("manifests", [])
+    if not isinstance(entries, list) or len(entries) > MAX_INDEX_ENTRIES:
+        raise UnreadableError(f"expected a list of at most {MAX_INDEX_ENTRIES} manifests")
+    good: list[OciDescriptor] = []
+    unusable: list[str] = []
+    for i, entry in enumerate(entries):
+        try:
+            good.append(_carried(_descriptor(entry)))
+        except (UnreadableError, msgspec.ValidationError) as error:
+            unusable.append(f"manifests[{i}]: {error}"[:_MAX_REASON])
+    if unusable and not good:
+        raise UnreadableError(unusable[0])
+    common = _common(found)
+    return msgspec.structs.replace(
+        msgspec.convert(common, OciIndex), manifests=tuple(good), unusable=tuple(unusable)
+    )
+
+
+def _manifest(found: dict[str, Any], media_type: str) -> OciManifest:
+    old = media_type in ARTIFACT_TYPES
+    layers = found.pop("blobs" if old else "layers", [])
+    if not isinstance(layers, list) or len(layers) > MAX_LAYERS:
+        raise UnreadableError(f"expected a list of at most {MAX_LAYERS} layers")
+    common = _common({"schemaVersion": 2, **found})
+    config = found.get("config")
+    if config is None and not old:
+        raise UnreadableError("it has no config")
+    return msgspec.structs.replace(
+        msgspec.convert(common, OciManifest),
+        config=None if config is None or old else _named("config", config),
+        layers=tuple(_named(f"layers[{i}]", layer) for i, layer in enumerate(layers)),
+    )
+
+
+def _common(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that indexes and manifests share."""
+    made = {
+        name: found[name]
+        for name in ("schemaVersion", "mediaType", "artifactType", "annotations")
+        if name in found
+    }
+    if "subject" in found:
+        try:
+            made["subject"] = _descriptor(found["subject"])
+        except (UnreadableError, msgspec.ValidationError):
+            # It refers to nothing that can be carried here, so to nothing.
+            made["subject"] = None
+    return made
+
+
+def _named(name: str, value: Any) -> OciDescriptor:
+    """Read a descriptor without which the whole cannot be carried."""
+    try:
+        return _carried(_descriptor(value))
+    except (UnreadableError, msgspec.ValidationError) as error:
+        raise UnreadableError(f"{name}: {error}") from error
+
+
+def _descriptor(value: Any) -> OciDescriptor:
+    return msgspec.convert(read_descriptor(value), OciDescriptor)
+
+
+def _carried(entry: OciDescriptor) -> OciDescriptor:
+    if entry.urls:
+        raise UnreadableError(
+            f"{entry.digest} lives outside the registry ({entry.urls[0][:100]!r})"
+        )
+    return entry
 
 
 def _refuse(where: str, why: str) -> FormatError:

@@ -87,6 +87,9 @@ def check_index(bundle: BundleDirectory, manifest: Manifest) -> None:
         return
     data = bundle.read_small(INDEX_NAME, MAX_OCI_MANIFEST_BYTES)
     index = parse_oci(data, OCI_INDEX, INDEX_NAME)
+    if isinstance(index, OciIndex) and index.unusable:
+        # A stranger's index may have what nobody asks for; this one a build of ours made.
+        raise FormatError(f"{INDEX_NAME}: {index.unusable[0]}", _AGAIN)
     sizes = {blob.digest: blob.size for blob in manifest.blobs}
     meant = _names(manifest)
     for entry in index.manifests if isinstance(index, OciIndex) else ():
@@ -150,7 +153,7 @@ class _Graph:
         return {d for entry in artifact.manifests for d in self._layers.get(entry.digest, ())}
 
     def _manifest(self, digest: str, body: OciManifest) -> None:
-        parts = (body.config, *body.layers)
+        parts = body.parts
         for part in parts:
             if part.digest not in self._sizes:
                 raise _refuse(digest, f"it names {part.digest}, which is not in the bundle")

@@ -22,7 +22,7 @@ from bundle.model.digest import PREFIX, Digest, digest_of
 from bundle.model.errors import DigestMismatchError
 from bundle.model.limits import MAX_OCI_MANIFEST_BYTES, MAX_UNPACKED_BYTES, MIB
 from bundle.model.lock import Content
-from bundle.model.oci import MAX_LAYERS, OCI_MANIFEST, OciDescriptor
+from bundle.model.oci import OCI_MANIFEST, OciDescriptor
 from bundler.sources.archive import GZIP, Archive
 from bundler.sources.archived import Entry, Layout
 from bundler.sources.context import SourceContext
@@ -31,6 +31,9 @@ MANIFEST_FILE: Final = "manifest.json"
 _CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 _TAR: Final = "application/vnd.oci.image.layer.v1.tar"
 _MAX_IMAGES: Final = 1000
+_MAX_LAYERS: Final = 512
+"""Four times what overlay file systems can mount."""
+
 _MAGIC_PLACE: Final = 257
 _MAGIC: Final = b"ustar"
 _BEGIN: Final = 512
@@ -40,7 +43,7 @@ class DockerImage(msgspec.Struct, frozen=True):
     """An image in manifest.json; fields that we do not use are ignored, as Docker does."""
 
     config: str = msgspec.field(name="Config")
-    layers: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=MAX_LAYERS)] = (
+    layers: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=_MAX_LAYERS)] = (
         msgspec.field(name="Layers")
     )
     tags: tuple[str, ...] | None = msgspec.field(name="RepoTags", default=None)

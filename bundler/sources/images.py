@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-import msgspec
-
 from bundle.model.definition import ImageSource
-from bundle.model.errors import DefinitionError, FormatError
+from bundle.model.errors import DefinitionError, FormatError, NotFoundError
 from bundle.model.limits import MAX_OCI_MANIFEST_BYTES
 from bundle.model.lock import LockedArtifact, LockedIndex, LockedManifest
 from bundle.model.oci import (
@@ -20,9 +18,9 @@ from bundle.model.oci import (
     OciDescriptor,
     OciIndex,
     OciManifest,
-    OciPlatform,
 )
-from bundle.model.platform import matches
+from bundle.model.oci_json import UnreadableError, read_platform
+from bundle.model.platform import best_offer, normal_platform, platform_of, written_platform
 from bundle.model.progress import Progress
 from bundle.model.reference import Reference, parse_reference
 from bundler.sources.download import small_blob
@@ -35,6 +33,9 @@ _CONFIG_TYPES: Final = frozenset(
         "application/vnd.docker.container.image.v1+json",
     }
 )
+
+_NO_IMAGE: Final = "unknown/unknown"
+"""The platform that BuildKit gives to attestations."""
 
 
 def resolve_image(
@@ -64,8 +65,7 @@ def resolve_image(
         return _artifact(reference, root, [], [manifest], found)
     indexes = list(_indexes(reference, root, source))
     entries = [e for index in indexes for e in _entries(index)]
-    chosen = _choose(reference, entries, wanted)
-    manifests = [_platform_manifest(reference, entry, source) for entry in chosen]
+    manifests = _choose(reference, indexes, wanted, source)
     subjects = [index.digest for index in indexes] + [m.digest for m in manifests]
     digests = {manifest.digest for manifest in manifests}
     attestations = {
@@ -118,28 +118,62 @@ def _entries(index: Parsed) -> tuple[OciDescriptor, ...]:
 
 
 def _choose(
-    reference: Reference, entries: Sequence[OciDescriptor], wanted: Sequence[str]
-) -> list[OciDescriptor]:
-    """Return the manifests of the wanted platforms, each once."""
+    reference: Reference,
+    indexes: Sequence[Parsed],
+    wanted: Sequence[str],
+    source: ManifestSource,
+) -> list[LockedManifest]:
+    """Return the manifests of the wanted platforms, each once, as containerd would choose.
+
+    An entry without a platform counts only for a platform that no other entry has; then its
+    image's config says which it is.
+    """
     images = [
         entry
-        for entry in entries
+        for index in indexes
+        for entry in _entries(index)
         if entry.media_type not in INDEX_TYPES and ATTESTATION_DIGEST not in entry.annotations
     ]
-    offered = {str(entry.platform) for entry in images if entry.platform is not None}
-    for platform in wanted:
-        if not any(matches(platform, offer) for offer in offered):
-            raise _missing(reference, platform, offered)
+    said = {e.digest: str(e.platform) for e in images if e.platform and e.platform.architecture}
+    said = {digest: name for digest, name in said.items() if name != _NO_IMAGE}
+    best = {platform: best_offer(platform, said.values()) for platform in wanted}
+    if None in best.values():
+        said |= _by_config(reference, [e for e in images if e.platform is None], source)
+        best = {platform: best_offer(platform, said.values()) for platform in wanted}
+    for platform, offer in best.items():
+        if offer is None:
+            why = [reason for index in indexes for reason in _unusable(index)]
+            raise _missing(reference, platform, set(said.values()), why)
     chosen = {
-        entry.digest: entry
-        for entry in images
-        if entry.platform and any(matches(platform, str(entry.platform)) for platform in wanted)
+        e.digest: e for e in images if normal_platform(said.get(e.digest, "")) in best.values()
     }
-    return sorted(chosen.values(), key=lambda entry: (str(entry.platform), entry.digest))
+    ordered = sorted(chosen.values(), key=lambda entry: (said[entry.digest], entry.digest))
+    return [_platform_manifest(reference, entry, said[entry.digest], source) for entry in ordered]
+
+
+def _unusable(index: Parsed) -> tuple[str, ...]:
+    return index.body.unusable if isinstance(index.body, OciIndex) else ()
+
+
+def _by_config(
+    reference: Reference, entries: Sequence[OciDescriptor], source: ManifestSource
+) -> dict[str, str]:
+    """Return the platforms of entries that say none, by digest; what is no image has none."""
+    check_nesting(reference, 1, len(entries))
+    found: dict[str, str] = {}
+    for entry in entries:
+        try:
+            parsed = source.below(reference, entry)
+            if isinstance(parsed.body, OciManifest) and _is_image(parsed.body):
+                found[entry.digest] = _config_platform(reference, parsed.body, source)
+        except (FormatError, NotFoundError):
+            # Nobody asked for just this one; a platform that is then missing is an error.
+            continue
+    return found
 
 
 def _platform_manifest(
-    reference: Reference, entry: OciDescriptor, source: ManifestSource
+    reference: Reference, entry: OciDescriptor, platform: str, source: ManifestSource
 ) -> LockedManifest:
     parsed = source.below(reference, entry)
     if not isinstance(parsed.body, OciManifest):
@@ -147,7 +181,24 @@ def _platform_manifest(
             f"{reference}: expected {entry.digest} to be a manifest, found an index",
             "Ask the image's publisher.",
         )
-    return locked_manifest(parsed, parsed.body, str(entry.platform))
+    return locked_manifest(parsed, parsed.body, written_platform(platform))
+
+
+def _is_image(manifest: OciManifest) -> bool:
+    return manifest.config is not None and manifest.config.media_type in _CONFIG_TYPES
+
+
+def _config_platform(reference: Reference, manifest: OciManifest, source: ManifestSource) -> str:
+    """Return the platform that an image's config says, or an empty text."""
+    if manifest.config is None:
+        return ""
+    data = small_blob(source, reference, manifest.config.content, MAX_OCI_MANIFEST_BYTES)
+    try:
+        return platform_of(*read_platform(data))
+    except UnreadableError as error:
+        raise FormatError(
+            f"{reference}: its config is malformed ({error})", "Ask the image's publisher."
+        ) from error
 
 
 def _only_manifest(
@@ -158,20 +209,14 @@ def _only_manifest(
     source: ManifestSource,
 ) -> LockedManifest:
     """Lock an image without an index, whose platform only its config tells."""
-    if manifest.config.media_type not in _CONFIG_TYPES:
+    if not _is_image(manifest):
         # No image but some other artefact, which has no platform.
         return locked_manifest(parsed, manifest, None)
-    data = small_blob(source, reference, manifest.config.content, MAX_OCI_MANIFEST_BYTES)
-    try:
-        offered = str(msgspec.json.decode(data, type=OciPlatform))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise FormatError(
-            f"{reference}: its config is malformed ({error})", "Ask the image's publisher."
-        ) from error
+    offered = _config_platform(reference, manifest, source)
     for platform in wanted:
-        if not matches(platform, offered):
-            raise _missing(reference, platform, {offered} if offered else set())
-    return locked_manifest(parsed, manifest, offered)
+        if best_offer(platform, [offered]) is None:
+            raise _missing(reference, platform, {offered} if offered else set(), ())
+    return locked_manifest(parsed, manifest, written_platform(offered))
 
 
 def _artifact(
@@ -194,10 +239,13 @@ def _artifact(
     )
 
 
-def _missing(reference: Reference, platform: str, offered: set[str]) -> DefinitionError:
+def _missing(
+    reference: Reference, platform: str, offered: set[str], unusable: Sequence[str]
+) -> DefinitionError:
     offers = ", ".join(sorted(offered)) or "none"
+    why = f"; an entry cannot be used: {unusable[0]}" if unusable else ""
     return DefinitionError(
-        f"{reference}: expected an image for {platform}, found {offers}",
+        f"{reference}: expected an image for {platform}, found {offers}{why}",
         "Correct platforms:, for all images or for this one, or choose another image.",
         {"reference": str(reference), "platform": platform},
     )

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import msgspec
-
 from bundle.model.errors import FormatError, SizeMismatchError
 from bundle.model.limits import MAX_INDEX_DEPTH
 from bundle.model.lock import LockedIndex, LockedManifest
@@ -21,6 +19,7 @@ from bundle.model.oci import (
     OciManifest,
     parse_oci,
 )
+from bundle.model.oci_json import UnreadableError, read_document
 from bundle.model.reference import Reference
 from bundle.registry.client import FetchedManifest, RegistryClient, by_digest, by_tag
 from bundler.sources.opener import BlobStream
@@ -61,10 +60,6 @@ class Parsed:
     def locked_index(self) -> LockedIndex:
         """Return it for the lock, as an index."""
         return LockedIndex(digest=self.digest, size=self.size, media_type=self.media_type)
-
-
-class _MediaType(msgspec.Struct, rename="camel"):
-    media_type: str = ""
 
 
 class ManifestSource:
@@ -158,10 +153,13 @@ class ManifestSource:
         return fetched.data
 
     def _parse(self, fetched: FetchedManifest, where: str) -> Parsed:
-        """Parse what was fetched by name, for which there is only the server's word on its type."""
-        media_type = fetched.media_type
-        if media_type not in INDEX_TYPES | MANIFEST_TYPES:
-            media_type = _own_media_type(fetched.data) or media_type
+        """Parse what was fetched by name.
+
+        What it says of its type is under its digest; the server's word is not, and some servers
+        send every manifest as plain JSON.
+        """
+        own = _own_media_type(fetched.data)
+        media_type = own if own in INDEX_TYPES | MANIFEST_TYPES else fetched.media_type
         body = parse_oci(fetched.data, media_type, where)
         self.store.put_bytes(fetched.digest, fetched.data)
         return Parsed(fetched.digest, len(fetched.data), media_type, body)
@@ -184,14 +182,14 @@ def locked_manifest(parsed: Parsed, manifest: OciManifest, platform: str | None)
         size=parsed.size,
         media_type=parsed.media_type,
         platform=platform,
-        config=manifest.config.content,
+        config=None if manifest.config is None else manifest.config.content,
         layers=tuple(layer.content for layer in manifest.layers),
     )
 
 
 def _own_media_type(data: bytes) -> str:
-    """Return what a manifest says of itself; some servers send them as plain JSON."""
+    """Return what a manifest says of itself, or an empty text."""
     try:
-        return msgspec.json.decode(data, type=_MediaType).media_type
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return str(read_document(data).get("mediaType", ""))
+    except UnreadableError:
         return ""

@@ -143,7 +143,8 @@ class ReferrerSearch:
         body = parsed.body
         if isinstance(body, OciManifest):
             kind = body.effective_artifact_type
-            config, layers = body.config.content, tuple(layer.content for layer in body.layers)
+            config = None if body.config is None else body.config.content
+            layers = tuple(layer.content for layer in body.layers)
         else:
             kind, config, layers = body.artifact_type, None, ()
             self._keep_below(parsed)

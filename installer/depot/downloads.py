@@ -136,7 +136,7 @@ class Downloads:
         except FormatError as error:
             logger.error("blob %s: %s", chart.manifest, error)
             raise BlobBrokenError(chart.manifest) from error
-        if not isinstance(manifest, OciManifest):
+        if not isinstance(manifest, OciManifest) or manifest.config is None:
             return {}
         config = manifest.config.digest
         # Only what a bundle vouches for is read, whatever a manifest names.

@@ -175,7 +175,7 @@ def test_a_layout_is_good(at: SourceContext) -> None:
         ("oci-layout", b"{}", "oci-layout is malformed", FormatError),
         ("oci-layout", to_json({"imageLayoutVersion": "2.0.0"}), "version 1", FormatError),
         ("index.json", b"{}", "schemaVersion", FormatError),
-        ("index.json", b'{"schemaVersion":2,"schemaVersion":2}', "stands twice", FormatError),
+        ("index.json", b'{"schemaVersion":2,"schemaVersion":1}', "stands twice", FormatError),
         (
             "index.json",
             b'{"schemaVersion":2,"manifests":[{"digest":"sha256:x"}]}',

@@ -149,6 +149,47 @@ def test_arm64_is_one_platform_with_and_without_its_variant(
     assert [m.platform for m in locked.manifests] == ["linux/arm64/v8"]
 
 
+@pytest.mark.parametrize(
+    ("platform", "locked"),
+    [
+        ({"os": "linux", "architecture": "amd64", "variant": "v1"}, "linux/amd64/v1"),
+        ({"os": "linux", "architecture": "amd64", "variant": None}, AMD64),
+        ({"os": "Linux", "architecture": "x86_64"}, AMD64),
+        (None, AMD64),
+    ],
+)
+def test_amd64_by_whatever_name_containerd_knows_it(
+    registry: FaultyRegistry, cache: BlobCache, platform: Any, locked: str
+) -> None:
+    attestation = {**S390.descriptor, "platform": {"os": "unknown", "architecture": "unknown"}}
+    entries = [attestation, {**AMD.descriptor, "platform": platform}, ARM.descriptor]
+    registry.content.put("app/named", index([AMD, ARM, S390], entries), "1")
+    found = resolve(registry, cache, "app/named:1")
+    assert [(m.platform, m.digest) for m in found.manifests] == [(locked, AMD.digest)]
+
+
+def test_an_entry_without_a_platform_counts_only_where_no_other_one_does(
+    registry: FaultyRegistry, cache: BlobCache
+) -> None:
+    other = image(AMD64, "other")
+    entry = {**AMD.descriptor, "platform": {"os": "linux", "architecture": "amd64"}}
+    registry.content.put("app/two", index([other, AMD], [other.descriptor, entry]), "1")
+    assert [m.digest for m in resolve(registry, cache, "app/two:1").manifests] == [AMD.digest]
+    assert other.digest not in "".join(registry.log.count())
+
+
+def test_a_bad_entry_beside_the_wanted_one_is_passed_over_and_said_if_it_is_missed(
+    registry: FaultyRegistry, cache: BlobCache
+) -> None:
+    good = {**AMD.descriptor, "platform": {"os": "linux", "architecture": "amd64"}}
+    bad = {**ARM.descriptor, "digest": "sha512:" + "0" * 128, "platform": None}
+    gone = {**ARM.descriptor, "digest": sha256(b"gone")}
+    registry.content.put("app/half", index([AMD], [bad, gone, good]), "1")
+    assert [m.digest for m in resolve(registry, cache, "app/half:1").manifests] == [AMD.digest]
+    with pytest.raises(DefinitionError, match=r"cannot be used: manifests\[0\]"):
+        resolve(registry, cache, "app/half:1", (ARM64,))
+
+
 def test_nested_indexes_are_all_kept(registry: FaultyRegistry, cache: BlobCache) -> None:
     outer = index([MULTI], [MULTI.descriptor])
     registry.content.put("app/nested", outer, "1")

@@ -45,6 +45,7 @@ def test_the_artefact_is_an_oci_manifest_over_the_untouched_archive() -> None:
     assert (found.name, found.version) == ("web", "1.2.3")
     manifest = parse_oci(found.manifest, OCI_MANIFEST, "web")
     assert isinstance(manifest, OciManifest)
+    assert manifest.config is not None
     assert manifest.config.media_type == CONFIG_TYPE
     assert manifest.config.digest == digest_of(found.config)
     assert [layer.media_type for layer in manifest.layers] == [LAYER_TYPE]

@@ -14,6 +14,7 @@ from bundle.model.errors import FormatError
 from bundle.model.limits import MAX_OCI_MANIFEST_BYTES
 from bundle.model.oci import (
     ACCEPT,
+    ARTIFACT_TYPES,
     DOCKER_LIST,
     DOCKER_MANIFEST,
     MAX_LAYERS,
@@ -117,6 +118,106 @@ def test_fields_that_nobody_here_knows_are_carried_not_refused() -> None:
 def test_what_cannot_be_carried(document: Any, media_type: str, why: str) -> None:
     with pytest.raises(FormatError, match=f"^web: .*{why}"):
         _parse(document, media_type)
+
+
+_DEEP = '{"a":' * 200 + "1" + "}" * 200
+_LIKE_GO = {
+    "null for lists and maps": '"layers": null, "annotations": null, "subject": null, "x": null',
+    "a manifest with null manifests": '"manifests": null, "layers": []',
+    "a key twice with one value": f'"mediaType": "{OCI_MANIFEST}", "layers": []',
+    "an unknown key twice": '"x": 1, "x": 2, "layers": []',
+    "an annotation twice": '"annotations": {"a": "1", "a": "2"}, "layers": []',
+    "an annotation named like a field": '"annotations": {"Digest": "x", "SIZE": "1"}',
+    "a null annotation": '"annotations": {"a": null}',
+    "a number of any length": f'"x": {"9" * 5000}, "y": 1e999, "z": -0.0',
+    "deep within what nobody reads": f'"x": {_DEEP}',
+    "null for a config's fields": '"layers": [], "artifactType": null',
+    "half a character": '"annotations": {"a": "\\ud800"}, "x": "\\udfff"',
+    "a subject that nobody can carry": '"subject": {"digest": "md5:x"}',
+}
+
+
+@pytest.mark.parametrize("what", _LIKE_GO)
+def test_what_go_reads_is_read(what: str) -> None:
+    config = _descriptor(mediaType="application/vnd.oci.image.config.v1+json", urls=None)
+    config |= {"annotations": None, "platform": None, "data": None, "artifactType": None}
+    text = (
+        f'{{"schemaVersion": 2, "mediaType": "{OCI_MANIFEST}", "config": {json.dumps(config)}, '
+        f"{_LIKE_GO[what]}}}"
+    )
+    found = parse_oci(text.encode(), OCI_MANIFEST, "web")
+    assert isinstance(found, OciManifest)
+    assert found.config is not None
+    assert (found.config.urls, found.layers, found.subject) == ((), (), None)
+    json.dumps(dict(found.annotations or {}), ensure_ascii=False).encode()
+
+
+def test_bytes_that_are_no_text_where_nobody_reads_them() -> None:
+    data = json.dumps(_manifest(x="?")).encode().replace(b"?", b"\xff\xfe")
+    assert isinstance(parse_oci(data, OCI_MANIFEST, "web"), OciManifest)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        _descriptor(digest="sha512:" + "0" * 128),
+        _descriptor(digest="md5:0"),
+        _descriptor(size=-1),
+        _descriptor(size=10**30),
+        _descriptor(mediaType="a b"),
+        _descriptor(urls=["https://elsewhere.example"]),
+        _descriptor(annotations={"a": 1}),
+        {"mediaType": OCI_MANIFEST},
+        5,
+    ],
+)
+def test_a_bad_entry_that_nobody_needs_beside_a_good_one(bad: Any) -> None:
+    good = _index()["manifests"][0]
+    found = _parse(_index(manifests=[bad, good]), OCI_INDEX)
+    assert isinstance(found, OciIndex)
+    assert [entry.media_type for entry in found.manifests] == [OCI_MANIFEST]
+    assert len(found.unusable) == 1
+    assert "manifests[0]" in found.unusable[0]
+
+
+@pytest.mark.parametrize("media_type", [OCI_INDEX, DOCKER_LIST])
+def test_an_index_of_nothing(media_type: str) -> None:
+    document = {"schemaVersion": 2, "manifests": None, "annotations": None, "layers": None}
+    found = _parse(document, media_type)
+    assert isinstance(found, OciIndex)
+    assert found.manifests == ()
+
+
+@pytest.mark.parametrize("media_type", ARTIFACT_TYPES)
+def test_an_artifact_manifest_of_old(media_type: str) -> None:
+    document = {
+        "mediaType": media_type,
+        "artifactType": "application/spdx+json",
+        "blobs": [_descriptor()],
+        "subject": _descriptor(),
+    }
+    found = _parse(document, media_type)
+    assert isinstance(found, OciManifest)
+    assert found.config is None
+    assert [part.digest for part in found.parts] == [digest("x")]
+    assert found.effective_artifact_type == "application/spdx+json"
+    assert _parse({**document, "blobs": None}, media_type).subject is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('"config": {}, "config": {"size": 1}', "a key stands twice: 'config'"),
+        ('"layers": [], "layers": [1]', "a key stands twice: 'layers'"),
+        ('"Layers": []', "expected the key 'layers', found 'Layers'"),
+        ('"layer\u017f": []', "expected the key 'layers'"),
+        ('"layers": NaN', "it is not JSON"),
+    ],
+)
+def test_what_two_readers_would_read_in_two_ways(text: str, why: str) -> None:
+    data = f'{{"schemaVersion": 2, {text}}}'.encode()
+    with pytest.raises(FormatError, match=why):
+        parse_oci(data, OCI_MANIFEST, "web")
 
 
 def test_a_document_over_the_limit_is_not_even_parsed() -> None:
