@@ -15,6 +15,7 @@ from bundle.model.os_packages import LockedOs, os_packages_by_name, sized_files
 from bundle.model.policy import describe_verified
 from bundle.model.python_packages import python_digests, python_entry
 from bundle.model.rendering import Rendering
+from bundle.model.unasked import describe_unasked
 
 V = TypeVar("V")
 Kind = Literal["added", "removed", "moved", "changed"]
@@ -197,6 +198,7 @@ def _inside(name: str, old: LockedArtifact, new: LockedArtifact) -> Iterator[Cha
         before = {f"{name}: platform {m.platform}": m.digest for m in old.manifests}
         yield from _digests(before, platforms)
     yield from _changed(f"{name}: signer", _signers(old), _signers(new))
+    yield from _changed(f"{name}: not asked", _unasked(old), _unasked(new))
     yield from _digests(_referrers(name, old), _referrers(name, new))
 
 
@@ -211,6 +213,10 @@ def _signers(artifact: LockedArtifact) -> str:
         for entry in artifact.verified
     }
     return ", ".join(sorted(said)) or "nobody"
+
+
+def _unasked(artifact: LockedArtifact) -> str:
+    return describe_unasked(artifact.unasked) or "nothing"
 
 
 def _referrers(name: str, artifact: LockedArtifact) -> dict[str, str]:

@@ -25,6 +25,7 @@ from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedFile, che
 from bundle.model.os_packages import LockedOs
 from bundle.model.python_packages import LockedPythonSet
 from bundle.model.reference import is_host, parse_reference
+from bundle.model.unasked import describe_unasked
 from bundle.store.hashing import StoppedError, run_parallel
 from bundle.trust.upstream.verify import check_covered
 from bundler.gates.closure import moving_images, require_closed, unobtainable
@@ -164,7 +165,11 @@ def _file(file: SoughtFile, context: SourceContext) -> LockedFile:
 def _chart(
     chart: ChartSource, charts: ChartResolver, context: SourceContext
 ) -> tuple[ChartSource, LockedChart]:
-    return chart, charts.resolve(chart) if chart.repository else resolve_folder(chart, context)
+    found = charts.resolve(chart) if chart.repository else resolve_folder(chart, context)
+    if found.artifact.unasked:
+        said = describe_unasked(found.artifact.unasked)
+        context.progress.note(f"chart {found.name} {found.version}: {said}")
+    return chart, found
 
 
 def _images(
@@ -180,6 +185,8 @@ def _images(
             found = resolve_local_image(image.source, definition.platforms, context)
         else:
             found = resolve_image(image.source, definition.platforms, source, context.progress)
+        if found.unasked:
+            context.progress.note(f"{image.name}: {describe_unasked(found.unasked)}")
         verified = verified_image(found, definition.signatures, source, context.now)
         return replace(verified, wanted_by=image.wanted_by)
 

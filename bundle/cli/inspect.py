@@ -103,6 +103,7 @@ def _image_json(image: Artifact) -> dict[str, Any]:
         "referrers": [
             {"digest": r.digest, "artifactType": r.artifact_type} for r in image.referrers
         ],
+        "unasked": [msgspec.to_builtins(place) for place in image.unasked],
         "wantedBy": list(image.wanted_by),
         "verifiedBy": [msgspec.to_builtins(entry) for entry in image.verified],
     }

@@ -15,6 +15,7 @@ from bundle.model.progress import counted
 from bundle.model.python_packages import PythonSet
 from bundle.model.rendering import RenderedWith
 from bundle.model.start import INSTALL_NAME, StartEntry
+from bundle.model.unasked import describe_unasked
 
 
 def page(manifest: Manifest, digest: str) -> list[str]:
@@ -66,12 +67,16 @@ def _image(image: Artifact) -> Iterator[str]:
     # By what the image passed its rule, each signer once.
     said = dict.fromkeys(describe_verified(entry) for entry in image.verified)
     yield from said or ("not said by whom it is signed",)
+    if image.unasked:
+        yield describe_unasked(image.unasked)
 
 
 def _chart(chart: ChartEntry) -> Iterator[str]:
     yield f"{short(chart.archive)}  {chart.name} {chart.version} {_chart_origin(chart)}"
     if chart.provenance is not None and chart.provenance.signer is not None:
         yield f"provenance signed by {chart.provenance.signer}"
+    if chart.artifact.unasked:
+        yield describe_unasked(chart.artifact.unasked)
     rendering = chart.rendering
     if rendering is None:
         return

@@ -20,6 +20,7 @@ from bundle.model.platform import Platform
 from bundle.model.policy import Pattern
 from bundle.model.predicates import ReleaseNumber
 from bundle.model.python_packages import python_digests
+from bundle.model.unasked import describe_unasked
 
 MAX_CHANGES: Final = 2000
 """Named in one list, so that the whole stays near 1 MiB; more are counted."""
@@ -98,6 +99,13 @@ class PreviousRelease(Document, frozen=True, kw_only=True):
     digest: Digest
 
 
+class UnaskedImage(Document, frozen=True, kw_only=True):
+    """An image or chart, and where its registry did not say whether there are signatures."""
+
+    reference: Text
+    places: Text
+
+
 class Changes(Document, frozen=True, kw_only=True):
     """The predicate urn:isoward:changes:v1.
 
@@ -118,6 +126,9 @@ class Changes(Document, frozen=True, kw_only=True):
     unsigned: tuple[Text, ...]
     """All images of this release, old and new, that no signature vouches for."""
     unsigned_left_out: int = 0
+    unasked: tuple[UnaskedImage, ...] = ()
+    """All images and charts of this release whose registry did not say what refers to them."""
+    unasked_left_out: int = 0
     python_packages: Differences = NO_DIFFERENCES
     vulnerabilities: Vulnerabilities
 
@@ -141,6 +152,7 @@ def compare_releases(release: int, new: Manifest, earlier: Earlier | None) -> Ch
     """Compare a release with the one before it; without one, everything is new."""
     old = earlier.manifest if earlier else None
     unsigned = _unsigned(new)
+    unasked = _unasked(new)
     return Changes(
         release=release,
         previous=None if earlier is None else _previous(earlier),
@@ -157,6 +169,8 @@ def compare_releases(release: int, new: Manifest, earlier: Earlier | None) -> Ch
         waivers=_waiver_changes(waived_images(old) if old else (), waived_images(new)),
         unsigned=unsigned[:MAX_CHANGES],
         unsigned_left_out=max(0, len(unsigned) - MAX_CHANGES),
+        unasked=unasked[:MAX_CHANGES],
+        unasked_left_out=max(0, len(unasked) - MAX_CHANGES),
         vulnerabilities=Vulnerabilities(scanned=False, new=(), fixed=()),
     )
 
@@ -254,4 +268,13 @@ def _unsigned(manifest: Manifest) -> tuple[str, ...]:
         image.reference
         for image in manifest.images
         if not image.verified or all(found.method == "unsigned" for found in image.verified)
+    )
+
+
+def _unasked(manifest: Manifest) -> tuple[UnaskedImage, ...]:
+    artifacts = (*manifest.images, *(chart.artifact for chart in manifest.charts))
+    return tuple(
+        UnaskedImage(reference=artifact.reference, places=describe_unasked(artifact.unasked))
+        for artifact in artifacts
+        if artifact.unasked
     )

@@ -180,8 +180,10 @@ MAX_YAML_EVENTS: Final = 8_000_000
 MAX_REFERRER_DEPTH: Final = 4
 """A signature of an SBOM of an image is depth two."""
 
-MAX_SIGNATURES: Final = 256
-"""Manifests that may carry signatures of one image; each costs a public-key operation or more."""
+MAX_SIGNATURES: Final = 2000
+"""Manifests that may carry signatures of one image; each costs a public-key operation or more.
+
+Images that are signed at each of their releases have several hundred."""
 
 MAX_SIGNATURE_BYTES: Final = 16 * MIB
 """One signature with what it signs: an SBOM in an attestation may be large, the others are KiB."""

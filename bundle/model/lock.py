@@ -27,6 +27,7 @@ from bundle.model.python_packages import LockedPythonSet, check_locked_python
 from bundle.model.reference import check_url, parse_reference
 from bundle.model.rendering import RenderedWith, Rendering
 from bundle.model.start import LockedStart, check_locked_start
+from bundle.model.unasked import Unasked
 
 MediaType = Annotated[
     str,
@@ -82,6 +83,8 @@ class LockedArtifact(Document, frozen=True, kw_only=True):
     indexes: tuple[LockedIndex, ...] = ()
     manifests: tuple[LockedManifest, ...]
     referrers: tuple[LockedReferrer, ...] = ()
+    unasked: tuple[Unasked, ...] = ()
+    """Where its registry did not say whether there are more, sorted."""
     verified: tuple[VerifiedBy, ...] = ()
     """By what an image passed its rule; empty for a chart."""
     wanted_by: tuple[Text, ...] = ()

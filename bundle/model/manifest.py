@@ -25,6 +25,7 @@ from bundle.model.python_packages import PythonSet, check_python_sets, python_di
 from bundle.model.reference import check_url, is_host, is_tag, parse_reference
 from bundle.model.rendering import RenderedWith, Rendering
 from bundle.model.start import INSTALL_NAME, StartEntry, parts_of
+from bundle.model.unasked import Unasked
 
 LayoutPath = Annotated[
     str,
@@ -67,6 +68,8 @@ class Artifact(Document, frozen=True, kw_only=True):
     digest: Digest
     manifests: tuple[ManifestEntry, ...]
     referrers: tuple[ReferrerEntry, ...] = ()
+    unasked: tuple[Unasked, ...] = ()
+    """Where its registry did not say whether there are more, sorted."""
     verified: tuple[VerifiedBy, ...] = ()
     """By what an image passed its rule; empty for a chart."""
     wanted_by: tuple[Text, ...] = ()

@@ -135,6 +135,7 @@ def artifact_entry(locked: LockedArtifact) -> Artifact:
         digest=locked.digest,
         manifests=(*indexes, *manifests),
         referrers=tuple(referrers),
+        unasked=locked.unasked,
         verified=locked.verified,
         wanted_by=locked.wanted_by,
     )

@@ -97,6 +97,7 @@ def _lines(changes: Changes) -> Iterator[str]:
     yield from _waivers("+ new waiver", changes.waivers.new)
     yield from _waivers("- waiver dropped", changes.waivers.dropped)
     yield from _unsigned(changes)
+    yield from _unasked(changes)
     yield from _vulnerabilities(changes)
 
 
@@ -125,6 +126,13 @@ def _unsigned(changes: Changes) -> Iterator[str]:
         return
     yield f"{count} image(s) that no upstream signature vouches for:"
     yield from _first((f"  {name}" for name in changes.unsigned), count)
+
+
+def _unasked(changes: Changes) -> Iterator[str]:
+    count = len(changes.unasked) + changes.unasked_left_out
+    if count:
+        yield f"{count} image(s) whose registry does not say everywhere what refers to them:"
+        yield from _first((f"  {one.reference}: {one.places}" for one in changes.unasked), count)
 
 
 def _vulnerabilities(changes: Changes) -> Iterator[str]:

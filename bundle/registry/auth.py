@@ -27,6 +27,7 @@ from bundle.registry.response import Answer
 from bundle.registry.transport import Transport
 
 _OK: Final = 200
+_UNAUTHORIZED: Final = 401
 _CLIENT_ID: Final = "isoward"
 _MAX_TOKEN_ANSWER: Final = MIB
 _NO_SCOPE: Final = "-"
@@ -92,7 +93,7 @@ class Authenticator:
         raise AuthenticationError(
             f"{url.shown}: it demands credentials in no way that is known",
             "Isoward logs in by Basic and by Bearer tokens; ask the server's operator.",
-            {"host": host},
+            {"host": host, "status": _UNAUTHORIZED},
         )
 
     def _basic(self, url: Url, host: str, refused: str | None) -> str:
@@ -101,7 +102,7 @@ class Authenticator:
             raise AuthenticationError(
                 f"{url.shown}: {host} demands a user and a password, and none are known",
                 f"Run `docker login {host}`, or write them to docker's config.json.",
-                {"host": host},
+                {"host": host, "status": _UNAUTHORIZED},
             )
         if credential.basic == refused:
             raise refusal(url, host)
@@ -186,5 +187,5 @@ def refusal(url: Url, host: str) -> AuthenticationError:
         f"{url.shown}: {host} did not accept the credentials",
         f"Log in with `docker login {host}` as a user who may pull, and check the name: "
         "some registries answer so for what is not there.",
-        {"host": host},
+        {"host": host, "status": _UNAUTHORIZED},
     )

@@ -9,26 +9,22 @@ Source: OCI distribution-spec v1.1, "Pull" and "Listing Referrers".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, TypeVar
 
-from bundle.model.digest import digest_of, is_digest
 from bundle.model.errors import (
-    AuthenticationError,
-    DigestMismatchError,
     FormatError,
     IsowardError,
     NotFoundError,
-    TransportError,
-    TransportRefusedError,
 )
 from bundle.model.limits import MAX_OCI_MANIFEST_BYTES, MAX_REFERRERS
-from bundle.model.oci import ACCEPT, OCI_INDEX, OciDescriptor, OciIndex, parse_oci
+from bundle.model.oci import ACCEPT, OCI_INDEX, OciDescriptor
 from bundle.model.reference import Reference
 from bundle.model.source_config import SourceConfig
 from bundle.registry.auth import Authenticator, refusal
 from bundle.registry.credentials import Credentials, NoCredentials
 from bundle.registry.endpoints import Endpoint, Mirrors
+from bundle.registry.expected import FetchedManifest, checked, expect, no_file, referrer_list
 from bundle.registry.hosts import AllowList, Url, parse_url
 from bundle.registry.links import next_link
 from bundle.registry.response import Answer, Response
@@ -47,21 +43,6 @@ _BAD_RANGE: Final = 416
 _MAX_PAGES: Final = 100
 _IDENTITY: Final = {"Accept-Encoding": "identity"}
 _MANIFEST_HEADERS: Final = {"Accept": ", ".join(ACCEPT), **_IDENTITY}
-
-
-@dataclass(frozen=True, slots=True)
-class FetchedManifest:
-    """A manifest or an index.
-
-    Attributes:
-        data: At most MAX_OCI_MANIFEST_BYTES, of this digest.
-        media_type: From Content-Type, without parameters; the server's word only.
-        digest: Computed from `data`.
-    """
-
-    data: bytes
-    media_type: str
-    digest: str
 
 
 def _say_nothing(_: str) -> None:
@@ -114,8 +95,8 @@ class RegistryClient:
             answer = self._fetch(url, endpoint, _MANIFEST_HEADERS)
             if answer.status == _NOT_FOUND:
                 return None
-            _expect(answer, endpoint.host, _OK)
-            return _checked(answer, reference)
+            expect(answer, endpoint.host, _OK)
+            return checked(answer, reference)
 
         return self._anywhere(reference, ask, by_digest=bool(reference.digest))
 
@@ -128,12 +109,18 @@ class RegistryClient:
         found = self.get_manifest(by_digest(reference, digest))
         return BytesStream(found.data, reference.registry)
 
-    def referrers(self, reference: Reference, digest: str) -> list[OciDescriptor] | None:
+    def referrers(
+        self,
+        reference: Reference,
+        digest: str,
+        pass_over: Callable[[str], None] = _say_nothing,
+    ) -> list[OciDescriptor] | None:
         """List what refers to a manifest, by the referrers API.
 
         Args:
             reference: Names the registry and the repository.
             digest: Of the subject.
+            pass_over: Told why entries name nothing that could be asked for.
         Returns:
             Descriptors as the registry lists them, unchecked; None when it has no such API (404).
         Raises:
@@ -142,7 +129,7 @@ class RegistryClient:
         """
 
         def ask(endpoint: Endpoint) -> list[OciDescriptor] | None:
-            return self._list_referrers(endpoint, digest)
+            return self._list_referrers(endpoint, digest, pass_over)
 
         return self._anywhere(reference, ask, by_digest=False)
 
@@ -184,7 +171,7 @@ class RegistryClient:
         address = parse_url(url)
         found = self._open(address, address.key, "", offset, ATTEMPTS)
         if found is None:
-            raise _no_file(address)
+            raise no_file(address)
         return found
 
     def get_page(self, url: str, accept: str, limit: int) -> Answer | None:
@@ -205,7 +192,7 @@ class RegistryClient:
         )
         if answer.status == _NOT_FOUND:
             return None
-        _expect(answer, address.key, _OK)
+        expect(answer, address.key, _OK)
         return answer
 
     def url_size(self, url: str) -> int | None:
@@ -225,14 +212,16 @@ class RegistryClient:
             lambda header: self._transport.open("HEAD", address, _IDENTITY, authorization=header),
         ) as response:
             if response.status == _NOT_FOUND:
-                raise _no_file(address)
+                raise no_file(address)
             length = response.headers.get("Content-Length", "")
             encoding = response.headers.get("Content-Encoding", "identity")
             known = response.status == _OK and encoding == "identity" and length.isdecimal()
             # Python itself refuses numbers of thousands of digits.
             return int(length) if known and len(length) <= _MAX_DIGITS else None
 
-    def _list_referrers(self, endpoint: Endpoint, digest: str) -> list[OciDescriptor] | None:
+    def _list_referrers(
+        self, endpoint: Endpoint, digest: str, pass_over: Callable[[str], None]
+    ) -> list[OciDescriptor] | None:
         first = endpoint.url("referrers", digest)
         page: Url | None = first
         found: list[OciDescriptor] = []
@@ -242,16 +231,18 @@ class RegistryClient:
             answer = self._fetch(page, endpoint, {"Accept": OCI_INDEX, **_IDENTITY})
             if answer.status == _NOT_FOUND and page == first:
                 return None
-            _expect(answer, endpoint.host, _OK)
-            listed = parse_oci(answer.data, OCI_INDEX, f"referrers of {digest} at {endpoint.host}")
-            if isinstance(listed, OciIndex):
-                found += listed.manifests
+            expect(answer, endpoint.host, _OK)
+            listed = referrer_list(answer, f"referrers of {digest} at {endpoint.host}")
+            found += listed.manifests
+            for reason in listed.unusable:
+                pass_over(reason)
             if len(found) > MAX_REFERRERS:
                 break
             page = next_link(answer, first)
         raise FormatError(
             f"{first.shown}: expected at most {MAX_REFERRERS} referrers, found more",
             "The registry is broken or hostile; ask its operator.",
+            {"answer": f"more than {MAX_REFERRERS} referrers"},
         )
 
     def _anywhere(
@@ -310,7 +301,7 @@ class RegistryClient:
         if response.status == _NOT_FOUND:
             response.close()
             return None
-        _expect(response, host, *((_OK, _PARTIAL) if offset else (_OK,)))
+        expect(response, host, *((_OK, _PARTIAL) if offset else (_OK,)))
         return ContentStream(response)
 
     def _authorized(self, url: Url, host: str, scope: str, send: Callable[[str | None], A]) -> A:
@@ -349,42 +340,3 @@ def by_digest(reference: Reference, digest: str) -> Reference:
 def by_tag(reference: Reference, tag: str) -> Reference:
     """Return a reference to another tag of the same repository."""
     return replace(reference, tag=tag, digest="")
-
-
-def _checked(answer: Answer, reference: Reference) -> FetchedManifest:
-    found = digest_of(answer.data)
-    said = answer.headers.get("Docker-Content-Digest", "")
-    expected = reference.digest or (said if is_digest(said) else found)
-    if found != expected:
-        raise DigestMismatchError(
-            f"{reference}: expected {expected}, found {found}",
-            "The registry or something on the way changed the manifest; do not use it.",
-            {"reference": str(reference), "expected": expected, "found": found},
-        )
-    media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
-    return FetchedManifest(answer.data, media_type, found)
-
-
-def _expect(answer: Answer | Response, host: str, *statuses: int) -> None:
-    """Refuse an answer of another status, closing it."""
-    status = answer.status
-    if status in statuses:
-        return
-    answer.close()
-    if status in {_UNAUTHORIZED, _FORBIDDEN}:
-        raise AuthenticationError(
-            f"{answer.url.shown}: the server forbids it (status {status})",
-            f"Log in with `docker login {host}` as a user who may pull.",
-            {"host": host, "status": status},
-        )
-    raise TransportRefusedError(
-        f"{answer.url.shown}: the server answered {status}",
-        "Check the address; running again changes nothing.",
-        {"host": host, "status": status},
-    )
-
-
-def _no_file(url: Url) -> TransportError:
-    return NotFoundError(
-        f"{url.shown}: the server has no such file", "Check the address.", {"host": url.key}
-    )

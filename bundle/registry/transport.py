@@ -31,8 +31,9 @@ MAX_REDIRECTS: Final = 5
 _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 30.0
 _LONGEST_RETRY_AFTER: Final = 300.0
-_TOO_MANY_REQUESTS: Final = 429
-_SERVER_ERRORS: Final = range(500, 600)
+_LATER: Final = frozenset({429, *range(500, 600)} - {501, 505})
+"""Statuses that may be others when asked again: 501 and 505 say what a server never can."""
+
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
@@ -166,6 +167,7 @@ class Transport:
                 f"{url.key} asks to wait {again.wait:.0f} seconds",
                 "Run the command again then; it goes on where it was. "
                 "Logging in often raises a registry's limits.",
+                again.failure.context,
             ) from again
         return again.wait
 
@@ -197,10 +199,13 @@ class Transport:
                 raise TransportRefusedError(
                     f"{url.shown} redirects from https to {target.shown}",
                     "Ask the operator of that server to keep to https.",
+                    {"answer": f"sent on from https to http at {target.key}"},
                 )
             why, url = f"redirected from {url.key}", target
         raise TransportRefusedError(
-            f"{url.shown}: more than {MAX_REDIRECTS} redirects", "Check the address."
+            f"{url.shown}: more than {MAX_REDIRECTS} redirects",
+            "Check the address.",
+            {"answer": f"more than {MAX_REDIRECTS} redirects"},
         )
 
     def _check_scheme(self, url: Url) -> None:
@@ -213,7 +218,7 @@ class Transport:
 
     def _check_status(self, response: Response) -> None:
         status = response.status
-        if status != _TOO_MANY_REQUESTS and status not in _SERVER_ERRORS:
+        if status not in _LATER:
             return
         wait = _retry_after(response.headers)
         response.close()

@@ -7,9 +7,9 @@ Source: OCI image-spec, image-layout.md; cosign, "pkg/oci/layout" for its annota
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -31,7 +31,7 @@ from bundle.model.oci import (
 )
 from bundle.model.plan import OCI_LAYOUT_VERSION, REF_NAME
 from bundle.model.reference import Reference, parse_reference
-from bundle.registry.client import FetchedManifest
+from bundle.registry.expected import FetchedManifest
 from bundler.sources.archive import Archive, known_bytes
 from bundler.sources.context import SourceContext
 from bundler.sources.manifests import ManifestSource, Parsed
@@ -202,6 +202,8 @@ def _same(wanted: str, name: str) -> bool:
 class ArchiveSource(ManifestSource):
     """One image of an archive, where a registry's manifests are asked for."""
 
+    is_registry: ClassVar[bool] = False
+
     def __init__(self, layout: Layout, root: Entry, context: SourceContext) -> None:
         """Answer for `root` and what belongs to it."""
         super().__init__(context.client, context.store)
@@ -237,7 +239,12 @@ class ArchiveSource(ManifestSource):
         """Return the image: an archive's tags are not the registry's, so only the digest counts."""
         return self.at(reference), self._root.descriptor.digest
 
-    def listed_referrers(self, reference: Reference, subject: str) -> list[OciDescriptor]:  # noqa: ARG002 - the base's form
+    def listed_referrers(
+        self,
+        reference: Reference,  # noqa: ARG002 - the base's form
+        subject: str,
+        pass_over: Callable[[str], None],  # noqa: ARG002
+    ) -> list[OciDescriptor]:
         """Return what the archive has that refers to a manifest."""
         return [entry.descriptor for entry in self._layout.entries if entry.subject == subject]
 

@@ -104,6 +104,7 @@ class ChartResolver:
             indexes=found.indexes,
             manifests=(manifest, *(m for m in found.manifests if m.digest != manifest.digest)),
             referrers=found.referrers,
+            unasked=found.unasked,
         )
         document = self._provenance_layer(parsed.body, reference)
         provenance = self._judged(chart, layers[0], document, str(reference))

@@ -236,6 +236,7 @@ def _artifact(
         indexes=tuple(all_indexes[digest] for digest in sorted(all_indexes)),
         manifests=(*manifests, *extra),
         referrers=found.referrers,
+        unasked=found.unasked,
     )
 
 

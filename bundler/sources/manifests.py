@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from bundle.model.errors import FormatError, SizeMismatchError
 from bundle.model.limits import MAX_INDEX_DEPTH
@@ -21,7 +21,8 @@ from bundle.model.oci import (
 )
 from bundle.model.oci_json import UnreadableError, read_document
 from bundle.model.reference import Reference
-from bundle.registry.client import FetchedManifest, RegistryClient, by_digest, by_tag
+from bundle.registry.client import RegistryClient, by_digest, by_tag
+from bundle.registry.expected import FetchedManifest
 from bundler.sources.opener import BlobStream
 
 _MAX_BELOW: Final = 256
@@ -63,7 +64,15 @@ class Parsed:
 
 
 class ManifestSource:
-    """Fetches manifests for all references of a definition; safe to use from several threads."""
+    """Fetches manifests for all references of a definition; safe to use from several threads.
+
+    Attributes:
+        client: Fetches.
+        store: Keeps what was fetched.
+        is_registry: Whether a server answers, as it pleases, and not an archive of this machine.
+    """
+
+    is_registry: ClassVar[bool] = True
 
     def __init__(self, client: RegistryClient, store: ContentStore) -> None:
         """Fetch with `client` and keep bytes in `store`."""
@@ -108,6 +117,7 @@ class ManifestSource:
             raise FormatError(
                 f"{where}: media type {descriptor.media_type!r} cannot be carried",
                 "Ask its publisher for an OCI or Docker schema 2 manifest.",
+                {"answer": f"{descriptor.media_type} cannot be carried"},
             )
         with self._lock:
             busy = self._busy[descriptor.digest]
@@ -136,9 +146,17 @@ class ManifestSource:
             yield child
             yield from self.tree(reference, child, depth + 1)
 
-    def listed_referrers(self, reference: Reference, subject: str) -> list[OciDescriptor]:
-        """Return what the place says refers to a manifest, unchecked."""
-        return self.client.referrers(reference, subject) or []
+    def listed_referrers(
+        self, reference: Reference, subject: str, pass_over: Callable[[str], None]
+    ) -> list[OciDescriptor]:
+        """Return what the place says refers to a manifest, unchecked.
+
+        Args:
+            reference: Names the registry and the repository.
+            subject: Digest of the manifest.
+            pass_over: Told why entries cannot be asked for.
+        """
+        return self.client.referrers(reference, subject, pass_over) or []
 
     def open_blob(self, reference: Reference, digest: str, *, mirrors: bool = True) -> BlobStream:
         """Open a blob for reading; the caller checks its digest."""

@@ -1,7 +1,7 @@
 """Everything that refers to an image: signatures, attestations, SBOMs.
 
-Looked for in every place where tools put them. "Not found" means none; any other failure is an
-error, for a bundle that silently lost a signature looks like one that never had it.
+Looked for in every place where tools put them. "Not found" means none. Any other answer is kept
+with the image: a bundle that silently lost a signature looks like one that never had it.
 
 Source: OCI distribution-spec v1.1, "Listing Referrers" and "Referrers Tag Schema"; cosign's
 signature specification, "Tag-based discovery".
@@ -9,20 +9,27 @@ signature specification, "Tag-based discovery".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from functools import partial
+from typing import Final, Literal, TypeVar
 
 from bundle.model.digest import hex_of
-from bundle.model.errors import FormatError
+from bundle.model.errors import FormatError, IntegrityError, TransportError
 from bundle.model.limits import MAX_REFERRER_DEPTH, MAX_REFERRERS
 from bundle.model.lock import LockedIndex, LockedManifest, LockedReferrer
 from bundle.model.oci import OCI_INDEX, OciDescriptor, OciIndex, OciManifest
 from bundle.model.reference import Reference
+from bundle.model.unasked import Place, Unasked
 from bundle.registry.client import by_tag
+from bundler.sources.answers import answer_of, plain_answer
 from bundler.sources.manifests import ManifestSource, Parsed, locked_manifest
 
-COSIGN_SUFFIXES: Final = (".att", ".sbom", ".sig")
+COSIGN_PLACES: Final[tuple[Place, ...]] = ("att", "sbom", "sig")
+"""Ends of cosign's tags, which are also the names of these places."""
+
+T = TypeVar("T")
+_MAX_TYPE: Final = 255
 _MAX_TOTAL: Final = MAX_REFERRERS * MAX_REFERRER_DEPTH
 Via = Literal["api", "fallback-tag", "cosign-tag", "index"]
 
@@ -35,11 +42,13 @@ class Found:
         referrers: Sorted by subject, tag and digest.
         manifests: Below those referrers that are indexes.
         indexes: Likewise.
+        unasked: Where the registry did not say whether there are any, sorted.
     """
 
     referrers: tuple[LockedReferrer, ...]
     manifests: tuple[LockedManifest, ...]
     indexes: tuple[LockedIndex, ...]
+    unasked: tuple[Unasked, ...]
 
 
 class ReferrerSearch:
@@ -52,6 +61,7 @@ class ReferrerSearch:
         self._found: dict[tuple[str, str, str], LockedReferrer] = {}
         self._manifests: dict[str, LockedManifest] = {}
         self._indexes: dict[str, LockedIndex] = {}
+        self._unasked: dict[tuple[Place, str], Unasked] = {}
 
     def search(
         self, subjects: Iterable[str], attestations: Iterable[tuple[str, OciDescriptor]]
@@ -62,12 +72,16 @@ class ReferrerSearch:
             subjects: Digests of the indexes and the chosen manifests.
             attestations: BuildKit's, from the index: the subject's digest and the entry.
         Raises:
-            FormatError: A referrer is not what it claims, or there are too many.
-            TransportError: And its subclasses, when a place could not be asked.
+            FormatError: There are more referrers of referrers than anybody makes.
+            TransportError: And its subclasses, when a place gave no answer at all.
         """
         pending = list(subjects)
         known = set(pending)
-        given = [(subject, self._source.below(self._reference, d)) for subject, d in attestations]
+        given = [
+            (subject, parsed)
+            for subject, entry in attestations
+            if (parsed := self._entry(entry.digest, partial(self._below, entry))) is not None
+        ]
         for depth in range(1, MAX_REFERRER_DEPTH + 2):
             found = [
                 self._add(subject, parsed, via, tag, depth)
@@ -82,59 +96,108 @@ class ReferrerSearch:
             tuple(self._found[key] for key in sorted(self._found)),
             tuple(self._manifests[key] for key in sorted(self._manifests)),
             tuple(self._indexes[key] for key in sorted(self._indexes)),
+            tuple(self._unasked[key] for key in sorted(self._unasked)),
         )
 
     def _of(self, subject: str) -> Iterator[tuple[Parsed, Via, str]]:
-        listed = self._source.listed_referrers(self._reference, subject)
-        yield from ((self._claimed(subject, entry), "api", "") for entry in listed)
         tag = f"sha256-{hex_of(subject)}"
-        fallback = self._source.at_tag(by_tag(self._reference, tag))
-        if fallback is not None:
-            yield from (
-                (self._claimed(subject, entry), "fallback-tag", "")
-                for entry in self._fallback_entries(fallback, tag)
-            )
-        for suffix in COSIGN_SUFFIXES:
-            parsed = self._source.at_tag(by_tag(self._reference, tag + suffix))
-            if parsed is not None:
-                yield parsed, "cosign-tag", tag + suffix
+        listed = self._ask(
+            "referrers",
+            lambda: self._source.listed_referrers(self._reference, subject, self._pass_over),
+        )
+        for entry in listed or ():
+            yield from ((parsed, "api", "") for parsed in self._claimed(subject, entry))
+        fallback = self._ask("fallback-tag", lambda: self._fallback_entries(subject, tag))
+        for entry in fallback or ():
+            yield from ((parsed, "fallback-tag", "") for parsed in self._claimed(subject, entry))
+        for place in COSIGN_PLACES:
+            found = self._ask(place, partial(self._other_at, subject, f"{tag}.{place}"))
+            if found is not None:
+                yield found, "cosign-tag", f"{tag}.{place}"
 
-    def _fallback_entries(self, fallback: Parsed, tag: str) -> tuple[OciDescriptor, ...]:
+    def _ask(self, place: Place, ask: Callable[[], T], what: str = "") -> T | None:
+        """Return what a place says, or None when its answer is neither that nor "not found"."""
+        try:
+            return ask()
+        except (TransportError, FormatError, IntegrityError) as error:
+            answer = answer_of(error) if self._source.is_registry else None
+            if answer is None:
+                raise
+            said = plain_answer(f"{what}: {answer}" if what else answer)
+            self._unasked[place, said] = Unasked(place=place, answer=said)
+            return None
+
+    def _entry(self, digest: str, ask: Callable[[], T]) -> T | None:
+        return self._ask("referrer", ask, digest)
+
+    def _pass_over(self, reason: str) -> None:
+        """Remember an entry of a list that names nothing which can be asked for."""
+        said = plain_answer(reason)
+        self._unasked["referrer", said] = Unasked(place="referrer", answer=said)
+
+    def _below(self, entry: OciDescriptor) -> Parsed:
+        return self._source.below(self._reference, entry)
+
+    def _other_at(self, subject: str, tag: str) -> Parsed | None:
+        """Return what a tag names, unless a registry finds the subject itself by it.
+
+        GitLab takes every tag that begins with a digest for that digest.
+        """
+        parsed = self._source.at_tag(by_tag(self._reference, tag))
+        if parsed is not None and parsed.digest == subject:
+            raise FormatError(
+                f"{self._reference.name}:{tag}: expected what refers to {subject}, found it itself",
+                "The registry cannot keep such tags; ask its operator.",
+                {"answer": "the image itself"},
+            )
+        return parsed
+
+    def _fallback_entries(self, subject: str, tag: str) -> tuple[OciDescriptor, ...]:
+        fallback = self._other_at(subject, tag)
+        if fallback is None:
+            return ()
         where = f"{self._reference.name}:{tag}"
         if not isinstance(fallback.body, OciIndex) or fallback.media_type != OCI_INDEX:
             raise FormatError(
                 f"{where}: expected a list of referrers ({OCI_INDEX}), found {fallback.media_type}",
                 "Something else was pushed under a tag that is kept for referrers; remove it.",
+                {"answer": fallback.media_type},
             )
         if len(fallback.body.manifests) > MAX_REFERRERS:
             raise self._too_many(where)
+        for reason in fallback.body.unusable:
+            self._pass_over(reason)
         return fallback.body.manifests
 
-    def _claimed(self, subject: str, entry: OciDescriptor) -> Parsed:
+    def _claimed(self, subject: str, entry: OciDescriptor) -> Iterator[Parsed]:
         """Fetch a referrer that a list names, and check that it does refer to the subject."""
-        parsed = self._source.below(self._reference, entry)
+        parsed = self._entry(entry.digest, lambda: self._claiming(subject, entry))
+        if parsed is not None:
+            yield parsed
+
+    def _claiming(self, subject: str, entry: OciDescriptor) -> Parsed:
+        parsed = self._below(entry)
         claims = parsed.body.subject.digest if parsed.body.subject else "nothing"
         if claims != subject:
             raise FormatError(
                 f"{self._reference.name}@{parsed.digest}: expected a referrer of {subject}, "
                 f"found one of {claims}",
                 "The registry's list of referrers is wrong; ask its operator.",
+                {"answer": f"it refers to {claims}"},
             )
         return parsed
 
     def _add(self, subject: str, parsed: Parsed, via: Via, tag: str, depth: int) -> str:
         """Keep a referrer and return its digest; the first place where it was found counts."""
-        where = f"{self._reference.name}@{parsed.digest}"
         if depth > MAX_REFERRER_DEPTH:
             raise FormatError(
-                f"{where}: referrers of referrers deeper than {MAX_REFERRER_DEPTH} levels",
+                f"{self._reference.name}@{parsed.digest}: referrers of referrers deeper than "
+                f"{MAX_REFERRER_DEPTH} levels",
                 "Remove some upstream; no tool makes so many.",
             )
-        if parsed.digest == subject:
-            raise FormatError(f"{where}: it refers to itself by the tag {tag}", "Remove that tag.")
-        self._found.setdefault(
-            (subject, tag, parsed.digest), self._locked(subject, parsed, via, tag)
-        )
+        made = self._entry(parsed.digest, lambda: self._locked(subject, parsed, via, tag))
+        if made is not None:
+            self._found.setdefault((subject, tag, parsed.digest), made)
         if len(self._found) > _MAX_TOTAL:
             raise self._too_many(self._reference.name)
         return parsed.digest
@@ -155,22 +218,28 @@ class ReferrerSearch:
             config=config,
             layers=layers,
             subject=subject,
-            artifact_type=kind,
+            artifact_type=kind if len(kind) <= _MAX_TYPE and kind.isprintable() else "",
             via=via,
             tag=tag,
         )
 
     def _keep_below(self, index: Parsed) -> None:
-        """Keep what a referrer that is an index holds."""
+        """Keep what a referrer that is an index holds: all of it, or nothing."""
+        manifests: dict[str, LockedManifest] = {}
+        indexes: dict[str, LockedIndex] = {}
         for child in self._source.tree(self._reference, index):
             if isinstance(child.body, OciManifest):
-                self._manifests[child.digest] = locked_manifest(child, child.body, None)
+                manifests[child.digest] = locked_manifest(child, child.body, None)
             else:
-                self._indexes[child.digest] = child.locked_index()
-            if len(self._manifests) + len(self._indexes) > MAX_REFERRERS:
+                indexes[child.digest] = child.locked_index()
+            if len(self._manifests | manifests) + len(self._indexes | indexes) > MAX_REFERRERS:
                 raise self._too_many(self._reference.name)
+        self._manifests |= manifests
+        self._indexes |= indexes
 
     def _too_many(self, where: str) -> FormatError:
         return FormatError(
-            f"{where}: more referrers than any real image has", "Ask the registry's operator."
+            f"{where}: more referrers than any real image has",
+            "Ask the registry's operator.",
+            {"answer": "more than any real image has"},
         )

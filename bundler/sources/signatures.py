@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+from typing import Final
 
 from msgspec.structs import replace
 
-from bundle.model.errors import MissingBlobError
+from bundle.model.errors import (
+    AuthenticationError,
+    MissingBlobError,
+    TransportError,
+    TransportRefusedError,
+    UnsignedError,
+)
 from bundle.model.limits import MAX_SIGNATURE_BYTES
 from bundle.model.lock import Content, LockedArtifact, artifact_contents
 from bundle.model.plan import artifact_entry
-from bundle.model.policy import SignatureRule
+from bundle.model.policy import SignatureRule, rule_for
 from bundle.model.reference import parse_reference
+from bundle.model.unasked import describe_unasked
 from bundle.registry.client import by_digest
 from bundle.trust.upstream.verify import verify_image
 from bundler.sources.download import check_bytes, small_blob
 from bundler.sources.manifests import ManifestSource
+
+_LATER: Final = re.compile(r"\b(429|50[0234])\b")
+_FORBIDDEN: Final = re.compile(r"\b(401|403)\b")
 
 
 def verified_image(
@@ -26,13 +38,51 @@ def verified_image(
 ) -> LockedArtifact:
     """Return a locked image with that by which it was verified.
 
+    What its registry does not say is no matter where a rule waives signatures, or where one that
+    it demands was found; unless the registry may say it a minute later.
+
     Raises:
         UnsignedError: It is not signed as the rules want, or no rule matches it.
         PolicyError: Its waiver has ended.
-        TransportError, IntegrityError: A signature cannot be fetched as it must be.
+        TransportError, IntegrityError: A signature cannot be fetched as it must be, or none was
+            found and the registry did not say everywhere whether there is one.
     """
     reader = _RegistryReader(image, source)
-    return replace(image, verified=verify_image(artifact_entry(image), rules, reader, now))
+    demanded = _demanded(image, rules)
+    try:
+        verified = verify_image(artifact_entry(image), rules, reader, now)
+    except UnsignedError as error:
+        if demanded and image.unasked:
+            raise _could_not_ask(image, error.message) from error
+        raise
+    if demanded and _LATER.search(_answers(image)):
+        raise _could_not_ask(image, f"{image.reference}: its rule demands a signature")
+    return replace(image, verified=verified)
+
+
+def _demanded(image: LockedArtifact, rules: tuple[SignatureRule, ...]) -> bool:
+    _, rule = rule_for(rules, parse_reference(image.reference).name)
+    return rule is not None and rule.unsigned is None
+
+
+def _answers(image: LockedArtifact) -> str:
+    return " ".join(unasked.answer for unasked in image.unasked)
+
+
+def _could_not_ask(image: LockedArtifact, why: str) -> TransportError:
+    """Return the error for a signature that is demanded, and that the registry may have."""
+    kind: type[TransportError] = TransportRefusedError
+    if _LATER.search(_answers(image)):
+        kind = TransportError
+    elif _FORBIDDEN.search(_answers(image)):
+        kind = AuthenticationError
+    return kind(
+        f"{why}, and the registry does not say everywhere whether there is one: "
+        f"{describe_unasked(image.unasked)}",
+        "Log in as a user who may read them, or ask the registry's operator; where nobody can look "
+        "for signatures, they can only be waived.",
+        {"image": image.reference, "answer": image.unasked[0].answer},
+    )
 
 
 class _RegistryReader:

@@ -72,6 +72,7 @@ class Fault:
         ignore_range: A Range request is answered with 200 and everything.
         status: This status and no content.
         headers: Sent along with it, or with the content.
+        body: Sent in the place of what is there, with `status` or 200; HTML unless `headers` say.
         redirect: The path is appended to this address, and 307 sends the client there.
         chunk: With `pause`, bytes at a time.
         pause: Seconds before each chunk.
@@ -85,6 +86,7 @@ class Fault:
     ignore_range: bool = False
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
     redirect: str = ""
     chunk: int = 65536
     pause: float = 0.0
@@ -223,6 +225,9 @@ class _RegistryHandler(BaseHTTPRequestHandler):
             self._token(authorization, query)
             return
         fault = self.registry.fault_for(self.path)
+        if fault.body is not None:
+            self._send(fault.status or 200, fault.body, "text/html", headers=fault.headers)
+            return
         if fault.status or fault.redirect:
             self._fail(fault)
             return

@@ -25,7 +25,7 @@ from bundle.model.errors import (
 from bundle.model.lock import Lock
 from bundle.model.plan import plan_bundle
 from bundle.model.reference import Reference
-from bundle.registry.client import FetchedManifest
+from bundle.registry.expected import FetchedManifest
 from bundle.store.atomic import directory_lock, write_atomic
 from bundle.store.check import check_blobs, check_layout
 from bundle.store.layout import BundleDirectory

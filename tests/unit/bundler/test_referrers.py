@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bundle.model.definition import ImageSource
-from bundle.model.errors import FormatError, NotFoundError, SizeMismatchError, TransportError
+from bundle.model.errors import FormatError, TransportError
 from bundle.model.lock import LockedArtifact, artifact_contents
+from bundle.model.oci import ARTIFACT_TYPES
 from bundle.model.progress import NO_PROGRESS
 from bundler.cache import BlobCache
 from bundler.sources.images import resolve_image
@@ -19,6 +22,7 @@ from tests.support.upstream_oci import (
     CONFIG,
     INDEX,
     LAYER,
+    MANIFEST,
     Artifact,
     Blob,
     index,
@@ -190,7 +194,7 @@ def test_a_referrer_that_is_an_index_comes_with_what_is_below(
     assert child.blobs[1].digest in {c.digest for c in artifact_contents(locked)}
 
 
-def test_a_referrer_that_holds_too_much_is_refused(
+def test_a_referrer_that_holds_too_much_is_left_out_and_kept_in_mind(
     registry: FaultyRegistry, cache: BlobCache
 ) -> None:
     entry = signature("inside").descriptor
@@ -201,78 +205,185 @@ def test_a_referrer_that_holds_too_much_is_refused(
         "subject": AMD.descriptor,
     }
     registry.content.put("app/web", Artifact(INDEX, to_json(body), children=(signature("inside"),)))
-    with pytest.raises(FormatError, match="more than 256"):
-        resolve(registry, cache)
+    locked = resolve(registry, cache)
+    assert (locked.referrers, [m.digest for m in locked.manifests]) == ((), [AMD.digest])
+    assert "something that cannot be read" in unasked(locked)["referrer"]
 
 
-@pytest.mark.parametrize("status", [400, 403, 429, 500])
-@pytest.mark.parametrize("where", ["/referrers/", "manifests/sha256-", ".sig", ".att", ".sbom"])
-def test_a_place_that_cannot_be_asked_is_an_error(
+PLACES = {
+    "/referrers/": "referrers",
+    "manifests/sha256-": "fallback-tag",
+    ".sig": "sig",
+    ".att": "att",
+    ".sbom": "sbom",
+}
+HTML = b"<!doctype html><title>Please log in</title>"
+JSON = {"Content-Type": "application/json"}
+NO_LIST = to_json({"schemaVersion": 2, "config": {}, "layers": []})
+ANSWERS = [
+    (Fault(status=400), "400"),
+    (Fault(status=401), "401"),
+    (Fault(status=403), "403"),
+    (Fault(status=405), "405"),
+    (Fault(status=406), "406"),
+    (Fault(status=429), "429"),
+    (Fault(status=500), "500"),
+    (Fault(status=501), "501"),
+    (Fault(redirect="https://login.example.org"), "sent on to login.example.org"),
+    (Fault(body=HTML), "200 with text/html"),
+    (Fault(body=b"", headers=JSON), "200 without content"),
+    (Fault(body=b"{}", headers=JSON), "200 with application/json"),
+    (Fault(body=NO_LIST, headers={"Content-Type": INDEX}), f"200 with {INDEX}"),
+    (Fault(body=b"null", headers={"Content-Type": "a\tb<" * 50}), "200 with a_b_a"),
+]
+
+
+def unasked(locked: LockedArtifact) -> dict[str, str]:
+    return {place.place: place.answer for place in locked.unasked}
+
+
+@pytest.mark.parametrize(("fault", "answer"), ANSWERS)
+def test_an_answer_of_the_api_that_is_neither_a_list_nor_404_is_kept(
+    registry: FaultyRegistry, cache: BlobCache, fault: Fault, answer: str
+) -> None:
+    registry.fault("/referrers/", fault)
+    made = signature("sig")
+    registry.content.put("app/web", made, cosign_tag(AMD.digest, "sig"))
+    locked = resolve(registry, cache)
+    # What is in other places is found all the same.
+    assert [r.digest for r in locked.referrers] == [made.digest]
+    assert list(unasked(locked)) == ["referrers"] * bool(answer)
+    assert unasked(locked).get("referrers", "").startswith(answer)
+
+
+@pytest.mark.parametrize("status", [400, 403, 429, 500, 501])
+@pytest.mark.parametrize("where", PLACES)
+def test_a_place_that_cannot_be_asked_is_kept(
     registry: FaultyRegistry, cache: BlobCache, where: str, status: int
 ) -> None:
     registry.fault(where, Fault(status=status))
-    with pytest.raises(TransportError, match=str(status)):
+    found = unasked(resolve(registry, cache))
+    expected = {place: str(status) for part, place in PLACES.items() if part in where}
+    if where == "manifests/sha256-":
+        expected |= {place: str(status) for place in ("sig", "att", "sbom")}
+    assert found == expected
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_place_that_answers_when_asked_again_is_not_kept(
+    registry: FaultyRegistry, cache: BlobCache, times: int
+) -> None:
+    made = referrer(SBOM, b"bom", AMD)
+    registry.content.put("app/web", made)
+    registry.fault("/referrers/", Fault(status=503, times=times))
+    locked = resolve(registry, cache)
+    assert (len(locked.referrers), locked.unasked) == (1, ())
+
+
+def test_404_with_a_page_is_no_referrers_and_null_is_an_empty_list(
+    registry: FaultyRegistry, cache: BlobCache
+) -> None:
+    registry.fault("/referrers/" + AMD.digest, Fault(status=404, body=HTML))
+    empty = to_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": None})
+    registry.fault("/referrers/", Fault(body=empty, headers=JSON))
+    locked = resolve(registry, cache)
+    assert (locked.referrers, locked.unasked) == ((), ())
+
+
+def test_no_answer_at_all_is_an_error(registry: FaultyRegistry, cache: BlobCache) -> None:
+    registry.fault("/referrers/", Fault(cut_after=0))
+    with pytest.raises(TransportError, match="5 times"):
         resolve(registry, cache)
 
 
-def test_a_referrer_that_is_listed_and_gone_is_an_error(
+@pytest.mark.parametrize("media_type", ARTIFACT_TYPES)
+def test_an_artifact_manifest_of_old_is_carried(
+    registry: FaultyRegistry, cache: BlobCache, media_type: str
+) -> None:
+    blob = Blob("application/spdx+json", b"bom")
+    data = to_json(
+        {
+            "mediaType": media_type,
+            "artifactType": "application/spdx+json",
+            "blobs": [blob.descriptor],
+            "subject": AMD.descriptor,
+        }
+    )
+    made = Artifact(media_type, data, (blob,))
+    registry.content.put("app/web", made)
+    (found_one,) = resolve(registry, cache).referrers
+    assert (found_one.digest, found_one.media_type) == (made.digest, media_type)
+    assert (found_one.config, [c.digest for c in found_one.layers]) == (None, [blob.digest])
+
+
+def test_many_referrers_in_pages(registry: FaultyRegistry, cache: BlobCache) -> None:
+    for i in range(20):
+        registry.content.put("app/web", referrer(SBOM, f"{i}".encode(), AMD))
+    registry.page = 7
+    assert len(resolve(registry, cache).referrers) == 20
+
+
+def test_600_signatures_of_one_image(registry: FaultyRegistry, cache: BlobCache) -> None:
+    registry.content.put("app/one", AMD, "1")
+    body = json.loads(signature("many").data)
+    body["layers"] *= 600
+    registry.content.put(
+        "app/one", Artifact(MANIFEST, to_json(body)), cosign_tag(AMD.digest, "sig")
+    )
+    source = ManifestSource(client(registry.host), cache)
+    asked = ImageSource(reference=f"{registry.host}/app/one:1")
+    locked = resolve_image(asked, ("linux/amd64",), source, NO_PROGRESS)
+    assert [len(r.layers) for r in locked.referrers] == [600]
+
+
+def test_a_referrer_that_is_listed_and_gone_is_kept_beside_one_that_is_there(
     registry: FaultyRegistry, cache: BlobCache
 ) -> None:
-    made = referrer(SBOM, b"bom", AMD)
-    registry.content.put("app/web", fallback(made), fallback_tag(AMD.digest))
+    gone, made = referrer(SBOM, b"gone", AMD), referrer(SBOM, b"bom", AMD)
+    registry.content.put("app/web", fallback(gone, made), fallback_tag(AMD.digest))
     registry.referrers_api = False
-    del registry.content.media_types[made.digest]
-    with pytest.raises(NotFoundError, match=made.digest):
-        resolve(registry, cache)
+    del registry.content.media_types[gone.digest]
+    locked = resolve(registry, cache)
+    assert [r.digest for r in locked.referrers] == [made.digest]
+    assert unasked(locked) == {"referrer": f"{gone.digest}: 404"}
 
 
-def test_a_referrer_of_something_else_is_refused(
-    registry: FaultyRegistry, cache: BlobCache
+@pytest.mark.parametrize(
+    ("entry", "answer"),
+    [
+        (referrer(SBOM, b"bom", ARM).descriptor, f"it refers to {ARM.digest}"),
+        (signature("x").descriptor, "it refers to nothing"),
+        ({**referrer(SBOM, b"bom", AMD).descriptor, "size": 3}, "other bytes"),
+        ({**signature("x").descriptor, "mediaType": "text/html"}, "text/html cannot be carried"),
+        ({**signature("x").descriptor, "digest": "md5:0"}, "manifests_0_"),
+    ],
+)
+def test_a_bad_entry_of_a_list_is_kept_beside_a_good_one(
+    registry: FaultyRegistry, cache: BlobCache, entry: dict[str, Any], answer: str
 ) -> None:
-    other = referrer(SBOM, b"bom", ARM)
-    registry.content.put("app/web", fallback(other), fallback_tag(AMD.digest))
-    with pytest.raises(FormatError, match=f"expected a referrer of {AMD.digest}"):
-        resolve(registry, cache)
-
-
-def test_a_referrer_without_a_subject_is_refused(
-    registry: FaultyRegistry, cache: BlobCache
-) -> None:
-    registry.content.put("app/web", fallback(signature("x")), fallback_tag(AMD.digest))
-    with pytest.raises(FormatError, match="found one of nothing"):
-        resolve(registry, cache)
-
-
-def test_a_wrong_size_in_a_list_is_refused(registry: FaultyRegistry, cache: BlobCache) -> None:
-    made = referrer(SBOM, b"bom", AMD)
-    listed = index([made], [{**made.descriptor, "size": 3}])
+    good = referrer(SBOM, b"good", AMD)
+    others = (referrer(SBOM, b"bom", ARM), signature("x"), referrer(SBOM, b"bom", AMD))
+    listed = index([good, *others], [entry, good.descriptor])
     registry.content.put("app/web", listed, fallback_tag(AMD.digest))
     registry.referrers_api = False
-    with pytest.raises(SizeMismatchError, match="expected 3 bytes"):
-        resolve(registry, cache)
+    locked = resolve(registry, cache)
+    assert [r.digest for r in locked.referrers] == [good.digest]
+    assert answer in unasked(locked)["referrer"]
 
 
-def test_something_else_under_the_fallback_tag_is_refused(
+def test_something_else_under_the_fallback_tag_is_kept(
     registry: FaultyRegistry, cache: BlobCache
 ) -> None:
     registry.content.put("app/web", signature("x"), fallback_tag(AMD.digest))
-    with pytest.raises(FormatError, match="expected a list of referrers"):
-        resolve(registry, cache)
+    assert unasked(resolve(registry, cache)) == {"fallback-tag": MANIFEST}
 
 
-def test_an_image_under_its_own_signatures_tag_is_refused(
-    registry: FaultyRegistry, cache: BlobCache
+@pytest.mark.parametrize("subject", [MULTI, AMD], ids=["index", "platform"])
+@pytest.mark.parametrize("suffix", ["", ".sig"])
+def test_a_registry_that_finds_the_image_itself_by_such_a_tag(
+    registry: FaultyRegistry, cache: BlobCache, subject: Artifact, suffix: str
 ) -> None:
-    registry.content.put("app/web", AMD, cosign_tag(AMD.digest, "sig"))
-    with pytest.raises(FormatError, match="refers to itself"):
-        resolve(registry, cache)
-
-
-def test_two_that_sign_each_other_come_to_an_end(
-    registry: FaultyRegistry, cache: BlobCache
-) -> None:
-    one, two = signature("one"), signature("two")
-    registry.content.put("app/web", one, cosign_tag(AMD.digest, "sig"))
-    registry.content.put("app/web", two, cosign_tag(one.digest, "sig"))
-    registry.content.put("app/web", one, cosign_tag(two.digest, "sig"))
-    assert len(resolve(registry, cache).referrers) == 3
+    registry.content.put("app/web", subject, fallback_tag(subject.digest) + suffix)
+    locked = resolve(registry, cache)
+    assert locked.referrers == ()
+    assert unasked(locked) == {suffix[1:] or "fallback-tag": "the image itself"}

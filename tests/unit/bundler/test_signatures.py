@@ -8,15 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from bundle.cli.inspect_page import page
+from bundle.model.changes import compare_releases
 from bundle.model.definition import Definition, ImageSource
 from bundle.model.documents import Metadata
 from bundle.model.errors import (
+    AuthenticationError,
     PolicyError,
     TransportError,
+    TransportRefusedError,
     UnsignedError,
 )
 from bundle.model.lock import Lock
+from bundle.model.plan import plan_bundle
 from bundle.model.policy import SignatureRule, UnsignedRule
+from bundle.model.summary import changes_lines
 from bundler.cache import BlobCache
 from bundler.diff import changes
 from bundler.resolve import resolve
@@ -127,6 +133,45 @@ def test_a_failed_fetch_is_an_error_and_never_unsigned(vendor: Vendor, where: st
     vendor.registry.fault(where, Fault(status=503))
     with pytest.raises(TransportError):
         vendor.lock(by_key(vendor.signer))
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "answer"),
+    [
+        (Fault(status=403), AuthenticationError, "could not be asked: 403"),
+        (Fault(status=405), TransportRefusedError, "could not be asked: 405"),
+        (Fault(body=b"<html>"), TransportRefusedError, "could not be asked: 200 with text/html"),
+        (Fault(status=503), TransportError, "could not be asked: 503"),
+    ],
+)
+def test_a_signature_that_is_demanded_and_cannot_be_looked_for(
+    vendor: Vendor, fault: Fault, kind: type[TransportError], answer: str
+) -> None:
+    vendor.registry.fault("/referrers/", fault)
+    with pytest.raises(kind, match=answer) as caught:
+        vendor.lock(by_key(vendor.signer))
+    assert type(caught.value) is kind
+    assert "expected a signature by cosign key" in caught.value.message
+
+
+def test_a_signature_that_is_found_is_enough_and_the_rest_is_kept(vendor: Vendor) -> None:
+    vendor.registry.fault("/referrers/", Fault(status=405))
+    vendor.sign(vendor.signer)
+    (image,) = vendor.lock(by_key(vendor.signer)).images
+    assert len(image.verified) == 1
+    assert [place.answer for place in image.unasked] == ["405"]
+
+
+def test_where_it_is_waived_approvers_see_what_could_not_be_asked(vendor: Vendor) -> None:
+    vendor.registry.fault("/referrers/", Fault(status=403))
+    unsigned = UnsignedRule(reason="r", approved_by="A", ticket="T-7", expires="2999-01-31")
+    lock = vendor.lock(SignatureRule(images=("**",), unsigned=unsigned))
+    manifest = plan_bundle(lock).manifest
+    assert manifest.images[0].unasked == lock.images[0].unasked
+    lines = changes_lines(compare_releases(1, manifest, None))
+    said = "the referrers API could not be asked: 403"
+    assert any(manifest.images[0].reference in line and said in line for line in lines)
+    assert said in page(manifest, "sha256:0")
 
 
 def test_a_payload_is_fetched_once(vendor: Vendor) -> None:
