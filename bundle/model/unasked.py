@@ -10,13 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, Literal
 
-import msgspec
-
 from bundle.model.documents import Document
+from bundle.model.patterns import formed
 
 Place = Literal["referrers", "fallback-tag", "sig", "att", "sbom", "referrer"]
 Answer = Annotated[
-    str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 :;,.+/_-]{0,199}$(?!\n)", max_length=200)
+    str,
+    formed(
+        r"^[A-Za-z0-9][A-Za-z0-9 :;,.+/_-]{0,199}$(?!\n)",
+        "what a registry answered, in plain letters",
+        "403",
+        "200 with text/html",
+        max_length=200,
+    ),
 ]
 _PLACES: Final[Mapping[Place, str]] = {
     "referrers": "the referrers API",
