@@ -106,5 +106,5 @@ def _parts(bundle: BundleDirectory, artifact: Artifact, sizes: Mapping[str, int]
             # Unreadable or malformed: it is told of by itself.
             continue
         if isinstance(body, OciManifest):
-            parts |= {part.digest for part in (body.config, *body.layers)}
+            parts |= {part.digest for part in body.parts}
     return parts
