@@ -7,12 +7,13 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from bundle.model.definition import Definition, check_definition
+from bundle.model.definition import Definition, definition_problems
 from bundle.model.errors import DefinitionError, FormatError
 from bundle.model.limits import MAX_DEFINITION_BYTES, MAX_LOCK_BYTES
 from bundle.model.lock import Lock, check_lock
+from bundle.model.problems import problems_error
 from bundle.model.source_config import NO_SOURCES, SourceConfig, check_source_config
-from bundle.model.yaml_strict import load_yaml
+from bundle.model.yaml_strict import load_yaml, yaml_lines
 from bundle.store.atomic import storage_errors
 from bundle.trust.upstream.material import inline_material
 from bundler.sources.chart_keyring import inline_keyrings
@@ -39,7 +40,10 @@ def load_definition(path: Path) -> Definition:
         limit=MAX_DEFINITION_BYTES,
         error=DefinitionError,
     )
-    check_definition(definition)
+    problems = definition_problems(definition)
+    if problems:
+        lines = yaml_lines(data.decode("utf-8"))
+        raise problems_error(DefinitionError, str(path), [found.at(lines) for found in problems])
     rules = inline_material(definition.signatures, path.parent, str(path))
     charts = inline_keyrings(definition.charts, path.parent, str(path))
     return replace(definition, signatures=rules, charts=charts)

@@ -13,7 +13,8 @@ import msgspec
 from bundle.model.errors import DefinitionError
 from bundle.model.limits import MAX_DEFINITION_BYTES
 from bundle.model.paths import is_inner_path
-from bundle.model.problems import Problem, structural_problems
+from bundle.model.problem import Problem
+from bundle.model.problems import structural_problems
 from bundle.model.site import Site
 from bundle.model.site_checks import site_problems
 from bundle.model.site_warnings import site_warnings

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bundle.model.errors import DefinitionError, StorageError
 from bundle.model.limits import KIB, MAX_DEFINITION_BYTES
-from bundle.model.problems import Problem
+from bundle.model.problem import Problem
 from bundle.model.yaml_strict import load_yaml, yaml_lines
 from bundle.store.atomic import storage_errors
 from installer.steps.site_secrets import NAMES, problem_of

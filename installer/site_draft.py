@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bundle.model.errors import UsageError
-from bundle.model.problems import Problem
+from bundle.model.problem import Problem
 from bundle.model.site_cluster import (
     DEFAULT_POD_NETWORK,
     DEFAULT_SERVICE_NETWORK,

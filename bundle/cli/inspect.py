@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from bundle.cli.given import Given
 from bundle.cli.inspect_page import page
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.model.canonical import decode_canonical
@@ -20,7 +21,7 @@ from bundle.store.layout import MANIFEST_NAME, BundleDirectory
 
 
 @click.command("inspect")
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=Given("bundle"))
 @json_option
 @pass_output
 def command(output: Output, bundle: Path) -> None:

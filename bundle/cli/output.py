@@ -87,7 +87,7 @@ def report_error(error: IsowardError, *, as_json: bool) -> None:
     A result is never half written: with `--json` the error object is the whole of standard output.
     """
     if as_json:
-        data = {
+        data: dict[str, Any] = {
             "error": error.id,
             "exitCode": error.exit_code,
             "message": error.message,
@@ -95,9 +95,13 @@ def report_error(error: IsowardError, *, as_json: bool) -> None:
             "context": error.context,
             **({"details": list(error.details)} if error.details else {}),
         }
+        if error.problems:
+            data["problems"] = [problem.data() for problem in error.problems]
         write_json(data)
         return
     details = [f"  {line}" for line in error.details]
     write_lines([f"isoward: error: {error.message}", *details], err=True)
     if error.hint:
         write_lines([f"  {error.hint}"], err=True)
+    for problem in error.problems[1:]:
+        write_lines([f"isoward: also {problem.placed}", f"  {problem.hint}"], err=True)

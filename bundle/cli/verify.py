@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from bundle.cli.given import Given
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.cli.verify_page import Verification, facts, page
@@ -33,7 +34,7 @@ TRUST_STATES: Final = "trust"
 
 
 @click.command("verify")
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=Given("bundle"))
 @click.option(
     "--depot",
     type=click.Path(path_type=Path),

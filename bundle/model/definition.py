@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from typing import Annotated, Literal
 
 import msgspec
@@ -15,7 +18,9 @@ from bundle.model.kubespray import KubespraySource, check_kubespray
 from bundle.model.os_packages import OsSource, check_os_source
 from bundle.model.paths import InnerPath
 from bundle.model.platform import Platform
-from bundle.model.policy import SignatureRule, check_rules
+from bundle.model.policy import SignatureRule, check_rule
+from bundle.model.problem import Problem
+from bundle.model.problems import collect_problems
 from bundle.model.python_packages import PythonSource, check_python_sources
 from bundle.model.reference import check_url, parse_reference
 from bundle.model.rendering import HelmSource
@@ -73,40 +78,55 @@ def check_definition(definition: Definition) -> None:
     Raises:
         DefinitionError: A reference is malformed, an entry stands twice, or there is no content.
     """
-    images = [
-        str(parse_reference(image.reference, f"images[{i}].reference"))
-        for i, image in enumerate(definition.images)
-    ]
-    each_once(images, "images")
+    for check in _checks(definition):
+        check()
+
+
+def definition_problems(definition: Definition) -> list[Problem]:
+    """Return everything that `check_definition` would refuse, each check with its first problem."""
+    return collect_problems(_checks(definition))
+
+
+def _checks(definition: Definition) -> Iterator[Callable[[], object]]:
+    """Yield the checks of a definition, each of one entry or of one list."""
     for i, image in enumerate(definition.images):
+        yield partial(parse_reference, image.reference, f"images[{i}].reference")
         if image.origin is not None:
-            check_image_origin(image.origin, f"images[{i}]")
+            yield partial(check_image_origin, image.origin, f"images[{i}]")
     for i, file in enumerate(definition.files):
-        check_file_source(file, f"files[{i}]")
-    each_once([file.url or f"local/{file.served_name}" for file in definition.files], "files")
-    each_once([f"{c.home} {c.name} {c.version}" for c in definition.charts], "charts")
-    each_once(list(definition.platforms), "platforms")
-    check_rules(definition.signatures)
-    check_python_sources(definition.python_packages, definition.platforms)
-    if definition.helm is not None:
-        check_url(definition.helm.url, "helm.url")
+        yield partial(check_file_source, file, f"files[{i}]")
     for i, chart in enumerate(definition.charts):
-        check_chart_source(chart, f"charts[{i}]")
-    each_once([source.name for source in definition.os_packages], "osPackages")
+        yield partial(check_chart_source, chart, f"charts[{i}]")
     for i, source in enumerate(definition.os_packages):
-        check_os_source(source, f"osPackages[{i}]")
-        if source.kubespray and definition.kubespray is None:
-            raise DefinitionError(
-                f"osPackages[{i}].kubespray: the definition has no Kubespray to ask",
-                "Add kubespray:, or name the packages.",
-            )
+        yield partial(check_os_source, source, f"osPackages[{i}]")
+        yield partial(_check_kubespray_is_there, source, definition, f"osPackages[{i}]")
+    for i, rule in enumerate(definition.signatures):
+        yield partial(check_rule, rule, f"signatures[{i}]")
+    yield partial(check_python_sources, definition.python_packages, definition.platforms)
+    if definition.helm is not None:
+        yield partial(check_url, definition.helm.url, "helm.url")
     if definition.kubespray is not None:
-        check_kubespray(definition.kubespray)
-    check_start_source(
+        yield partial(check_kubespray, definition.kubespray)
+    yield partial(
+        check_start_source,
         definition.start,
         [source.name for source in definition.python_packages],
         [source.name for source in definition.os_packages],
     )
+    yield partial(_check_lists, definition)
+
+
+def _check_lists(definition: Definition) -> None:
+    """Check that nothing stands twice, and that there is something.
+
+    Raises:
+        DefinitionError: Something does, or there is nothing.
+    """
+    each_once(_image_names(definition), "images")
+    each_once([file.url or f"local/{file.served_name}" for file in definition.files], "files")
+    each_once([f"{c.home} {c.name} {c.version}" for c in definition.charts], "charts")
+    each_once(list(definition.platforms), "platforms")
+    each_once([source.name for source in definition.os_packages], "osPackages")
     kinds = (
         definition.images,
         definition.files,
@@ -120,4 +140,19 @@ def check_definition(definition: Definition) -> None:
             "the definition has no content: expected at least one image, file, chart or package",
             "Add an entry under images:, files:, charts:, osPackages:, pythonPackages: or "
             "kubespray:.",
+        )
+
+
+def _image_names(definition: Definition) -> Iterator[str]:
+    for image in definition.images:
+        # One that is malformed is a problem of its own.
+        with suppress(DefinitionError):
+            yield str(parse_reference(image.reference))
+
+
+def _check_kubespray_is_there(source: OsSource, definition: Definition, where: str) -> None:
+    if source.kubespray and definition.kubespray is None:
+        raise DefinitionError(
+            f"{where}.kubespray: the definition has no Kubespray to ask",
+            "Add kubespray:, or name the packages.",
         )

@@ -6,41 +6,11 @@ docs/EXIT_CODES.md is generated from the classes in this file (and a test keeps 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar, Final
+from collections.abc import Iterator
 
-MAX_MESSAGE: Final = 2000
-"""Characters: a message is a line for a person."""
-
-
-class IsowardError(Exception):
-    """The root of all errors that a user may meet.
-
-    Args:
-        message: One line: the thing, the expected, the found.
-        hint: One line: what to do next.
-        context: Machine-readable facts for `--json`; never a secret.
-        details: Lines that follow the message, where it is about many things.
-    """
-
-    exit_code: ClassVar[int] = 70
-    id: ClassVar[str] = "bug"
-
-    def __init__(
-        self,
-        message: str,
-        hint: str = "",
-        context: Mapping[str, str | int] | None = None,
-        *,
-        details: Sequence[str] = (),
-    ) -> None:
-        # Much of it is quoted from outside, some by libraries that quote without end.
-        shown = message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}..."
-        super().__init__(shown)
-        self.message = shown
-        self.hint = hint
-        self.context = dict(context or {})
-        self.details = tuple(details)
+from bundle.model.root_error import MAX_MESSAGE as MAX_MESSAGE  # noqa: PLC0414 - said to be ours
+from bundle.model.root_error import Advice as Advice  # noqa: PLC0414
+from bundle.model.root_error import IsowardError as IsowardError  # noqa: PLC0414
 
 
 class UsageError(IsowardError):

@@ -177,6 +177,9 @@ MAX_YAML_DEPTH: Final = 32
 MAX_YAML_EVENTS: Final = 8_000_000
 """Parser events of a YAML document, so that a small file cannot make a large tree."""
 
+MAX_PROBLEMS: Final = 50
+"""What is said at once to be wrong with a document: more is not read by anybody."""
+
 MAX_REFERRER_DEPTH: Final = 4
 """A signature of an SBOM of an image is depth two."""
 

@@ -134,17 +134,26 @@ def check_rules(rules: tuple[SignatureRule, ...], where: str = "signatures") -> 
         DefinitionError: A rule has no method or several, or an impossible one.
     """
     for i, rule in enumerate(rules):
-        methods = [name for name in _METHODS if getattr(rule, name) is not None]
-        if len(methods) != 1:
-            raise DefinitionError(
-                f"{where}[{i}]: expected one of {', '.join(_METHODS)}, found "
-                f"{' and '.join(methods) or 'none'}",
-                "Say in one way by whom these images are signed.",
-            )
-        if rule.keyless is not None:
-            _check_keyless(rule.keyless, f"{where}[{i}].keyless")
-        if rule.unsigned is not None:
-            expiry_of(rule.unsigned, f"{where}[{i}].unsigned")
+        check_rule(rule, f"{where}[{i}]")
+
+
+def check_rule(rule: SignatureRule, where: str) -> None:
+    """Check what the structure of one rule alone cannot say.
+
+    Raises:
+        DefinitionError: It has no method or several, or an impossible one.
+    """
+    methods = [name for name in _METHODS if getattr(rule, name) is not None]
+    if len(methods) != 1:
+        raise DefinitionError(
+            f"{where}: expected one of {', '.join(_METHODS)}, found "
+            f"{' and '.join(methods) or 'none'}",
+            "Say in one way by whom these images are signed.",
+        )
+    if rule.keyless is not None:
+        _check_keyless(rule.keyless, f"{where}.keyless")
+    if rule.unsigned is not None:
+        expiry_of(rule.unsigned, f"{where}.unsigned")
 
 
 def expiry_of(rule: UnsignedRule, where: str) -> dt.date:

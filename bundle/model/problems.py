@@ -5,50 +5,26 @@ A person who corrects a file wants the whole list; a parser stops at the first.
 
 from __future__ import annotations
 
+import re
 import types
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 import msgspec
 
+from bundle.model.errors import DefinitionError, IsowardError
+from bundle.model.problem import Problem
+from bundle.model.wording import closest, plain_words
 from bundle.model.yaml_strict import readable_problem
 
 _ADVICE: Final = "Correct it there; text that looks like a number needs quotes."
+_PLACE: Final = re.compile(r"([A-Za-z]+(?:\[[0-9]+\])?(?:\.[A-Za-z]+(?:\[[0-9]+\])?)*): ")
+"""The field at the beginning of a message."""
 
+_IS_FORM: Final = re.compile(" matching regex | of length ")
+"""What patterns.py says in words."""
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that is wrong.
-
-    Attributes:
-        path: Of the field, such as `nodes[0].address`; empty for the document as a whole.
-        message: What was expected and what was found.
-        hint: What to do.
-        line: Of the file, from 1; 0 where it is not known.
-    """
-
-    path: str
-    message: str
-    hint: str
-    line: int = 0
-
-    @property
-    def text(self) -> str:
-        """The field and the message."""
-        return f"{self.path}: {self.message}" if self.path else self.message
-
-    @property
-    def placed(self) -> str:
-        """The line, the field and the message."""
-        return f"line {self.line}: {self.text}" if self.line else self.text
-
-    def at(self, lines: dict[str, int]) -> Problem:
-        """Return it with its line: that of the field, or of the nearest thing around it."""
-        path = self.path
-        while path and path not in lines:
-            path = path[: max(path.rfind("."), path.rfind("["), 0)]
-        return Problem(self.path, self.message, self.hint, lines.get(path, 0))
+_SHOWN: Final = 100
 
 
 def structural_problems(tree: Any, type_: Any, path: str = "") -> Iterator[Problem]:
@@ -66,7 +42,14 @@ def structural_problems(tree: Any, type_: Any, path: str = "") -> Iterator[Probl
         if inner:
             yield from inner
             return
-        yield Problem(path, readable_problem(str(cause), tree), _ADVICE)
+        yield Problem(path, _words(str(cause), tree, type_), _ADVICE)
+
+
+def _words(cause: str, tree: Any, type_: Any) -> str:
+    what, _, place = cause.partition(" - at `$")
+    if not place and not _IS_FORM.search(what):
+        return plain_words(what, tree, type_)
+    return readable_problem(cause, tree)
 
 
 def _plain(tree: Any, type_: Any) -> Any:
@@ -76,7 +59,9 @@ def _plain(tree: Any, type_: Any) -> Any:
     if get_origin(type_) not in {Union, types.UnionType}:
         return type_
     for choice in (_plain(tree, choice) for choice in get_args(type_)):
-        wanted = dict if _is_struct(choice) else list if get_origin(choice) is tuple else None
+        origin = get_origin(choice)
+        mapping = _is_struct(choice) or origin in {dict, Mapping}
+        wanted = dict if mapping else list if origin is tuple else None
         if wanted is not None and isinstance(tree, wanted):
             return choice
     return type_
@@ -88,7 +73,7 @@ def _inner_problems(tree: Any, type_: Any, path: str) -> Iterator[Problem]:
     elif get_origin(type_) is tuple and isinstance(tree, list):
         for i, item in enumerate(tree):
             yield from structural_problems(item, get_args(type_)[0], f"{path}[{i}]")
-    elif get_origin(type_) is dict and isinstance(tree, dict):
+    elif get_origin(type_) in {dict, Mapping} and isinstance(tree, dict):
         of_key, of_value = get_args(type_)
         for key, value in tree.items():
             for found in structural_problems(key, of_key):
@@ -101,18 +86,54 @@ def _field_problems(
     tree: dict[Any, Any], type_: type[msgspec.Struct], path: str
 ) -> Iterator[Problem]:
     fields = {field.encode_name: field for field in msgspec.structs.fields(type_)}
+    free = [name for name in fields if name not in tree]
+    meant = {str(name): closest(str(name), free) for name in tree if name not in fields}
     for name, field in fields.items():
         if name in tree:
             yield from structural_problems(tree[name], field.type, _below(path, name))
-        elif field.required:
+        elif field.required and name not in meant.values():
             yield Problem(path, f"the field {name!r} is missing", "Add it; see docs/FORMAT.md.")
-    for name in tree:
-        if name not in fields:
-            yield Problem(
-                _below(path, str(name)),
-                "there is no such field",
-                f"Those here are {_listed(list(fields))}.",
-            )
+    for name, near in meant.items():
+        yield Problem(
+            _below(path, name[:_SHOWN]),
+            f"there is no such field; did you mean {near}?" if near else "there is no such field",
+            f"Those here are {', '.join(fields)}.",
+        )
+
+
+def problems_error(
+    error: type[IsowardError], where: str, problems: Sequence[Problem]
+) -> IsowardError:
+    """Return the error that says everything that is wrong with a document.
+
+    Args:
+        error: Its class.
+        where: The file's name.
+        problems: At least one; they are said in the order of their lines.
+    """
+    first, *rest = sorted(problems, key=lambda problem: problem.line)
+    more = f"{len(rest) + 1} problems, first " if rest else ""
+    made = error(f"{where}: {more}{first.placed}", first.hint)
+    made.problems = (first, *rest)
+    return made
+
+
+def collect_problems(checks: Iterable[Callable[[], object]]) -> list[Problem]:
+    """Run checks that stop at their first problem, and return what each of them says.
+
+    Args:
+        checks: Each raises a DefinitionError whose message begins with the place, if it has one.
+    """
+    found: dict[str, Problem] = {}
+    for check in checks:
+        try:
+            check()
+        except DefinitionError as error:
+            place = _PLACE.match(error.message)
+            path = place[1] if place else ""
+            message = error.message[place.end() :] if place else error.message
+            found.setdefault(error.message, Problem(path, message, error.hint))
+    return list(found.values())
 
 
 def _below(path: str, name: str) -> str:
@@ -121,7 +142,3 @@ def _below(path: str, name: str) -> str:
 
 def _is_struct(type_: Any) -> bool:
     return isinstance(type_, type) and issubclass(type_, msgspec.Struct)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)

@@ -8,7 +8,7 @@ from typing import Final
 from bundle.model.errors import DefinitionError
 from bundle.model.networks import address_of, name_problem, same_machine
 from bundle.model.paths import is_inner_path
-from bundle.model.problems import Problem
+from bundle.model.problem import Problem
 from bundle.model.reference import parse_reference
 from bundle.model.site import Site
 from bundle.model.site_cluster import ZONE_LABEL, Zone

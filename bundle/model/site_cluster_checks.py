@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from bundle.model.networks import address_of, network_of, overlap, same_machine
-from bundle.model.problems import Problem
+from bundle.model.problem import Problem
 from bundle.model.site import Site
 from bundle.model.site_cluster import ENFORCING_PLUGINS, REPELS, SIX_YEARS_DAYS, Kubernetes, Role
 from bundle.model.site_network_checks import issuer_host

@@ -17,7 +17,7 @@ from bundle.model.networks import (
     nowhere,
     overlap,
 )
-from bundle.model.problems import Problem
+from bundle.model.problem import Problem
 from bundle.model.site import Site
 from bundle.model.site_cluster import Kubernetes
 

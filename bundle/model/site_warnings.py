@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bundle.model.networks import address_of, is_documentation
-from bundle.model.problems import Problem
+from bundle.model.problem import Problem
 from bundle.model.site import Site
 from bundle.model.site_cluster import REPELS
 from bundle.model.site_network_checks import issuer_host, machines

@@ -12,7 +12,7 @@ import msgspec
 import yaml
 
 from bundle.model.errors import IsowardError
-from bundle.model.limits import MAX_YAML_DEPTH, MAX_YAML_EVENTS
+from bundle.model.limits import MAX_PROBLEMS, MAX_YAML_DEPTH, MAX_YAML_EVENTS
 from bundle.model.patterns import in_words
 
 T = TypeVar("T")
@@ -61,10 +61,14 @@ def load_yaml(
     try:
         return msgspec.convert(tree, type_, strict=True)
     except msgspec.ValidationError as cause:
-        raise error(
-            f"{where}: {readable_problem(str(cause), tree)}",
-            "See docs/FORMAT.md; text that looks like a number needs quotes.",
-        ) from cause
+        from bundle.model.problems import problems_error, structural_problems
+
+        lines = yaml_lines(text)
+        found = [problem.at(lines) for problem in structural_problems(tree, type_)]
+        if not found:
+            message = f"{where}: {readable_problem(str(cause), tree)}"
+            raise error(message, "See docs/FORMAT.md.") from cause
+        raise problems_error(error, where, found[:MAX_PROBLEMS]) from cause
 
 
 def yaml_lines(text: str) -> dict[str, int]:

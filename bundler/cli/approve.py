@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from bundle.cli.given import Given
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.cli.progress import readable_size
@@ -27,9 +28,9 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command("approve")
-@click.argument("bundle", type=_FILE)
-@click.argument("others", type=_FILE, nargs=-1, metavar="[OTHER]...")
-@click.option("--key", type=_FILE, metavar="PEM", help="The approver's private key.")
+@click.argument("bundle", type=Given("bundle"))
+@click.argument("others", type=Given("bundle"), nargs=-1, metavar="[OTHER]...")
+@click.option("--key", type=Given("private-key"), metavar="PEM", help="The approver's private key.")
 @click.option("--ticket", metavar="TEXT", help="Where this release was decided, such as CHG-1234.")
 @click.option("--collect", "collecting", is_flag=True, help="Take over the approvals of OTHER.")
 @passphrase_option

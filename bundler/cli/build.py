@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from bundle.cli.given import Given
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.cli.progress import readable_size
@@ -24,12 +25,17 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command("build")
-@click.argument("lock", type=_FILE)
+@click.argument("lock", type=Given("lock"))
 @click.option("-o", "--output", "bundle", type=_FILE, required=True, help="The bundle's folder.")
 @click.option(
-    "--release", type=_FILE, required=True, help="The release folder, from `isoward root new`."
+    "--release",
+    type=Given("release"),
+    required=True,
+    help="The release folder, from `isoward root new`.",
 )
-@click.option("--key", type=_FILE, required=True, metavar="PEM", help="The build system's key.")
+@click.option(
+    "--key", type=Given("private-key"), required=True, metavar="PEM", help="The build system's key."
+)
 @click.option(
     "--site",
     "sites",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from bundle.cli.given import Given
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.store.atomic import write_new
 from bundler.documents import load_lock
@@ -14,7 +15,7 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command("export")
-@click.argument("lock", type=_FILE)
+@click.argument("lock", type=Given("lock"))
 @click.option("--to", "form", type=click.Choice(("images", "hauler")), required=True)
 @click.option("-o", "--output", "target", type=_FILE, required=True, help="The file to write.")
 @json_option

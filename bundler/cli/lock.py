@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from bundle.cli.given import Given
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.progress import readable_size
 from bundle.model.definition import Definition
@@ -29,7 +30,7 @@ _MARK: Final = "# yaml-language-server: $schema="
 
 
 @click.command("lock")
-@click.argument("definition", type=click.Path(path_type=Path))
+@click.argument("definition", type=Given("definition"))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="The lock [next to the definition]."
 )

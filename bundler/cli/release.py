@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from bundle.cli.given import Given
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.model.digest import hex_of
@@ -30,7 +31,7 @@ def command() -> None:
 
 
 @command.command("show")
-@click.argument("release", type=_FILE)
+@click.argument("release", type=Given("release"))
 @json_option
 @pass_output
 def show(output: Output, release: Path) -> None:
@@ -40,9 +41,13 @@ def show(output: Output, release: Path) -> None:
 
 
 @command.command("refresh")
-@click.argument("release", type=_FILE)
+@click.argument("release", type=Given("release"))
 @click.option(
-    "--key", type=_FILE, required=True, metavar="PEM", help="The build system's private key."
+    "--key",
+    type=Given("private-key"),
+    required=True,
+    metavar="PEM",
+    help="The build system's private key.",
 )
 @click.option(
     "--bundle",
@@ -74,7 +79,7 @@ def refresh(
 
 
 @command.command("revoke")
-@click.argument("release", type=_FILE)
+@click.argument("release", type=Given("release"))
 @click.argument("number", type=click.IntRange(min=1))
 @click.option("--reason", required=True, metavar="TEXT", help="Why, in one line, for the sites.")
 @json_option

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from bundle.cli.given import Given
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.model.digest import hex_of
@@ -44,7 +45,7 @@ for _command in (*root_change.COMMANDS, *root_ceremony.COMMANDS):
 @click.option(
     "--root-key",
     "root_keys",
-    type=_FILE,
+    type=Given("public-key"),
     multiple=True,
     required=True,
     metavar="PUB",
@@ -60,7 +61,7 @@ for _command in (*root_change.COMMANDS, *root_ceremony.COMMANDS):
 @click.option(
     "--approver",
     "approvers",
-    type=_FILE,
+    type=Given("public-key"),
     multiple=True,
     required=True,
     metavar="PUB",
@@ -75,7 +76,11 @@ for _command in (*root_change.COMMANDS, *root_ceremony.COMMANDS):
     help="How many approvers must approve a release.",
 )
 @click.option(
-    "--builder", type=_FILE, required=True, metavar="PUB", help="The build system's public key."
+    "--builder",
+    type=Given("public-key"),
+    required=True,
+    metavar="PUB",
+    help="The build system's public key.",
 )
 @click.option(
     "--expires-days",
@@ -90,7 +95,7 @@ for _command in (*root_change.COMMANDS, *root_ceremony.COMMANDS):
 @click.option(
     "--sign-with",
     "private_keys",
-    type=_FILE,
+    type=Given("private-key"),
     multiple=True,
     metavar="PEM",
     help="Private root key that signs now; repeat it. Others can sign with `isoward root sign`.",
@@ -129,8 +134,10 @@ def new(
 
 
 @command.command("sign")
-@click.argument("release", type=_FILE)
-@click.option("--key", type=_FILE, required=True, metavar="PEM", help="A private root key.")
+@click.argument("release", type=Given("release"))
+@click.option(
+    "--key", type=Given("private-key"), required=True, metavar="PEM", help="A private root key."
+)
 @passphrase_option
 @json_option
 @pass_output
@@ -153,7 +160,7 @@ def sign(output: Output, release: Path, key: Path, passphrase_fd: int | None) ->
 
 
 @command.command("show")
-@click.argument("source", metavar="RELEASE|BUNDLE", type=_FILE)
+@click.argument("source", metavar="RELEASE|BUNDLE", type=Given("release", "bundle", "root"))
 @json_option
 @pass_output
 def show(output: Output, source: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from bundle.cli.given import Given
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.model.digest import digest_of, hex_of
 from bundle.model.errors import UsageError
@@ -21,7 +22,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command("request")
-@click.argument("release", type=click.Path(path_type=Path))
+@click.argument("release", type=Given("release"))
 @click.option(
     "-o", "--output", "path", type=_FILE, required=True, metavar="FILE", help="The request."
 )
@@ -49,8 +50,8 @@ def request_command(output: Output, release: Path, path: Path) -> None:
 
 
 @click.command("collect")
-@click.argument("release", type=click.Path(path_type=Path))
-@click.argument("files", type=_FILE, nargs=-1, required=True)
+@click.argument("release", type=Given("release"))
+@click.argument("files", type=Given("request"), nargs=-1, required=True)
 @json_option
 @pass_output
 def collect_command(output: Output, release: Path, files: tuple[Path, ...]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from bundle.cli.given import Given
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.model.digest import digest_of, hex_of
 from bundle.trust.changes import (
@@ -42,11 +43,11 @@ def _expires_option(function: F) -> F:
 
 
 @click.command("add")
-@click.argument("release", type=_FILE)
+@click.argument("release", type=Given("release"))
 @click.option(
     "--approver",
     "approvers",
-    type=_FILE,
+    type=Given("public-key"),
     multiple=True,
     metavar="PUB",
     help="Public key of a new approver; repeat it.",
@@ -54,7 +55,7 @@ def _expires_option(function: F) -> F:
 @click.option(
     "--root-key",
     "root_keys",
-    type=_FILE,
+    type=Given("public-key"),
     multiple=True,
     metavar="PUB",
     help="Public key of a new root key holder; repeat it.",
@@ -78,7 +79,7 @@ def add_command(
 
 
 @click.command("retire")
-@click.argument("release", type=_FILE)
+@click.argument("release", type=Given("release"))
 @click.argument("name")
 @click.option(
     "--from",
@@ -98,9 +99,11 @@ def retire_command(
 
 
 @click.command("rotate")
-@click.argument("release", type=_FILE)
+@click.argument("release", type=Given("release"))
 @click.argument("name")
-@click.option("--new", type=_FILE, required=True, metavar="PUB", help="The new public key.")
+@click.option(
+    "--new", type=Given("public-key"), required=True, metavar="PUB", help="The new public key."
+)
 @_expires_option
 @json_option
 @pass_output
@@ -112,7 +115,7 @@ def rotate_command(
 
 
 @click.command("threshold")
-@click.argument("release", type=_FILE)
+@click.argument("release", type=Given("release"))
 @click.option(
     "--root-keys",
     type=click.IntRange(min=1),
@@ -140,7 +143,7 @@ def threshold_command(
 
 
 @click.command("refresh")
-@click.argument("release", type=_FILE)
+@click.argument("release", type=Given("release"))
 @click.option(
     "--expires-days",
     type=_DAYS,
@@ -156,7 +159,7 @@ def refresh_command(output: Output, release: Path, expires_days: int) -> None:
 
 
 @click.command("discard")
-@click.argument("release", type=_FILE)
+@click.argument("release", type=Given("release"))
 @json_option
 @pass_output
 def discard_command(output: Output, release: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from bundle.cli.given import Given
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.cli.questions import confirm
@@ -24,9 +25,13 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command("sign")
-@click.argument("request", metavar="FILE", type=_FILE)
+@click.argument("request", metavar="FILE", type=Given("request"))
 @click.option(
-    "--key", type=_FILE, required=True, metavar="KEY", help="Your private key, or its reference."
+    "--key",
+    type=Given("private-key"),
+    required=True,
+    metavar="KEY",
+    help="Your private key, or its reference.",
 )
 @click.option(
     "-o",

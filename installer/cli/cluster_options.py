@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from bundle.cli.given import Given
 from installer.cluster_context import ClusterRequest
 from installer.depot.directory import DEFAULT_DEPOT
 from installer.documents import SiteFile, load_site
@@ -20,16 +21,19 @@ from installer.site_inventory import read_overrides
 F = TypeVar("F", bound=Callable[..., Any])
 _PATH: Final = click.Path(path_type=Path)
 _OPTIONS: Final = (
-    click.argument("site", metavar="SITE", type=_PATH),
+    click.argument("site", metavar="SITE", type=Given("site")),
     click.option(
         "--depot",
-        type=_PATH,
+        type=Given("depot"),
         default=DEFAULT_DEPOT,
         show_default=True,
         help="The depot's directory.",
     ),
     click.option(
-        "--bundle", "medium", type=_PATH, help="A bundle, such as on a medium, imported first."
+        "--bundle",
+        "medium",
+        type=Given("bundle"),
+        help="A bundle, such as on a medium, imported first.",
     ),
     click.option(
         "--waiver", type=_PATH, metavar="FILE", help="The site's signed waiver, for --bundle."

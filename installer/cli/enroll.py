@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from bundle.cli.given import Given
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.questions import ask
 from bundle.model.digest import hex_of
@@ -26,8 +27,10 @@ _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 
 
 @click.command("enroll")
-@click.argument("source", metavar="ROOT|BUNDLE", type=_FILE)
-@click.option("--depot", type=_FILE, required=True, help="The depot; it is made if need be.")
+@click.argument("source", metavar="ROOT|BUNDLE", type=Given("root", "bundle", "release"))
+@click.option(
+    "--depot", type=Given("depot"), required=True, help="The depot; it is made if need be."
+)
 @click.option(
     "--fingerprint",
     metavar="HEX",
@@ -39,7 +42,7 @@ _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 @click.option(
     "--site-key",
     "site_keys",
-    type=_FILE,
+    type=Given("public-key"),
     multiple=True,
     metavar="PUB",
     help="Public key of one of the site's own people, for waivers and recovery; repeat it.",

@@ -9,6 +9,7 @@ from typing import Any
 import click
 import msgspec
 
+from bundle.cli.given import Given
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.progress import readable_size
 from bundle.store.damage import told
@@ -19,9 +20,13 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.command("import")
-@click.argument("bundle", type=_PATH)
+@click.argument("bundle", type=Given("bundle"))
 @click.option(
-    "--depot", type=_PATH, default=DEFAULT_DEPOT, show_default=True, help="The depot's directory."
+    "--depot",
+    type=Given("depot"),
+    default=DEFAULT_DEPOT,
+    show_default=True,
+    help="The depot's directory.",
 )
 @click.option(
     "--waiver", type=_PATH, metavar="FILE", help="The site's signed waiver, for an expired bundle."

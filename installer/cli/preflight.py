@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from bundle.cli.given import Given
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.model.errors import IsowardError
 from bundle.store.atomic import write_atomic
@@ -23,9 +24,13 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.command("preflight")
-@click.argument("site", metavar="SITE", type=_PATH)
+@click.argument("site", metavar="SITE", type=Given("site"))
 @click.option(
-    "--depot", type=_PATH, default=DEFAULT_DEPOT, show_default=True, help="The depot's directory."
+    "--depot",
+    type=Given("depot"),
+    default=DEFAULT_DEPOT,
+    show_default=True,
+    help="The depot's directory.",
 )
 @click.option("--ca", type=_PATH, help="The site's CA, PEM; otherwise the depot's own.")
 @click.option(

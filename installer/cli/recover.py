@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from bundle.cli.given import Given
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.model.digest import hex_of
@@ -22,7 +23,7 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.group("recover", invoke_without_command=True)
-@click.option("--depot", type=_PATH, help="The depot whose record is lost or damaged.")
+@click.option("--depot", type=Given("depot"), help="The depot whose record is lost or damaged.")
 @click.option("--fingerprint", metavar="HEX", help="Of the enrolled root, from the vendor.")
 @click.option(
     "--floor",
@@ -74,7 +75,9 @@ def command(
 
 @command.command("sign")
 @click.argument("file", type=_PATH)
-@click.option("--key", type=_PATH, required=True, metavar="PEM", help="One of the site's keys.")
+@click.option(
+    "--key", type=Given("private-key"), required=True, metavar="PEM", help="One of the site's keys."
+)
 @passphrase_option
 @json_option
 @pass_output
@@ -98,7 +101,7 @@ def show(output: Output, file: Path) -> None:
 
 @command.command("apply")
 @click.argument("file", type=_PATH)
-@click.option("--depot", type=_PATH, required=True, help="The depot.")
+@click.option("--depot", type=Given("depot"), required=True, help="The depot.")
 @json_option
 @pass_output
 def apply(output: Output, file: Path, depot: Path) -> None:

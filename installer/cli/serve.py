@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from bundle.cli.given import Given
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.model.canonical import canonical_json
 from bundle.model.errors import InterruptedByUserError, IsowardError
@@ -38,7 +39,11 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("serve")
 @click.option(
-    "--depot", type=_PATH, default=DEFAULT_DEPOT, show_default=True, help="The depot's directory."
+    "--depot",
+    type=Given("depot"),
+    default=DEFAULT_DEPOT,
+    show_default=True,
+    help="The depot's directory.",
 )
 @click.option("--address", default="0.0.0.0", show_default=True, help="IP address to listen on.")  # noqa: S104
 @click.option(

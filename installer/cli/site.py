@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
+from bundle.cli.given import Given
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.model.errors import DefinitionError
-from bundle.model.problems import Problem
+from bundle.model.problem import Problem
 from bundle.model.site import Site
 from installer.cli.site_inventory import inventory
 from installer.cli.site_new import new
@@ -27,7 +28,7 @@ command.add_command(inventory)
 
 
 @command.command("check")
-@click.argument("file", metavar="SITE", type=_PATH)
+@click.argument("file", metavar="SITE", type=Given("site"))
 @json_option
 @pass_output
 def check(output: Output, *, file: Path) -> int:

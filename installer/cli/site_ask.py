@@ -12,7 +12,7 @@ import click
 
 from bundle.cli.questions import ask, confirm, tell
 from bundle.model.errors import IsowardError, UsageError
-from bundle.model.problems import Problem
+from bundle.model.problem import Problem
 from installer.preflight.scan_key import host_key_text
 from installer.site_draft import (
     Draft,

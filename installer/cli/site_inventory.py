@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from bundle.cli.given import Given
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.model.digest import digest_of
 from bundle.model.errors import UsageError
@@ -20,9 +21,9 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.command("inventory")
-@click.argument("site", metavar="SITE", type=_PATH)
-@click.option("--depot", type=_PATH, help="The depot whose newest bundle is meant.")
-@click.option("--bundle", type=_PATH, help="A bundle instead, which is not verified.")
+@click.argument("site", metavar="SITE", type=Given("site"))
+@click.option("--depot", type=Given("depot"), help="The depot whose newest bundle is meant.")
+@click.option("--bundle", type=Given("bundle"), help="A bundle instead, which is not verified.")
 @click.option("--ca", type=_PATH, help="The CA that vouches for the identity provider, PEM.")
 @click.option("--overrides", type=_PATH, help="A folder whose files take the place of those made.")
 @click.option("-o", "--output", "folder", type=_PATH, required=True, help="A new folder.")

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from bundle.cli.given import Given
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.store.atomic import require_new, write_new
@@ -29,9 +30,13 @@ def command() -> None:
 
 
 @command.command("new")
-@click.argument("bundle", type=_PATH)
+@click.argument("bundle", type=Given("bundle"))
 @click.option(
-    "--depot", type=_PATH, default=DEFAULT_DEPOT, show_default=True, help="The depot's directory."
+    "--depot",
+    type=Given("depot"),
+    default=DEFAULT_DEPOT,
+    show_default=True,
+    help="The depot's directory.",
 )
 @click.option("--reason", required=True, metavar="TEXT", help="Why the bundle is needed now.")
 @click.option("--ticket", required=True, metavar="ID", help="Where the decision is written down.")
@@ -69,7 +74,9 @@ def new(
 
 @command.command("sign")
 @click.argument("file", type=_PATH)
-@click.option("--key", type=_PATH, required=True, metavar="PEM", help="One of the site's keys.")
+@click.option(
+    "--key", type=Given("private-key"), required=True, metavar="PEM", help="One of the site's keys."
+)
 @passphrase_option
 @json_option
 @pass_output

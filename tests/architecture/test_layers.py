@@ -17,6 +17,7 @@ _SHARED = ("bundle.model", "bundle.store", "bundle.trust", "bundle.registry")
 _ONLINE = ("bundler.sources", "bundler.gates", "bundler.formats")
 _OFFLINE = ("installer.depot", "installer.preflight", "installer.steps")
 _OUTPUT = (
+    "bundle.cli.given",
     "bundle.cli.output",
     "bundle.cli.passphrase",
     "bundle.cli.progress",

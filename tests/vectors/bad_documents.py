@@ -77,7 +77,7 @@ def bad_yaml(good: str, code: int) -> list[BadDocument]:
     deep = "[" * 100 + "]" * 100
     bomb = "a: &a [x,x,x]\nb: &b [*a,*a,*a]\nc: [*b,*b,*b]\n"
     return [
-        BadDocument("empty", b"", code, "null"),
+        BadDocument("empty", b"", code, "nothing"),
         BadDocument("not-utf8", b"\xff\xfe" + good.encode(), code, "UTF-8"),
         BadDocument("nul", good.encode() + b"x: \0\n", code, ""),
         BadDocument("binary", bytes(range(256)), code, ""),
@@ -89,7 +89,7 @@ def bad_yaml(good: str, code: int) -> list[BadDocument]:
         BadDocument("tag", b"a: !!python/object/apply:os.system [id]\n", code, "tags"),
         BadDocument("duplicate-key", f"{good}kind: x\n".encode(), code, "twice"),
         BadDocument("unknown-field", f"{good}extra: 1\n".encode(), code, "extra"),
-        BadDocument("scalar", b"hello\n", code, "object"),
+        BadDocument("scalar", b"hello\n", code, "a mapping"),
         _changed(good, "other-version", "isoward/v1", "isoward/v9", "apiVersion", code),
         _changed(good, "other-kind", "kind: ", "kind: No", "kind", code),
     ]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+from bundle.cli.main import run
 from bundle.model.chart_source import ChartSource
 from bundle.model.errors import DefinitionError
 from tests.support.documents import DEFINITION, digest, read_definition
@@ -42,13 +46,13 @@ def test_a_plus_in_a_charts_version_is_an_underscore_in_its_tag() -> None:
     [
         ("", "no content"),
         ("images: []", "no content"),
-        ("images: [{}]", "missing required field `reference`"),
+        ("images: [{}]", "the field 'reference' is missing"),
         ("images: [{reference: ''}]", r"images\[0\]\.reference"),
         ("images: [{reference: 'web'}]", "neither a tag nor a digest"),
         ("images: [{reference: 'web:1'}, {reference: 'docker.io/library/web:1'}]", "stands twice"),
         ("images: [{reference: 'web:1', platforms: [linux]}]", r"images\[0\]\.platforms\[0\]"),
-        ("images: [{reference: 'web:1', extra: 1}]", "unknown field `extra`"),
-        ("images: web:1", "Expected `array`"),
+        ("images: [{reference: 'web:1', extra: 1}]", "extra: there is no such field"),
+        ("images: web:1", "images: expected a list, found 'web:1'"),
         ("files: [{url: 'https://example.org/t'}]", r"files\[0\]: it has no digest"),
         (f"files: [{{url: 'ftp://example.org/t', digest: '{digest(1)}'}}]", r"files\[0\]\.url"),
         (f"files: [{{url: 'https://e.org/t?key=1', digest: '{digest(1)}'}}]", r"files\[0\]\.url"),
@@ -83,7 +87,10 @@ def test_a_plus_in_a_charts_version_is_an_underscore_in_its_tag() -> None:
             "charts: [{name: web, version: '1', git: {repository: r, commit: main}}]",
             r"charts\[0\]\.git\.commit",
         ),
-        ("charts: [{name: web, version: 1.2, repository: 'https://e.org'}]", "Expected `str`"),
+        (
+            "charts: [{name: web, version: 1.2, repository: 'https://e.org'}]",
+            "text, found the number 1.2",
+        ),
         ("charts: [{name: web, version: '1 2', repository: 'https://e.org'}]", "version"),
         (
             f"charts: [{{name: web, version: '{'1+' * 65}', repository: 'https://e.org'}}]",
@@ -103,19 +110,62 @@ def test_broken_content_is_refused_with_its_place(body: str, why: str) -> None:
     [
         ("isoward/v1", "isoward/v2", "apiVersion"),
         ("BundleDefinition", "BundleLock", "kind"),
-        ("apiVersion: isoward/v1\n", "", "missing required field `apiVersion`"),
+        ("apiVersion: isoward/v1\n", "", "the field 'apiVersion' is missing"),
         ("hospital-platform", "Hospital", "metadata.name"),
         ("hospital-platform", "../x", "metadata.name"),
         ("hospital-platform", '"x\\n"', "metadata.name"),
         ("hospital-platform", "x" * 64, "metadata.name"),
-        ("1.0.0", "1.0", r"metadata\.version: Expected `str`, got `float`"),
+        ("1.0.0", "1.0", r"metadata\.version: expected text, found the number 1.0"),
         ("1.0.0", "'1/0'", "metadata.version"),
         ("[linux/amd64]", "[]", "platforms"),
         ("[linux/amd64]", "[amd64]", "platforms"),
         ("[linux/amd64]", "[linux/amd64, linux/amd64]", "stands twice"),
-        ("platforms:", "platform:", "unknown field `platform`"),
+        ("platforms:", "platform:", "platform: there is no such field; did you mean platforms\\?"),
     ],
 )
 def test_a_broken_head_is_refused(old: str, new: str, why: str) -> None:
     with pytest.raises(DefinitionError, match=why):
         read_definition(DEFINITION.replace(old, new))
+
+
+def test_everything_wrong_is_said_at_once_by_line_with_the_name_that_was_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "hospital.yaml"
+    path.write_text(
+        DEFINITION.partition("platforms:")[0] + "platfroms: [linux/amd64]\n"
+        "images:\n  - referense: web:1\n  - reference: 3\n"
+        "osPackages:\n  - {name: a, release: debain-12, keyring: k, repositories: []}\n"
+    )
+    assert run(["lock", str(path)]) == 10
+    said = capsys.readouterr().err
+    lines = path.read_text().splitlines()
+
+    def at(text: str) -> str:
+        return f"line {1 + next(i for i, line in enumerate(lines) if text in line)}: "
+
+    assert f"{path}: 5 problems, first {at('platfroms')}platfroms: there is no such field" in said
+    for text, expected in (
+        ("referense", "images[0].referense: there is no such field; did you mean reference?"),
+        ("reference: 3", "images[1].reference: expected text, found the number 3"),
+        ("debain", "found 'debain-12'; did you mean debian-12?"),
+        ("repositories", "repositories: expected at least 1 entry"),
+    ):
+        assert f"isoward: also {at(text)}" in said
+        assert expected in said
+    assert "is missing" not in said, "what was misspelt is not missing as well"
+
+
+def test_contradictions_are_said_at_once_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "hospital.yaml"
+    path.write_text(
+        HEAD + "images:\n  - reference: web\n  - reference: '@'\n"
+        "files: [{url: 'https://example.org/t'}]\n"
+    )
+    assert run(["lock", str(path), "--json"]) == 10
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    fields = [problem["field"] for problem in problems]
+    assert fields[:3] == ["images[0].reference", "images[1].reference", "files[0]"]
+    assert all(problem["line"] and problem["hint"] for problem in problems)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bundle.model.networks import address_of, host_problem, name_problem, network_of
-from bundle.model.problems import Problem
+from bundle.model.problem import Problem
 from installer.documents import examine_site
 from tests.support.clusters import cluster_data
 from tests.unit.install.sites import HOST_KEY, site_data

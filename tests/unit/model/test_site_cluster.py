@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.problems import Problem
+from bundle.model.problem import Problem
 from installer.documents import examine_site
 
 SAMPLE = (Path(__file__).parents[3] / "inventory" / "samples" / "hospital.yaml").read_text()
@@ -51,7 +51,12 @@ def test_the_sample_has_no_problem_and_its_parts_are_read() -> None:
         ("[control-plane, etcd", "[etcd", "nodes", "role control-plane, found none"),
         ("roles: [worker]", "roles: [worker, worker]", "nodes[1].roles[1]", "stands twice"),
         ("    roles: [worker]\n", "", "nodes[1]", "expected roles"),
-        ("roles: [worker]", "roles: [master]", "nodes[1].roles[0]", "Invalid enum value"),
+        (
+            "roles: [worker]",
+            "roles: [master]",
+            "nodes[1].roles[0]",
+            "one of control-plane, ",
+        ),
         ("Plugin: calico", "Plugin: flannel", "kubernetes.networkPlugin", "enforces"),
         ("api.hospital.example", "10.20.2.11", "kubernetes.controlPlane.address", "node node1"),
         ("api.hospital.example", "node1", "kubernetes.controlPlane.address", "node node1"),
@@ -71,7 +76,7 @@ def test_the_sample_has_no_problem_and_its_parts_are_read() -> None:
         ("to: 10.31.0.10/32", "to: 10.233.0.1/32", "zones[1].egress[0].to", "of services"),
         ("to: 10.31.0.10/32", "to: 10.20.3.0/24", "zones[1].egress[0].to", "zone 'research'"),
         ("ward: east", "'a b': x", "zones[0].labels", "such as hospital.example/ward"),
-        ("effect: NoSchedule", "effect: Never", "zones[0].taints[0].effect", "Invalid enum"),
+        ("effect: NoSchedule", "effect: Never", "zones[0].taints[0].effect", "one of NoSchedule, "),
         ("    networks: [10.20.3.0/24]\n", "", "zones[2]", "expected the networks"),
         ("secrets.sops.yaml", "../secrets.yaml", "secrets", "beside this one"),
         ("secrets: secrets", "secret: secrets", "secret", "no such field"),

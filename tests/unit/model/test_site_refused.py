@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from bundle.model.problems import Problem
+from bundle.model.problem import Problem
 from bundle.model.site_warnings import site_warnings
 from installer.documents import examine_site
 from tests.unit.model.test_site_cluster import FIRST_IMAGE, SAMPLE, line_of, problems_of

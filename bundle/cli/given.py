@@ -1,0 +1,175 @@
+"""What a command is given: a document or a folder of ours, and the right one of them.
+
+People mix up a definition and its lock, a private key and its public half. The command that was
+given another one says what it got, and which command takes that.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import click
+
+from bundle.model.errors import UsageError
+from bundle.store.atomic import storage_errors
+from bundle.store.layout import MANIFEST_NAME
+from bundle.trust.terms import NAME_FIELD
+
+Kind = Literal[
+    "definition",
+    "lock",
+    "sources",
+    "site",
+    "site-policy",
+    "missing-images",
+    "manifest",
+    "bundle",
+    "release",
+    "depot",
+    "root",
+    "request",
+    "private-key",
+    "public-key",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What a thing is called, and what is done with it."""
+
+    name: str
+    advice: str
+
+
+_KINDS: Final[dict[Kind, _About]] = {
+    "definition": _About("a definition", "Lock it first: `isoward lock {path}`."),
+    "lock": _About("a lock", "`isoward build {path}` makes a bundle of it."),
+    "sources": _About("a source configuration", "It is for --sources of `lock` and `build`."),
+    "site": _About(
+        "a site file", "`isoward site check {path}` looks at it; `plan` and `install` use it."
+    ),
+    "site-policy": _About("a site's policy", "It belongs into the depot's folder."),
+    "missing-images": _About(
+        "a list of missing images", "Decide about each image in the definition that it is of."
+    ),
+    "manifest": _About("the manifest of a bundle", "Give the folder that it lies in."),
+    "bundle": _About(
+        "a bundle's folder", "`isoward inspect`, `verify`, `approve` and `import` take it."
+    ),
+    "release": _About(
+        "a release folder", "It is for --release of `build`, and for `root` and `release`."
+    ),
+    "depot": _About("a depot", "It is for --depot of the commands of the site."),
+    "root": _About(
+        "a root of trust", "`isoward enroll {path}` trusts it at a site; `root show` shows it."
+    ),
+    "request": _About("a signing request", "`isoward sign {path}` signs it."),
+    "private-key": _About("a private key", "It is for --key and --sign-with; keep it to yourself."),
+    "public-key": _About(
+        "a public key", "The private key is what it was made with, such as ada.pem for ada.pub."
+    ),
+}
+_DOCUMENTS: Final[dict[str, Kind]] = {
+    "BundleDefinition": "definition",
+    "BundleLock": "lock",
+    "SourceConfig": "sources",
+    "Site": "site",
+    "SitePolicy": "site-policy",
+    "MissingImages": "missing-images",
+    "Bundle": "manifest",
+    "SigningRequest": "request",
+    "TokenKey": "private-key",
+}
+_FOLDERS: Final[dict[str, Kind]] = {
+    MANIFEST_NAME: "bundle",
+    "depot.json": "depot",
+    "1.root.json": "release",
+}
+_YAML_KIND: Final = re.compile(r"""(?m)^kind:[ \t]*["']?(\w+)["']?[ \t\r]*(?:#.*)?$""")
+_JSON_KIND: Final = re.compile(r'"kind":\s*"(\w+)"')
+_OURS: Final = re.compile(r"""["']?apiVersion["']?:\s*["']?isoward/v1\b""")
+
+_HEAD_BYTES: Final = 256 * 1024
+"""Of a file, to see what it is. Canonical JSON has its fields in order, `kind` before most."""
+
+
+class Given(click.Path):
+    """The path of something of ours, of one of some kinds; anything unknown passes."""
+
+    def __init__(self, *kinds: Kind) -> None:
+        """Accept these kinds."""
+        super().__init__(path_type=Path)
+        self._kinds = kinds
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse a thing of ours that is another one than was asked for.
+
+        Raises:
+            UsageError: It is.
+        """
+        path = super().convert(value, param, ctx)
+        require_kind(Path(str(value)), *self._kinds)
+        return path
+
+
+def require_kind(path: Path, *kinds: Kind) -> None:
+    """Refuse a thing of ours that is another one than was asked for.
+
+    Args:
+        path: May be anything, or nothing: whoever reads it says what is wrong with that.
+        kinds: What is accepted.
+    Raises:
+        UsageError: It is another one.
+        StorageError: It cannot be read.
+    """
+    found = recognize(path)
+    if found is None or found in kinds:
+        return
+    wanted = " or ".join(dict.fromkeys(_KINDS[kind].name for kind in kinds))
+    about = _KINDS[found]
+    raise UsageError(
+        f"{path}: expected {wanted}, and this is {about.name}", about.advice.format(path=path)
+    )
+
+
+def recognize(path: Path) -> Kind | None:
+    """Say what of ours lies at a path, by its looks; None if nothing known does.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    with storage_errors(f"read {path}"):
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            return None
+        if stat.S_ISDIR(mode):
+            return next((kind for name, kind in _FOLDERS.items() if (path / name).exists()), None)
+        if not stat.S_ISREG(mode):
+            return None
+        with path.open("rb") as file:
+            return _kind_of(file.read(_HEAD_BYTES))
+
+
+def _kind_of(data: bytes) -> Kind | None:
+    text = data.decode("utf-8", "replace")
+    start = text.lstrip("\ufeff \t\r\n")
+    if start.startswith("-----BEGIN ") and "PRIVATE KEY-----" in start[:60]:
+        return "private-key"
+    if start.startswith("{"):
+        return _kind_of_json(start)
+    named = _YAML_KIND.search(text)
+    return _DOCUMENTS.get(named[1]) if named and _OURS.search(text) else None
+
+
+def _kind_of_json(text: str) -> Kind | None:
+    if '"signed"' in text and '"_type":"root"' in text.replace(" ", ""):
+        return "root"
+    if NAME_FIELD in text and '"keyval"' in text:
+        return "public-key"
+    named = _JSON_KIND.search(text)
+    return _DOCUMENTS.get(named[1]) if named and _OURS.search(text) else None
