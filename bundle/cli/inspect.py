@@ -35,7 +35,9 @@ def command(output: Output, bundle: Path) -> None:
     manifest = decode_canonical(data, Manifest, MANIFEST_NAME)
     check_manifest(manifest)
     digest = digest_of(data)
-    output.result(_as_json(manifest, digest), *page(manifest, digest))
+    leftovers = directory.top_leftovers()
+    facts = {**_as_json(manifest, digest), "passedOver": leftovers}
+    output.result(facts, *page(manifest, digest, leftovers))
 
 
 def _as_json(manifest: Manifest, digest: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from bundle.cli.progress import readable_size
 from bundle.model.digest import short
@@ -16,14 +16,16 @@ from bundle.model.python_packages import PythonSet
 from bundle.model.rendering import RenderedWith
 from bundle.model.start import INSTALL_NAME, StartEntry
 from bundle.model.unasked import describe_unasked
+from bundle.store.leftovers import shown_leftovers
 
 
-def page(manifest: Manifest, digest: str) -> list[str]:
+def page(manifest: Manifest, digest: str, leftovers: Sequence[str] = ()) -> list[str]:
     """Return what a bundle says it holds, a kind after the other.
 
     Args:
         manifest: Its bundle.json, checked for form alone.
         digest: Of that.
+        leftovers: What other systems left beside it.
     """
     size = readable_size(manifest.content_bytes)
     lines = [
@@ -43,6 +45,8 @@ def page(manifest: Manifest, digest: str) -> list[str]:
         lines += _python_packages(found)
     lines += _kubespray(manifest.kubespray)
     lines += _start(manifest.start)
+    if leftovers:
+        lines.append(f"passed over, left by another system: {shown_leftovers(leftovers)}")
     lines.append("Nothing here was verified: run `isoward verify`.")
     return lines
 

@@ -110,7 +110,7 @@ def _verify(
     state = _state(directory, depot, fingerprint, now)
     waiver = _waiver(directory, depot or DEFAULT_DEPOT, now) if at_site else None
     verified, _ = verify_trust(directory, state, now, at_site=at_site, waiver=waiver)
-    others = check_layout(directory, verified.manifest)
+    layout = check_layout(directory, verified.manifest)
     site = load_site_policy(depot or DEFAULT_DEPOT) if at_site else ()
     try:
         check_index(directory, verified.manifest)
@@ -121,7 +121,7 @@ def _verify(
         check_blobs(directory, verified.manifest, output.progress)
         raise
     size = check_blobs(directory, verified.manifest, output.progress)
-    return Verification(verified, upstream, others, size, time.monotonic() - began, at_site)
+    return Verification(verified, upstream, layout, size, time.monotonic() - began, at_site)
 
 
 def _waiver(directory: BundleDirectory, depot: Path, now: datetime) -> GrantedWaiver | None:

@@ -9,6 +9,8 @@ from typing import Any, Final
 from bundle.cli.progress import readable_size
 from bundle.model.policy import VerifiedBy
 from bundle.model.summary import provenance_lines
+from bundle.store.check import LayoutCheck
+from bundle.store.leftovers import shown_leftovers
 from bundle.trust.upstream.bundle_check import UpstreamCheck
 from bundle.trust.verified import VerifiedBundle
 
@@ -23,7 +25,7 @@ class Verification:
     Attributes:
         verified: The bundle.
         upstream: By what each image was found to be signed.
-        others: How many files there are beside the blobs.
+        layout: What there is beside the blobs.
         size: Bytes of all blobs.
         seconds: How long it took.
         at_site: Whether a site's enrolled root decided, and not a fingerprint that was typed.
@@ -31,7 +33,7 @@ class Verification:
 
     verified: VerifiedBundle
     upstream: UpstreamCheck
-    others: int
+    layout: LayoutCheck
     size: int
     seconds: float
     at_site: bool
@@ -62,6 +64,9 @@ def _not_checked(done: Verification) -> Iterator[tuple[str, str]]:
         yield "the site's own policy", "this site has none"
     if done.verified.attestations.builder.provenance.source.kind == "none":
         yield "the source", "the build system knew no commit of the lock"
+    if done.layout.leftovers:
+        left = shown_leftovers(done.layout.leftovers)
+        yield "what is no part of it", f"left by another system, passed over and not read: {left}"
     yield "what the content does", "signatures say who vouches for it, not that it is harmless"
 
 
@@ -113,7 +118,8 @@ def facts(done: Verification) -> dict[str, Any]:
         "notChecked": [{"what": what, "why": why} for what, why in done.not_checked],
         "blobs": len(manifest.blobs),
         "bytes": done.size,
-        "otherFiles": done.others,
+        "otherFiles": done.layout.others,
+        "passedOver": list(done.layout.leftovers),
     }
 
 
@@ -170,13 +176,13 @@ def _who(done: Verification) -> Iterator[tuple[str, str]]:
 
 def _checked(done: Verification) -> Iterator[tuple[str, str]]:
     manifest = done.verified.manifest
-    rate = done.size / done.seconds if done.seconds > 0 else 0
+    rate, others = done.size / done.seconds if done.seconds > 0 else 0, done.layout.others
     expiry = "" if done.verified.waiver is not None else " and expiry"
     yield "trust", f"every signature below trust/ and attestations/, thresholds{expiry}"
     yield (
         "every byte",
         (
-            f"{len(manifest.blobs)} blobs with {readable_size(done.size)} and {done.others} other "
+            f"{len(manifest.blobs)} blobs with {readable_size(done.size)} and {others} other "
             "files; there is no other file"
         ),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from bundle.model.digest import digest_of
@@ -29,14 +30,25 @@ from bundle.store.sums import attestation_files, expected_sums, trust_files
 _MAX_LAYOUT_FILE: Final = 64 * MIB
 
 
-def check_layout(bundle: BundleDirectory, manifest: Manifest) -> int:
+@dataclass(frozen=True, slots=True)
+class LayoutCheck:
+    """What there is beside the blobs.
+
+    Attributes:
+        others: How many files.
+        leftovers: What other systems left on the medium: passed over, and not read.
+    """
+
+    others: int
+    leftovers: tuple[str, ...]
+
+
+def check_layout(bundle: BundleDirectory, manifest: Manifest) -> LayoutCheck:
     """Check everything of a bundle but its blobs.
 
     Args:
         bundle: On its medium.
         manifest: Authenticated by bundle.trust.
-    Returns:
-        How many files there are beside the blobs.
     Raises:
         IntegrityError: A layout file or SHA256SUMS is not what it must be, or a file is there that
             nothing vouches for.
@@ -44,7 +56,8 @@ def check_layout(bundle: BundleDirectory, manifest: Manifest) -> int:
     expected = {bundle.blob_name(blob.digest) for blob in manifest.blobs}
     small = {file.path for file in manifest.layout}
     small |= {MANIFEST_NAME, SUMS_NAME, *trust_files(bundle), *attestation_files(bundle)}
-    for name in bundle.walk():
+    leftovers: list[str] = []
+    for name in bundle.walk(leftovers):
         if name not in expected and name not in small:
             raise UnexpectedFileError(
                 f"{name!r}: nothing in the bundle vouches for this file",
@@ -65,7 +78,7 @@ def check_layout(bundle: BundleDirectory, manifest: Manifest) -> int:
             "copy it from a good medium.",
             {"file": SUMS_NAME},
         )
-    return len(small)
+    return LayoutCheck(len(small), tuple(sorted(leftovers)))
 
 
 def _first_difference(expected: bytes, found: bytes) -> str:

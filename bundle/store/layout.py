@@ -9,8 +9,9 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Literal
 
 from bundle.model.digest import hex_of
 from bundle.model.errors import (
@@ -21,6 +22,7 @@ from bundle.model.errors import (
     UnsafePathError,
 )
 from bundle.store.atomic import storage_errors
+from bundle.store.leftovers import is_leftover
 
 MANIFEST_NAME: Final = "bundle.json"
 SUMS_NAME: Final = "SHA256SUMS"
@@ -31,6 +33,10 @@ BLOB_DIRECTORY: Final = "blobs/sha256"
 _MAX_ENTRIES: Final = 2_000_000
 _MAX_DEPTH: Final = 8
 """Folders within folders; ours are two deep."""
+_MAX_LEFTOVERS: Final = 1000
+"""That are told of; macOS leaves one beside every file that it copies."""
+
+_Kind = Literal["file", "folder", "leftover", "other"]
 
 
 class BundleDirectory:
@@ -145,32 +151,49 @@ class BundleDirectory:
         """
         return sorted(self.walk())
 
-    def walk(self) -> Iterator[str]:
+    def walk(self, leftovers: list[str] | None = None) -> Iterator[str]:
         """Yield every file of the bundle, relative; memory does not grow with their number.
 
+        Args:
+            leftovers: Gets what other systems left there; it is passed over, and never opened.
         Raises:
             UnsafePathError: As `files`.
         """
-        for count, name in enumerate(self._walk(self.path, "", 0)):
+        for count, (name, kind) in enumerate(self._walk(self.path, "", 0)):
             if count > _MAX_ENTRIES:
                 raise _unsafe(".", "has too many files")
-            if not name.endswith("/"):
+            if kind == "file":
                 yield name
+            elif kind == "leftover" and leftovers is not None and len(leftovers) < _MAX_LEFTOVERS:
+                leftovers.append(name)
 
-    def _walk(self, directory: Path, prefix: str, depth: int) -> Iterator[str]:
-        """Yield files, and folders with a slash at their end."""
+    def top_leftovers(self) -> list[str]:
+        """List what other systems left at the top, without looking any deeper."""
+        with storage_errors(f"list {self.path}"), os.scandir(self.path) as entries:
+            names = (e.name for e in entries if _kind_of(e, e.name) == "leftover")
+            return sorted(islice(names, _MAX_LEFTOVERS))
+
+    def _walk(self, directory: Path, prefix: str, depth: int) -> Iterator[tuple[str, _Kind]]:
         if depth > _MAX_DEPTH:
             raise _unsafe(prefix[:100], "is nested too deep")
         with storage_errors(f"list {directory}"), os.scandir(directory) as entries:
             for entry in entries:
                 relative = prefix + entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    yield f"{relative}/"
-                    yield from self._walk(directory / entry.name, f"{relative}/", depth + 1)
-                elif entry.is_file(follow_symlinks=False):
-                    yield relative
-                else:
+                kind = _kind_of(entry, relative)
+                if kind == "other":
                     raise _unsafe(relative, "is a link or a special file")
+                yield relative, kind
+                if kind == "folder":
+                    yield from self._walk(directory / entry.name, f"{relative}/", depth + 1)
+
+
+def _kind_of(entry: os.DirEntry[str], relative: str) -> _Kind:
+    folder = entry.is_dir(follow_symlinks=False)
+    if not folder and not entry.is_file(follow_symlinks=False):
+        return "other"
+    if is_leftover(relative, folder=folder):
+        return "leftover"
+    return "folder" if folder else "file"
 
 
 def _step(directory: int, part: str, flags: int) -> int:

@@ -26,6 +26,7 @@ from bundle.store.layout import (
     TRUST_DIRECTORY,
     BundleDirectory,
 )
+from bundle.store.leftovers import is_leftover
 
 
 def expected_sums(bundle: BundleDirectory, manifest: Manifest) -> bytes:
@@ -72,7 +73,14 @@ def _entries(bundle: BundleDirectory, folder: str, limit: int) -> list[str]:
     if directory.is_symlink() or not directory.is_dir():
         return []
     with storage_errors(f"list {directory}"), os.scandir(directory) as entries:
-        return [f"{folder}/{entry.name}" for entry in islice(entries, limit + 1)]
+        names = (f"{folder}/{e.name}" for e in entries if not _is_leftover(e, folder))
+        return list(islice(names, limit + 1))
+
+
+def _is_leftover(entry: os.DirEntry[str], folder: str) -> bool:
+    return entry.is_file(follow_symlinks=False) and is_leftover(
+        f"{folder}/{entry.name}", folder=False
+    )
 
 
 def _bounded(names: list[str], folder: str, limit: int) -> list[str]:

@@ -13,6 +13,7 @@ from bundle.cli.given import Given
 from bundle.cli.output import Output, json_option, pass_output
 from bundle.cli.progress import readable_size
 from bundle.store.damage import told
+from bundle.store.leftovers import shown_leftovers
 from installer.depot.directory import DEFAULT_DEPOT
 from installer.depot.importer import ImportOutcome, import_bundle
 
@@ -70,6 +71,7 @@ def _facts(outcome: ImportOutcome) -> dict[str, Any]:
         "healed": [
             {"digest": digest, "of": list(names)} for digest, names in outcome.healed.items()
         ],
+        "passedOver": list(outcome.leftovers),
         "ways": {
             way.value: count
             for way, count in sorted(outcome.ways.items(), key=lambda item: item[0].value)
@@ -97,11 +99,14 @@ def _page(outcome: ImportOutcome) -> list[str]:
         f"  restored     {digest}, of which the depot's copy was damaged: {told(names)}"
         for digest, names in outcome.healed.items()
     ]
+    left = shown_leftovers(outcome.leftovers)
+    passed = [f"  passed over  {left}: left by another system, and not read"] if left else []
     return [
         first,
         f"  bundle.json  {record.digest}",
         f"  approved by  {approvers}",
         f"  content      {content}",
         *healed,
+        *passed,
         *(f"NOTICE: {line}" for line in outcome.notices),
     ]

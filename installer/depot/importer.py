@@ -71,6 +71,7 @@ class ImportOutcome:
         already: Whether it was there before.
         ways: How many blobs were cloned and copied.
         healed: Blobs whose copy in the depot was damaged and was replaced, and what each is of.
+        leftovers: What other systems left on the medium: passed over, and not read.
         expires: Of the bundle's trust metadata.
         notices: What every report of this depot has to say.
     """
@@ -79,6 +80,7 @@ class ImportOutcome:
     already: bool
     ways: dict[Way, int]
     healed: Mapping[str, tuple[str, ...]]
+    leftovers: tuple[str, ...]
     expires: dt.datetime
     notices: tuple[str, ...]
 
@@ -120,7 +122,7 @@ def import_bundle(
         granted = find_waiver(bundle, depot, waiver, clock())
         own = find_state(bundle, states)
         verified, state = verify_trust(bundle, own, clock(), waiver=granted)
-        check_layout(bundle, verified.manifest)
+        layout = check_layout(bundle, verified.manifest)
         check_index(bundle, verified.manifest)
         check_graph(bundle, verified.manifest)
         check_upstream(bundle, verified.manifest, clock(), load_site_policy(depot))
@@ -135,7 +137,9 @@ def import_bundle(
     names = names_of_blobs(bundle, verified.manifest, taken.healed)
     healed = {digest: names.get(digest, ()) for digest in sorted(taken.healed)}
     ways = dict(taken.ways)
-    return ImportOutcome(record, known is not None, ways, healed, verified.expires, said)
+    return ImportOutcome(
+        record, known is not None, ways, healed, layout.leftovers, verified.expires, said
+    )
 
 
 def _bring_in(

@@ -14,6 +14,7 @@ import pytest
 from bundle.model.digest import digest_of, hex_of
 from bundle.trust.describe import fingerprint_groups
 from tests.support.depot import real_images, signed_bundle
+from tests.support.leftovers import FILES, litter
 from tests.support.needs import requires_tool
 from tests.support.trust import ReleaseKit, make_release
 from tests.support.verify_text import steps_of_document, steps_of_text, type_steps
@@ -47,6 +48,21 @@ def test_the_document_and_the_medium_say_the_same(good: Path) -> None:
     assert steps_of_text(text) == STEPS
     assert sorted(STEPS) == [1, 2, 3, 4, 5, 6, 7, 8]
     assert all(STEPS.values())
+
+
+def test_a_medium_that_was_in_other_machines_verifies_the_same(
+    good: Path, bundle: Path, kit: ReleaseKit
+) -> None:
+    litter(bundle, FILES)
+    for name in ("attestations", "attestations/keys", "trust"):
+        for left in ("Thumbs.db", "desktop.ini"):
+            (bundle / name / left).write_bytes(b"x")
+    (bundle / "attestations" / "._approval").write_bytes(b"x")
+    told = hex_of(kit.fingerprint)
+    for numbers in ((1,), (2, 3), (4,), (5,), (7,), (8,)):
+        steps = [STEPS[number] for number in numbers]
+        clean, littered = (type_steps(steps, place, told) for place in (good, bundle))
+        assert (littered.returncode, littered.stdout) == (clean.returncode, clean.stdout), numbers
 
 
 def test_sha256sum_finds_every_file_as_it_is_listed(bundle: Path, kit: ReleaseKit) -> None:

@@ -22,7 +22,7 @@ from bundle.model.errors import (
 )
 from bundle.model.files import file_label
 from bundle.model.plan import Plan
-from bundle.store.check import check_blobs, check_layout
+from bundle.store.check import LayoutCheck, check_blobs, check_layout
 from bundle.store.damage import told
 from bundle.store.layout import BundleDirectory
 from tests.support.bundles import write_bundle
@@ -45,7 +45,7 @@ def _check(bundle: BundleDirectory, plan: Plan) -> None:
 
 def test_a_good_bundle_passes(bundle: tuple[BundleDirectory, Plan]) -> None:
     directory, plan = bundle
-    assert check_layout(directory, plan.manifest) == 6
+    assert check_layout(directory, plan.manifest) == LayoutCheck(6, ())
     assert check_blobs(directory, plan.manifest) == plan.manifest.content_bytes
 
 
