@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from bundle.cli.output import Output, report_error, wants_json
+from bundle.cli.roles import missing_library, require_role
 from bundle.cli.stray import tame_libraries
 from bundle.cli.writer import write_lines, write_traceback
 from bundle.model.errors import InterruptedByUserError, IsowardError, UsageError
@@ -38,8 +39,6 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 }
 """Command, its module, and its line in the help."""
 
-_EXTRAS: Final = {"bundler": "bundler", "installer": "installer"}
-
 
 class LazyGroup(click.Group):
     """Imports a command's module when it is called, so that each one starts fast."""
@@ -57,15 +56,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module_name = COMMANDS[cmd_name][0]
-        try:
-            module = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            side = module_name.partition(".")[0]
-            raise UsageError(
-                f"`isoward {cmd_name}` needs {error.name}, which is not installed here",
-                f"Install isoward with its extra: isoward[{_EXTRAS.get(side, side)}].",
-            ) from error
-        command: click.Command = module.command
+        require_role(cmd_name)
+        command: click.Command = importlib.import_module(module_name).command
         return command
 
     def format_commands(
@@ -118,15 +110,26 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 - one return a kind of en
         )
         report_error(stopped, as_json=as_json)
         return stopped.exit_code
+    except ModuleNotFoundError as error:
+        # Libraries of one role are imported where they are used, at any depth.
+        missing = missing_library(error, next((w for w in arguments if w in COMMANDS), ""))
+        if missing is None:
+            return _report_bug(error)
+        report_error(missing, as_json=as_json)
+        return missing.exit_code
     except BrokenPipeError:
         # The reader of our output went away, as `head` does; nothing is wrong.
         sys.stderr.close()
         return 0
     except Exception as error:  # noqa: BLE001 - a bug: the one case that shows a traceback
-        write_traceback(error)
-        write_lines(["isoward: this is a bug; please report it with the lines above"], err=True)
-        return IsowardError.exit_code
+        return _report_bug(error)
     return result if isinstance(result, int) else 0
+
+
+def _report_bug(error: Exception) -> int:
+    write_traceback(error)
+    write_lines(["isoward: this is a bug; please report it with the lines above"], err=True)
+    return IsowardError.exit_code
 
 
 if __name__ == "__main__":

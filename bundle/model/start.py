@@ -27,6 +27,7 @@ from bundle.model.python_packages import (
     requirements_text,
     version_of,
 )
+from bundle.model.roles import OPERATOR
 
 OwnWheelName = Annotated[
     str,
@@ -44,7 +45,7 @@ INSTALL_NAME: Final = "install.sh"
 
 OWN_PROJECT: Final = "isoward"
 
-EXTRA: Final = "installer"
+EXTRA: Final = OPERATOR
 """What of isoward a site gets."""
 
 _PYTHON_OF: Final = {

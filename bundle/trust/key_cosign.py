@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from bundle.model.errors import KeyFileError, UsageError
 from bundle.model.limits import MIB
+from bundle.model.roles import VENDOR, how_to_install
 from bundle.trust.key_types import KEY_TYPES, FileSigner, signer_of
 from bundle.trust.keys import name_key
 
@@ -98,7 +99,7 @@ def _decrypt(box: _Box, passphrase: bytes, where: str) -> bytes:
     except ImportError as error:
         raise UsageError(
             "importing a cosign key needs PyNaCl, which is not installed here",
-            "Install isoward with its extra: isoward[bundler].",
+            how_to_install(VENDOR),
         ) from error
     params = box.kdf.params
     try:

@@ -21,6 +21,7 @@ from securesystemslib.signer import HSMSigner, Signature, SSlibKey
 from bundle.model.documents import API_VERSION, Document
 from bundle.model.errors import KeyFileError, UsageError
 from bundle.model.patterns import formed
+from bundle.model.roles import TOKENS, how_to_install
 from bundle.trust.key_types import canonical_signature
 from bundle.trust.keys import name_key, public_fields, public_key_of, read_key_file, write_pair
 
@@ -195,7 +196,7 @@ def _token(module: str) -> Iterator[None]:
     except UnsupportedLibraryError as error:
         raise UsageError(
             "keys on a token need python-pkcs11, which is not installed here",
-            "Install isoward with its extra: isoward[hsm].",
+            how_to_install(TOKENS),
         ) from error
     except (ValueError, RuntimeError) as error:
         # pkcs11's own errors are RuntimeErrors; their names say more than their texts.

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from bundle.model.errors import DefinitionError, MissingProgramError, TransportError
 from bundle.model.limits import CHUNK_BYTES
+from bundle.model.roles import VENDOR, how_to_install
 from bundler.sources.archive import Stream
 
 _SECONDS: Final = 600
@@ -34,7 +35,7 @@ def saved_image(name: str) -> Iterator[Stream]:
     except ImportError as error:
         raise MissingProgramError(
             "images of a daemon need the docker library, which is not installed",
-            "Install isoward with its extra: pip install 'isoward[bundler]'.",
+            how_to_install(VENDOR),
         ) from error
     try:
         client = docker.from_env(timeout=_SECONDS)

@@ -21,6 +21,7 @@ from typing import Any, Final
 import yaml
 
 from bundle.model.errors import FormatError, MissingProgramError, ProgramError
+from bundle.model.roles import VENDOR, how_to_install
 from bundle.store.atomic import storage_errors
 from bundle.store.programs import Finished
 from bundler.sources.context import SourceContext
@@ -197,7 +198,7 @@ def _program(tree: Tree, context: SourceContext) -> Sequence[str]:
     if not found:
         raise MissingProgramError(
             f"{tree.where}: expected {wanted} on this machine, found none",
-            "Install isoward[bundler], or that version of ansible-core beside it.",
+            f"{how_to_install(VENDOR)} Or put an ansible-playbook of such a version on the PATH.",
             {"program": "ansible-playbook"},
         )
     raise ProgramError(

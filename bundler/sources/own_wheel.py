@@ -21,7 +21,7 @@ from typing import Final
 from bundle.model import limits
 from bundle.model.errors import DefinitionError, DigestMismatchError
 from bundle.model.limits import MAX_OWN_WHEEL_BYTES
-from bundle.model.start import is_wheel_name
+from bundle.model.start import EXTRA, is_wheel_name
 from bundle.store.atomic import storage_errors
 
 PACKAGES: Final = ("bundle", "bundler", "installer", "inventory", "manifests")
@@ -118,7 +118,7 @@ def read_wheel(path: Path) -> MadeWheel:
     return MadeWheel(path.name, data)
 
 
-def requirements_of(wheel: MadeWheel, extra: str = "installer") -> frozenset[str] | None:
+def requirements_of(wheel: MadeWheel, extra: str = EXTRA) -> frozenset[str] | None:
     """Return the projects that a wheel of isoward needs, by normalised name.
 
     Args:

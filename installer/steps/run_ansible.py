@@ -23,6 +23,7 @@ from bundle.model.errors import (
     UnreachableError,
 )
 from bundle.model.progress import Progress
+from bundle.model.roles import OPERATOR, how_to_install
 from bundle.store.atomic import storage_errors
 from installer.steps.ansible_env import ansible_environment, only_ours
 from installer.steps.events import EventLog, Failure
@@ -174,7 +175,7 @@ def find_program() -> Path:
     if not program.is_file():
         raise InstallError(
             f"expected {_PROGRAM} beside {sys.executable}, found none",
-            "Install isoward with its extra: isoward[installer].",
+            how_to_install(OPERATOR),
         )
     return program
 

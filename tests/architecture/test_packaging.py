@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 import installer
-from tests.architecture.source import ROOT, modules, under
+from bundle.model.roles import EXTRA_OF, how_to_install
+from tests.architecture.source import ROOT, imports, modules, under
 
+_LOCKS = ("auditor", "vendor", "operator", "start", "dev")
 _BUILDER_ONLY = ("bundler",)
 _HEAVY = ("tuf", "granian", "paramiko", "ansible_runner", "urllib3", "jinja2", "cryptography")
 
@@ -63,14 +65,37 @@ def test_the_console_script_is_there() -> None:
 def test_the_lowest_layer_of_dependencies_is_small(project: dict[str, Any]) -> None:
     base = {_name(requirement) for requirement in project["project"]["dependencies"]}
     extras = project["project"]["optional-dependencies"]
-    assert base.isdisjoint(_name(requirement) for requirement in extras["installer"])
-    offline = base | {_name(requirement) for requirement in extras["installer"]}
+    assert base.isdisjoint(_name(requirement) for requirement in extras["operator"])
+    offline = base | {_name(requirement) for requirement in extras["operator"]}
     # Both run Ansible on Kubespray: one for what it wants, one for what it does.
-    online = {_name(requirement) for requirement in extras["bundler"]} - {"ansible-core"}
+    online = {_name(requirement) for requirement in extras["vendor"]} - {"ansible-core"}
     assert offline.isdisjoint(online)
+    assert extras["bundler"] == ["isoward[vendor]"]
+    assert extras["installer"] == ["isoward[operator]"]
 
 
-@pytest.mark.parametrize("name", ["base", "installer", "start", "dev"])
+def test_a_library_that_only_a_role_has_is_known_to_the_hint(project: dict[str, Any]) -> None:
+    """Whatever is imported, at whatever depth, is installed for everyone or named by a hint."""
+    module_of = {"ansible-runner": "ansible_runner", "pynacl": "nacl", "python-pkcs11": "pkcs11"}
+    extras = project["project"]["optional-dependencies"]
+    for extra in ("vendor", "operator", "hsm"):
+        for requirement in map(_name, extras[extra]):
+            if requirement != "ansible-core":  # run as a program of its own
+                assert EXTRA_OF[module_of.get(requirement, requirement)] == extra
+            assert how_to_install(extra)
+    base = {_name(requirement) for requirement in project["project"]["dependencies"]}
+    everyone = (base - {"pyyaml"}) | {"yaml"} | set(sys.stdlib_module_names)
+    # The machine's own Python has these, and runs the module that imports them.
+    everyone |= {"dnf", "hawkey"}
+    for module in modules():
+        if not under(module.name, "bundle", "bundler", "installer"):
+            continue
+        tops = {found.module.split(".")[0] for found in imports(module)} - everyone
+        ours = {"bundle", "bundler", "installer", "inventory", "manifests"}
+        assert tops <= EXTRA_OF.keys() | ours, (module.name, tops)
+
+
+@pytest.mark.parametrize("name", _LOCKS)
 def test_requirements_are_pinned_hashed_and_name_no_address(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
     entries = re.split(r"\n(?=\S)", text.strip())
@@ -83,15 +108,15 @@ def test_requirements_are_pinned_hashed_and_name_no_address(name: str) -> None:
     assert "--index" not in text
 
 
-@pytest.mark.parametrize("name", ["base", "installer", "start", "dev"])
+@pytest.mark.parametrize("name", _LOCKS)
 def test_requirements_lock_what_the_project_asks_for(name: str, project: dict[str, Any]) -> None:
     wanted = list(project["project"]["dependencies"])
     extras = project["project"]["optional-dependencies"]
-    chosen = {"base": [], "installer": ["installer"], "start": ["installer"], "dev": list(extras)}
-    for extra in chosen[name]:
-        wanted += extras[extra]
-    if name == "start":
-        wanted += project["dependency-groups"]["start"]
+    chosen = {"vendor": ["vendor"], "operator": ["operator"], "start": ["operator"]}
+    for extra in extras if name == "dev" else chosen.get(name, []):
+        wanted += [one for one in extras[extra] if not one.startswith("isoward[")]
+    if name != "dev":
+        wanted += project["dependency-groups"]["start" if name == "start" else "build"]
     text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
     locked = {_name(found) for found in re.findall(r"^[A-Za-z0-9._-]+(?===)", text, re.MULTILINE)}
     assert {_name(requirement) for requirement in wanted} <= locked

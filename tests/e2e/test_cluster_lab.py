@@ -43,7 +43,7 @@ _FACTS = {
 
 def _wheels(folder: Path) -> dict[str, bytes]:
     """Return ansible-core and what it needs, as pinned for the installer."""
-    text = (_ROOT / "requirements" / "installer.txt").read_text()
+    text = (_ROOT / "requirements" / "operator.txt").read_text()
     pins = [pin for pin in re.split(r"\n(?=[a-z])", text) if pin.partition("==")[0] in _WANTED]
     assert len(pins) == len(_WANTED)
     (folder / "wanted.txt").write_text("\n".join(pins) + "\n")

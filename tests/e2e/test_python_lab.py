@@ -101,7 +101,7 @@ def _depot(work: Path) -> Path:
     machine = Machine(work)
     keys, release, bundle, depot = (work / n for n in ("keys", "release", "bundle", "depot"))
     (work / "definition.yaml").write_text(_DEFINITION)
-    ours = REPOSITORY_ROOT / "requirements" / "installer.txt"
+    ours = REPOSITORY_ROOT / "requirements" / "operator.txt"
     (work / "installer.txt").write_bytes(ours.read_bytes())
     pinned = subprocess.run(
         [sys.executable, "-m", "uv", "pip", "compile", "-", "--quiet", "--universal",
@@ -145,7 +145,7 @@ def test_2_what_the_depot_does_not_have_is_not_found_elsewhere(world: World) -> 
 
 
 def test_3_another_hash_is_refused(world: World) -> None:
-    ours = (REPOSITORY_ROOT / "requirements" / "installer.txt").read_text(encoding="utf-8")
+    ours = (REPOSITORY_ROOT / "requirements" / "operator.txt").read_text(encoding="utf-8")
     (pin,) = re.findall(r"(?m)^pyyaml==\S+", ours)
     wrong = f"{pin} --hash=sha256:{'0' * 64}\n".encode()
     world.node.run("sh", "-c", "cat > /root/wrong.txt", stdin=wrong)

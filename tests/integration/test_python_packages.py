@@ -280,7 +280,7 @@ def test_a_private_index_is_logged_into_as_pip_does_and_the_login_stays(tmp_path
 def test_packages_of_the_machines_own_index(tmp_path: Path) -> None:
     """Compiled and pure wheels, by the lines that this project has for them."""
     requires_index(pip_index(run_program))
-    text = (ROOT / "requirements" / "installer.txt").read_text(encoding="utf-8")
+    text = (ROOT / "requirements" / "operator.txt").read_text(encoding="utf-8")
     entries = re.split(r"\n(?=\S)", text)
     wanted = "\n".join(
         entry for entry in entries if re.match(r"(pyyaml|cffi|pycparser|markupsafe)==", entry)

@@ -13,7 +13,8 @@ import pytest
 
 from tests.support.documents import HOST_KEY, read_definition
 from tests.support.processes import Child, running
-from tests.support.readme import PASSPHRASE, README, Person, command_blocks
+from tests.support.readme import PASSPHRASE, README, Block, Person, command_blocks
+from tests.support.roles import ROLES, role_environment
 from tests.support.upstream import Upstream
 from tests.support.upstream_definition import definition_yaml
 
@@ -37,15 +38,17 @@ _SERVE_ADDITION = ("--address", "127.0.0.1", "--port", "0", "--ready-file", "rea
 def reader(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
     """Somebody who has typed all that the README says; the depot serves until the end."""
     person = Person(tmp_path_factory.mktemp("readme"))
+    environments = tmp_path_factory.mktemp("environments")
     chosen = upstream.seeded.images[:2]
     (person.home / "hospital.yaml").write_text(definition_yaml(upstream, images=chosen))
     # Only its place is looked at: the README's machines are replaced by this one.
     (person.home / "id_ed25519").write_text("not used\n")
     (person.home / "id_ed25519").chmod(0o600)
     with ExitStack() as stack:
-        for block in command_blocks():
+        for block in _journey():
             folder = person.home
-            for command in block:
+            person.programs = role_environment(environments / block.role, block.role).bin
+            for command in block.commands:
                 if command.startswith("cd "):
                     folder /= command.removeprefix("cd ")
                 elif command.startswith("isoward serve"):
@@ -54,6 +57,11 @@ def reader(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iter
                 else:
                     _type(person, command, folder)
         yield person
+
+
+def _journey() -> list[Block]:
+    """Return what is typed once isoward is installed; tests/e2e/test_roles.py installs it."""
+    return [block for block in command_blocks() if block.role in ROLES]
 
 
 def _type(person: Person, command: str, folder: Path) -> None:
@@ -91,7 +99,7 @@ def _write_site(home: Path, reference: str) -> None:
 
 
 def test_every_command_works_as_it_is_written(reader: Person) -> None:
-    typed = [command for block in command_blocks() for command in block]
+    typed = [command for block in _journey() for command in block.commands]
     assert len(typed) >= 15
     for name in ("lock", "build", "approve", "verify", "inspect", "enroll", "import", "serve",
                  "install"):  # fmt: skip

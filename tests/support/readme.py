@@ -21,12 +21,35 @@ _APPROVE_PROMPT = r"Approve this release as [^\n]*\[y/N\]: "
 _GROUP_PROMPT = r"type the last group[^\n]*: "
 
 
-def command_blocks() -> list[list[str]]:
-    """Return the shell blocks of the README, each as its commands with continuations joined."""
+@dataclass(frozen=True)
+class Block:
+    """What the README lets somebody type.
+
+    Attributes:
+        section: The heading above it.
+        commands: With continuations joined.
+    """
+
+    section: str
+    commands: tuple[str, ...]
+
+    @property
+    def role(self) -> str:
+        """Who types it."""
+        return self.section.removeprefix("The ")
+
+
+def command_blocks() -> list[Block]:
+    """Return the shell blocks of the README."""
     text = README.read_text(encoding="utf-8")
+    sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
     return [
-        [line for line in block.replace("\\\n", " ").splitlines() if line.strip()]
-        for block in _BLOCK.findall(text)
+        Block(
+            section.partition("\n")[0],
+            tuple(line for line in block.replace("\\\n", " ").splitlines() if line.strip()),
+        )
+        for section in sections
+        for block in _BLOCK.findall(section)
     ]
 
 
@@ -38,11 +61,13 @@ class Person:
         home: Where they work, and where `isoward` keeps its caches.
         fingerprint: Of the vendor's root, once it was told.
         said: Everything that appeared on the terminal.
+        programs: The folder of the programs that they have installed.
     """
 
     home: Path
     fingerprint: str = ""
     said: list[str] = field(default_factory=list)
+    programs: Path = Path(sys.executable).parent
 
     def run(self, command: str, folder: Path) -> str:
         """Run one command in `folder` and answer what it asks; it must succeed."""
@@ -76,9 +101,8 @@ class Person:
     @property
     def environment(self) -> Mapping[str, str]:
         """The environment in which they type."""
-        programs = Path(sys.executable).parent
         return {
-            "PATH": os.pathsep.join((str(programs), os.environ.get("PATH", os.defpath))),
+            "PATH": os.pathsep.join((str(self.programs), os.environ.get("PATH", os.defpath))),
             "HOME": str(self.home),
             "LANG": "C.UTF-8",
             "TERM": "xterm",

@@ -88,7 +88,7 @@ def test_the_picture_is_well_formed_and_reads_without_it() -> None:
 
 def test_the_readme_uses_options_that_the_help_knows() -> None:
     runner = CliRunner()
-    for command in (line for block in command_blocks() for line in block):
+    for command in (line for block in command_blocks() for line in block.commands):
         if not command.startswith("isoward "):
             continue
         words = command.split()[1:]

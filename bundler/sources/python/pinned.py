@@ -8,11 +8,14 @@ Source: uv, "Resolution", "Platform-specific resolution"; `uv pip compile --help
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
+from bundle.model.errors import MissingProgramError
+from bundle.model.roles import VENDOR, how_to_install
 from bundle.store.atomic import storage_errors
 from bundle.store.programs import Runner, require_success
 from bundler.sources.context import PythonWant
@@ -86,6 +89,12 @@ def pin_requirements(want: PythonWant, target: Target, index: str, run: Runner) 
 
 def _uv() -> list[str]:
     """Return uv as it is installed with us, wherever the PATH leads."""
+    if importlib.util.find_spec("uv") is None:
+        raise MissingProgramError(
+            "requirements without pins need uv, which is not installed here",
+            how_to_install(VENDOR),
+            {"program": "uv"},
+        )
     return [sys.executable, "-m", "uv"]
 
 

@@ -86,7 +86,7 @@ def test_without_the_library_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "docker", None)
     with pytest.raises(MissingProgramError, match="docker library") as caught:
         resolve_local_image(SOURCE, ("linux/amd64",), at)
-    assert "isoward[bundler]" in caught.value.hint
+    assert "[vendor]" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -309,7 +309,7 @@ def test_a_machine_without_ansible_is_told_what_to_install(
     bench.run.without = ("ansible-playbook",)
     with pytest.raises(MissingProgramError, match="found none") as refused:
         bench.resolve()
-    assert "isoward[bundler]" in refused.value.hint
+    assert "[vendor]" in refused.value.hint
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ other[extra]==2.0 ; python_version < "3.12" --hash=sha256:{B}  # via foo
 
 
 def test_the_hash_of_an_installer_file_is_read_whole() -> None:
-    found = read_requirements(Path(__file__).parents[3], "requirements/installer.txt")
+    found = read_requirements(Path(__file__).parents[3], "requirements/operator.txt")
     assert len(found) > 30
     assert {pin.name for pin in found} >= {"ansible-core", "granian", "cryptography"}
     assert all(pin.digests for pin in found)

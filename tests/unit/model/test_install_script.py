@@ -19,7 +19,7 @@ _START = Start(
     machines=("aarch64", "x86_64"),
     wheels={"isoward-1.2.3-py3-none-any.whl": _WHEEL, "pip-25.0-py3-none-any.whl": _PIP},
     pip="pip-25.0-py3-none-any.whl",
-    requirements=f"isoward[installer]==1.2.3 --hash={_WHEEL}\n",
+    requirements=f"isoward[operator]==1.2.3 --hash={_WHEEL}\n",
 )
 _APT = System(
     release="debian-12",
@@ -60,7 +60,7 @@ def test_everything_is_filled_in() -> None:
     assert "pythons='3.11 3.13'" in text
     assert "machines='aarch64 x86_64'" in text
     assert f"\n{hex_of(_WHEEL)} isoward-1.2.3-py3-none-any.whl\n" in text
-    assert f"\nisoward[installer]==1.2.3 --hash={_WHEEL}\n" in text
+    assert f"\nisoward[operator]==1.2.3 --hash={_WHEEL}\n" in text
     assert text.endswith('\nmain "$@"\n')
 
 

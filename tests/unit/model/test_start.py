@@ -104,7 +104,7 @@ def test_the_medium_gets_an_install_sh_that_bundle_json_names() -> None:
     assert "isoward='1.2.3'" in script
     assert "pythons='3.11 3.12'" in script
     assert "machines='x86_64'" in script
-    assert f"isoward[installer]==1.2.3 --hash={digest(OWN)}" in script
+    assert f"isoward[operator]==1.2.3 --hash={digest(OWN)}" in script
     assert f"click==8.1 \\\n    --hash={digest(CLICK)}" in script
     assert "\ndebian-12)\n" in script
     assert digest(OWN) in lock_contents(_lock())

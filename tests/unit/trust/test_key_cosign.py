@@ -132,4 +132,4 @@ def test_without_pynacl_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UsageError, match="PyNaCl") as caught:
         open_cosign_key(pem(GOOD), PASSPHRASE, "Ada", "cosign.key")
-    assert "isoward[bundler]" in caught.value.hint
+    assert "[vendor]" in caught.value.hint

@@ -191,6 +191,6 @@ def test_without_python_pkcs11_the_extra_is_named(
     monkeypatch.setattr("securesystemslib.signer._hsm_signer.PKCS11_IMPORT_ERROR", "missing")
     with pytest.raises(UsageError, match="python-pkcs11") as caught:
         load_token_key(path, PIN.encode())
-    assert r"isoward[hsm]" in caught.value.hint
+    assert "[hsm]" in caught.value.hint
     with pytest.raises(UsageError, match="python-pkcs11"):
         import_token_key("Hedy", token.module, token.label, P256, no_pin)
