@@ -25,6 +25,7 @@ from bundle.store.sums import write_sums
 from bundle.trust.attest import detached_signature, public_pem, sign_statement
 from bundle.trust.attestations import approval_name, approver_names, key_name, signature_name
 from bundle.trust.build_record import make_folders
+from bundle.trust.clock import check_signed
 from bundle.trust.documents import TARGETS
 from bundle.trust.keys import SigningKey
 from bundle.trust.metadata import add_signature
@@ -52,6 +53,7 @@ def approve(
         UnknownKeyError: The key is no approver's.
         CouldNotVerifyError: The bundle is no longer the one that was shown.
         BusyError: Another process is writing to this bundle.
+        ClockError: The clock is earlier than the build, so the approval would tell a wrong time.
         TrustError, IntegrityError: As `review`.
         StorageError: The disk refused; run again.
     """
@@ -66,6 +68,8 @@ def approve(
             )
         added = signer.public_key.keyid not in current.review.approved
         if added:
+            built = current.review.builder.provenance.run_details.metadata.finished_on
+            check_signed(now, built, "the record of this build")
             files = _approval_files(current, signer, ticket, now)
             write_approvals(bundle, current, files, lambda targets: add_signature(targets, signer))
         # Also when nothing was added: a power cut may have come before SHA256SUMS.

@@ -8,11 +8,14 @@ from datetime import datetime
 from pathlib import Path
 
 import msgspec
+from tuf.api.metadata import Root, Timestamp
 
 from bundle.model.canonical import canonical_digest
 from bundle.model.digest import digest_of, hex_of
-from bundle.model.errors import TrustError, UsageError
+from bundle.model.errors import IsowardError, TrustError, UsageError
+from bundle.model.limits import MAX_TRUST_FILE_BYTES
 from bundle.store.atomic import directory_lock, remove_stale_temporaries
+from bundle.store.layout import BundleDirectory
 from bundle.trust.authority import (
     Authority,
     check_not_vendors,
@@ -20,7 +23,9 @@ from bundle.trust.authority import (
     read_authority,
     save_authority,
 )
+from bundle.trust.clock import check_signed, signed_not_before
 from bundle.trust.describe import RootDescription, describe_root
+from bundle.trust.documents import TIMESTAMP
 from bundle.trust.ledger import (
     EnrolledRoot,
     import_traces,
@@ -28,7 +33,13 @@ from bundle.trust.ledger import (
     save_ledger,
     with_roots,
 )
-from bundle.trust.metadata import check_unexpired
+from bundle.trust.metadata import (
+    check_signatures,
+    check_threshold,
+    check_unexpired,
+    keys_of,
+    parse_metadata,
+)
 from bundle.trust.root import check_chain, offered_roots, parse_root, root_name
 from bundle.trust.state import STATES, TrustState, load_states, new_state, save_state
 
@@ -57,6 +68,7 @@ def read_candidate(path: Path, fingerprint: str | None, now: datetime) -> Candid
         now: The clock, in UTC.
     Raises:
         TrustError: No root has the fingerprint, or the root is not signed by its own keys.
+        ClockError: The clock is earlier than what was signed.
         ExpiredError: The newest root is expired.
         IntegrityError: There is no root.
     """
@@ -64,6 +76,8 @@ def read_candidate(path: Path, fingerprint: str | None, now: datetime) -> Candid
     where = prefix if path.is_dir() else f"{path}: "
     chain = check_chain(roots, where)
     newest = chain[-1].signed
+    signed = signed_not_before(newest, _timestamp(path, prefix, newest))
+    check_signed(now, signed, f"what {path} holds")
     check_unexpired(newest, where + root_name(newest.version), now)
     if fingerprint is None:
         data = roots[newest.version]
@@ -78,6 +92,24 @@ def read_candidate(path: Path, fingerprint: str | None, now: datetime) -> Candid
             )
         data = matching[0]
     return Candidate(data, describe_root(data, str(path)), roots)
+
+
+def _timestamp(path: Path, prefix: str, root: Root) -> Timestamp | None:
+    """Return the timestamp that lies beside the roots, if the root's key signed it.
+
+    It only helps to find a clock that is wrong; `isoward import` judges it.
+    """
+    if not path.is_dir():
+        return None
+    name = prefix + TIMESTAMP
+    try:
+        data = BundleDirectory(path).read_small(name, MAX_TRUST_FILE_BYTES)
+        metadata = parse_metadata(data, Timestamp, name)
+        check_signatures(metadata, keys_of(root, Timestamp.type), name, Timestamp.type)
+        check_threshold(metadata, root, name)
+    except IsowardError:
+        return None
+    return metadata.signed
 
 
 def find_enrolled(directory: Path, candidate: Candidate) -> TrustState | None:

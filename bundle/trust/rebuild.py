@@ -47,7 +47,14 @@ class _Found:
 
 
 def rebuild_state(
-    depot: Path, roots: Sequence[str], fingerprint: str, *, floor: int, site: str, now: datetime
+    depot: Path,
+    roots: Sequence[str],
+    fingerprint: str,
+    *,
+    floor: int,
+    site: str,
+    now: datetime,
+    lowered: datetime | None = None,
 ) -> Rebuilt:
     """Make the state anew; nothing is written.
 
@@ -58,6 +65,8 @@ def rebuild_state(
         floor: The oldest release that may come in, if the depot holds no newer one.
         site: The site's name.
         now: The clock, in UTC.
+        lowered: What two people say the time was: imports that were recorded later than that were
+            recorded by a clock that was ahead, and their times do not count.
     Raises:
         CouldNotVerifyError: The roots do not begin with the enrolled one.
         TrustError: They are no chain.
@@ -67,13 +76,15 @@ def rebuild_state(
     moment = now.replace(microsecond=0)
     found: list[_Found] = []
     left_out: list[str] = []
-    newest, last_seen = floor, moment
+    newest, last_seen = floor, moment if lowered is None else min(moment, lowered)
     for name, trace in import_traces(depot).items():
         if trace is None or PREFIX + trace.root != fingerprint:
             continue
         # Also where the bundle itself is damaged: that it was here is enough to know.
         newest = max(newest, trace.release)
         at = _when(trace, moment)
+        if lowered is not None:
+            at = min(at, lowered)
         last_seen = max(last_seen, at)
         try:
             found.append(_look(depot, name, trace, chain, at))

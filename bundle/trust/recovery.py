@@ -35,6 +35,7 @@ from bundle.model.errors import (
 from bundle.store.atomic import directory_lock, remove_stale_temporaries, write_atomic
 from bundle.store.layout import BundleDirectory
 from bundle.trust.authority import Authority, load_authority, read_authority
+from bundle.trust.clock import check_signed, is_ahead, signed_time_of
 from bundle.trust.ledger import (
     BUNDLES,
     EnrolledRoot,
@@ -49,6 +50,7 @@ from bundle.trust.root import check_chain, offered_roots
 from bundle.trust.site_statement import (
     MAX_STATEMENT_BYTES,
     Kind,
+    Moment,
     SignedBySite,
     SitePredicate,
     draft,
@@ -79,6 +81,8 @@ class RecoveryPredicate(SitePredicate, frozen=True, kw_only=True):
     floor: Annotated[int, msgspec.Meta(ge=1)]
     roots: Annotated[tuple[MetadataText, ...], msgspec.Meta(min_length=1, max_length=MAX_ROOTS)]
     """The enrolled root and its successors, as far as they are known."""
+    last_seen: Moment | None = None
+    """What the site has seen of time is lowered to this, where a clock was ahead."""
 
 
 KIND: Final = Kind(_SUBJECT, RECOVERY, RecoveryPredicate, RecoveryError, "recovery", "recover")
@@ -98,6 +102,8 @@ class RecoveryRecord(Document, frozen=True, kw_only=True):
     signers: tuple[str, ...]
     statement: Digest
     """Of the signed file, which lies beside this one."""
+    last_seen: Moment | None = None
+    """To which the time that was seen was lowered."""
     done: bool = False
 
 
@@ -153,6 +159,7 @@ def draft_recovery(
     reason: str,
     now: datetime,
     source: Path | None = None,
+    lower_clock: bool = False,
 ) -> bytes:
     """Make a recovery that waits for its signatures.
 
@@ -163,17 +170,19 @@ def draft_recovery(
         reason: What happened.
         now: The clock, in UTC.
         source: A bundle, release folder or root file with the root, if the depot has none.
+        lower_clock: Lower the time that the site has seen to `now`: a clock was ahead.
     Raises:
+        ClockError: The clock is to be lowered to before what was signed.
         RecoveryError: Nothing is wrong, the site has named no keys, or the root is not to be found.
         DamagedAuthorityError: The record of the site's keys is damaged.
         UsageError: The reason or the floor is not fit.
     """
     directory = depot / STATES
     authority = _authority(directory)
-    _require_problem(directory, fingerprint)
+    created = now.replace(microsecond=0)
+    _require_problem(directory, fingerprint, created if lower_clock else None)
     if floor < 1:
         raise UsageError("--floor: expected a release number from 1 on", "Ask the vendor for it.")
-    created = now.replace(microsecond=0)
     predicate = RecoveryPredicate(
         site=authority.site,
         reason=require_line(reason, "--reason"),
@@ -183,6 +192,7 @@ def draft_recovery(
         signers=names_of_signers(authority),
         floor=floor,
         roots=_find_roots(depot, fingerprint, source),
+        last_seen=created if lower_clock else None,
     )
     payload = make_statement(
         _SUBJECT, fingerprint, RECOVERY, msgspec.json.decode(canonical_json(predicate))
@@ -205,8 +215,10 @@ def _authority(directory: Path) -> Authority:
     return found
 
 
-def _require_problem(directory: Path, fingerprint: str) -> str:
+def _require_problem(directory: Path, fingerprint: str, lowered: datetime | None) -> str:
     problem = problem_of(directory, fingerprint)
+    if not problem and lowered is not None:
+        problem = _clock_problem(directory, fingerprint, lowered)
     if not problem:
         raise RecoveryError(
             f"{state_path(directory, fingerprint)}: nothing is wrong with this record",
@@ -215,9 +227,19 @@ def _require_problem(directory: Path, fingerprint: str) -> str:
     return problem
 
 
+def _clock_problem(directory: Path, fingerprint: str, lowered: datetime) -> str:
+    """Say that a clock was ahead when the record was written; an empty string if it was not."""
+    state = load_state(directory, fingerprint)
+    if state is None or not is_ahead(state, lowered):
+        return ""
+    check_signed(lowered, signed_time_of(state), "the newest release that was accepted here")
+    return f"a clock was ahead: it has seen {state.last_seen:%Y-%m-%d %H:%M} UTC"
+
+
 def _find_roots(depot: Path, fingerprint: str, source: Path | None) -> tuple[str, ...]:
     """Find the longest valid chain that begins with the enrolled root."""
-    best: tuple[str, ...] = ()
+    present = _present(depot / STATES, fingerprint)
+    best: tuple[str, ...] = present.roots if present is not None else ()
     for roots in _offers(depot, source):
         first = next((v for v, data in roots.items() if digest_of(data) == fingerprint), None)
         if first is None:
@@ -270,7 +292,7 @@ def apply_recovery(depot: Path, data: bytes, now: datetime, where: str) -> Recov
             )
         found = problem_of(directory, signed.digest)
         if not found and begun is None:
-            _require_problem(directory, signed.digest)
+            found = _require_problem(directory, signed.digest, signed.predicate.last_seen)
         problem = begun.problem if begun is not None else found
         return _apply(depot, data, signed, authority, _Attempt(number, problem, now))
 
@@ -298,11 +320,14 @@ def _apply(
         floor=predicate.floor,
         site=predicate.site,
         now=attempt.now,
+        lowered=predicate.last_seen,
     )
     state = rebuilt.state
     if present is not None:
-        # Only the ledger was damaged: what was seen stays, and the floor counts besides.
-        state = msgspec.structs.replace(present, floor=max(present.floor, state.floor))
+        # Its own file is whole: what was seen stays, and the floor counts besides.
+        seen = predicate.last_seen or present.last_seen
+        floor = max(present.floor, predicate.floor if predicate.last_seen else state.floor)
+        state = msgspec.structs.replace(present, floor=floor, last_seen=seen)
     record = RecoveryRecord(
         at=attempt.now.replace(microsecond=0),
         fingerprint=signed.digest,
@@ -311,6 +336,7 @@ def _apply(
         floor=state.floor,
         signers=signed.signers,
         statement=digest_of(data),
+        last_seen=predicate.last_seen,
     )
     name = f"recovery-{attempt.number}"
     path = directory / f"{name}.json"

@@ -301,5 +301,6 @@ def check_clock(state: TrustState, now: datetime) -> None:
         raise ClockError(
             f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, which is before the last "
             f"verification here at {state.last_seen:%Y-%m-%d %H:%M} UTC",
-            "Set the clock right, then run the command again.",
+            "If the clock is wrong, set it right. If it is right, it was ahead then: two people "
+            "lower what was seen with `isoward recover --lower-clock`; docs/runbooks/recovery.md.",
         )

@@ -14,6 +14,9 @@ NAME_FIELD: Final = "x-isoward-name"
 ROOT_LIFETIME_DAYS: Final = 730
 """Two years: a key ceremony needs people in one place, and hospitals update rarely."""
 
+MAX_ROOT_LIFETIME_DAYS: Final = 3650
+"""Ten years: the longest that `isoward root new` gives a root."""
+
 TARGETS_LIFETIME: Final = timedelta(days=365)
 """One year: what was approved longer ago was scanned with last year's database."""
 

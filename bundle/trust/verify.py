@@ -12,6 +12,7 @@ The rules, in their order:
 7. bundle.json has the length and digest of the one target, and only then is decoded; it is of the
    product that the root is for.
 8. attestations/ is complete: the build's, and one of each approval; nothing else is there.
+9. The clock is not earlier than what was signed.
 
 Steps 1 to 5 only refuse: they find what TUF passes over, and name the file. Step 6 decides.
 """
@@ -42,6 +43,7 @@ from bundle.store.layout import BundleDirectory
 from bundle.trust.attestations import Release, check_attestations, read_attestations
 from bundle.trust.attested import Attestations
 from bundle.trust.client import run_client
+from bundle.trust.clock import check_signed, signed_not_before
 from bundle.trust.documents import (
     SNAPSHOT,
     TARGETS,
@@ -170,6 +172,7 @@ def _verify(
     manifest = read_manifest(bundle, documents.targets.signed)
     check_product(root.signed, manifest.manifest.metadata.name)
     attestations = _check_attestations(bundle, documents, root.signed, manifest)
+    _check_signed_times(documents, root.signed, attestations, moment)
     checked = _Checked(files, documents, root, signers, attestations)
     verified = _make(checked, manifest, state.fingerprint)
     known = msgspec.structs.replace(
@@ -217,6 +220,16 @@ def _check_attestations(
     targets = documents.targets
     release = Release(content.manifest, content.data, targets.signed.version, root)
     return check_attestations(read_attestations(bundle), release, tuple(targets.signatures))
+
+
+def _check_signed_times(
+    documents: Documents, root: Root, attestations: Attestations, now: datetime
+) -> None:
+    """Check the clock against what was signed; of the approvers' clocks the earliest counts."""
+    what = f"release {documents.targets.signed.version}"
+    check_signed(now, signed_not_before(root, documents.timestamp.signed), what)
+    approved = min((given.time for given in attestations.approvals), default=now)
+    check_signed(now, approved, f"the approval of {what}")
 
 
 def _record_of(state: TrustState, digest: str, release: int) -> AcceptedBundle | None:

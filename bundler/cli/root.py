@@ -18,7 +18,7 @@ from bundle.trust.draft import read_pending, sign_pending
 from bundle.trust.explain import explain, page
 from bundle.trust.keys import load_public_key
 from bundle.trust.root import offered_roots, root_name
-from bundle.trust.terms import MIN_APPROVALS, ROOT_LIFETIME_DAYS
+from bundle.trust.terms import MAX_ROOT_LIFETIME_DAYS, MIN_APPROVALS, ROOT_LIFETIME_DAYS
 from bundler.cli import root_ceremony, root_change
 from bundler.cli.root_change import told_data
 
@@ -84,7 +84,7 @@ for _command in (*root_change.COMMANDS, *root_ceremony.COMMANDS):
 )
 @click.option(
     "--expires-days",
-    type=click.IntRange(min=1, max=3650),
+    type=click.IntRange(min=1, max=MAX_ROOT_LIFETIME_DAYS),
     default=ROOT_LIFETIME_DAYS,
     show_default=True,
     help="Days until the root expires.",

@@ -26,11 +26,11 @@ from bundle.trust.draft import Pending, amend, discard
 from bundle.trust.explain import Explanation, explain, page
 from bundle.trust.keys import load_public_key
 from bundle.trust.root import root_name
-from bundle.trust.terms import ROOT_LIFETIME_DAYS
+from bundle.trust.terms import MAX_ROOT_LIFETIME_DAYS, ROOT_LIFETIME_DAYS
 
 F = TypeVar("F", bound=Callable[..., Any])
 _FILE = click.Path(path_type=Path)
-_DAYS = click.IntRange(min=1, max=3650)
+_DAYS = click.IntRange(min=1, max=MAX_ROOT_LIFETIME_DAYS)
 _ROLES = {"root": "root", "approver": "targets"}
 
 

@@ -76,7 +76,7 @@ def command(
     now = datetime.now(UTC)
     candidate = read_candidate(source, expected, now)
     if find_enrolled(depot / STATES, candidate) is None and expected is None:
-        output.say(*_page(candidate))
+        output.say(*_page(candidate, now))
         _compare(candidate)
     state, added = enroll(depot, candidate, now, site=site, authority=authority)
     in_force = load_authority(depot / STATES)
@@ -121,7 +121,7 @@ def _about_site(site: str, authority: Authority | None) -> list[str]:
     return lines
 
 
-def _page(candidate: Candidate) -> list[str]:
+def _page(candidate: Candidate, now: datetime) -> list[str]:
     root = candidate.description
     # The last group is left out, so that it has to come from the vendor.
     *groups, last = fingerprint_groups(root.fingerprint)
@@ -132,6 +132,7 @@ def _page(candidate: Candidate) -> list[str]:
         for role in root.roles
     ]
     lines += ["", "Its fingerprint:", "", *(f"  {group}" for group in groups), ""]
+    lines.append(f"This machine's clock says {now:%Y-%m-%d %H:%M} UTC; stop if that is wrong.")
     return [*lines, "Compare every group with what the vendor told you by phone or letter."]
 
 

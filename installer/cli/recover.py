@@ -31,6 +31,11 @@ _PATH = click.Path(path_type=Path)
     metavar="RELEASE",
     help="The oldest release that may come in again: the newest that was ever imported here.",
 )
+@click.option(
+    "--lower-clock",
+    is_flag=True,
+    help="Lower the time that the site has seen to now, where a clock was ahead; no --floor then.",
+)
 @click.option("--reason", metavar="TEXT", help="What happened.")
 @click.option("--root", type=_PATH, help="A bundle or root file, if the depot has none.")
 @click.option("-o", "--output", "file", type=_PATH, help="The new file, to be signed.")
@@ -44,6 +49,7 @@ def command(
     depot: Path | None,
     fingerprint: str | None,
     floor: int | None,
+    lower_clock: bool,
     reason: str | None,
     root: Path | None,
     file: Path | None,
@@ -54,6 +60,9 @@ def command(
     """
     if ctx.invoked_subcommand is not None:
         return
+    if floor is None and lower_clock:
+        # The record is whole, and so is what it knows of releases.
+        floor = 1
     if depot is None or fingerprint is None or floor is None or reason is None or file is None:
         raise UsageError(
             "expected --depot, --fingerprint, --floor, --reason and --output, found fewer",
@@ -67,6 +76,7 @@ def command(
         reason=reason,
         now=datetime.now(UTC),
         source=root,
+        lower_clock=lower_clock,
     )
     write_new(file, data)
     facts, lines = _look(file, data)
@@ -137,6 +147,7 @@ def _look(file: Path, data: bytes) -> tuple[dict[str, Any], list[str]]:
     facts = {
         "fingerprint": hex_of(fingerprint),
         "floor": predicate.floor,
+        "lastSeen": predicate.last_seen.isoformat() if predicate.last_seen else None,
         "roots": len(predicate.roots),
         **common_facts(predicate, signed),
     }
@@ -144,7 +155,17 @@ def _look(file: Path, data: bytes) -> tuple[dict[str, Any], list[str]]:
         "a recovery of what the site has seen",
         f"  root         {hex_of(fingerprint)}",
         f"  floor        release {predicate.floor}: nothing older may come in again",
+        *_about_time(predicate.last_seen),
         f"  root chain   {len(predicate.roots)} version(s) known",
         *common_lines(predicate, signed),
     ]
     return facts, lines
+
+
+def _about_time(lowered: datetime | None) -> list[str]:
+    if lowered is None:
+        return []
+    return [
+        f"  time         what was seen is lowered to {lowered:%Y-%m-%d %H:%M} UTC:",
+        "               compare it with a calendar and a clock that you trust",
+    ]

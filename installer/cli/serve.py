@@ -15,6 +15,8 @@ from bundle.model.canonical import canonical_json
 from bundle.model.errors import InterruptedByUserError, IsowardError
 from bundle.model.reference import is_host
 from bundle.store.atomic import write_atomic
+from bundle.trust.clock import latest_known
+from bundle.trust.state import load_readable_states
 from installer.depot.directory import (
     DEFAULT_DEPOT,
     DepotDirectory,
@@ -96,7 +98,9 @@ def command(
     if pair is not None:
         identity = site_identity(*pair, _now())
     else:
-        identity = made_identity(opened.tls, _names(address, names), _now)
+        # What is damaged is said by whoever loads the bundles; what is whole tells the time.
+        known = latest_known(load_readable_states(opened.trust)[0])
+        identity = made_identity(opened.tls, _names(address, names), _now, known)
         if address in _EVERYWHERE and not names:
             output.warn("the certificate has this machine's name only; add --name for nodes' use")
     listen = Listen(address, port, workers, access_log)

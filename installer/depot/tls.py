@@ -20,10 +20,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from bundle.model.errors import DefinitionError, StorageError, UsageError
+from bundle.model.errors import ClockError, DefinitionError, StorageError, UsageError
 from bundle.model.networks import IpAddress, address_of
 from bundle.model.reference import is_host
 from bundle.store.atomic import storage_errors, write_atomic
+from bundle.trust.terms import CLOCK_TOLERANCE
 
 Clock = Callable[[], dt.datetime]
 
@@ -74,14 +75,21 @@ def site_identity(certificate: Path, key: Path, now: dt.datetime) -> Identity:
     return Identity(certificate, key, None, leaf.fingerprint(hashes.SHA256()).hex())
 
 
-def made_identity(directory: Path, names: Sequence[str], clock: Clock) -> Identity:
+def made_identity(
+    directory: Path, names: Sequence[str], clock: Clock, known: dt.datetime | None = None
+) -> Identity:
     """Return the depot's own certificate, making or renewing what is missing or close to expiry.
+
+    With a clock that is known to be wrong nothing is made: a certificate of another year is refused
+    by every node. One that is there is served as it is, since nodes judge it by their own clocks.
 
     Args:
         directory: depot/tls.
         names: Host names and addresses under which nodes reach the depot.
         clock: UTC.
+        known: A moment that is past for certain, such as when a release was signed.
     Raises:
+        ClockError: The clock is earlier than `known`, and there is no certificate to serve.
         UsageError: A name is neither a host name nor an address.
         DefinitionError: What is in `directory` cannot be read.
         StorageError: It cannot be written.
@@ -90,12 +98,32 @@ def made_identity(directory: Path, names: Sequence[str], clock: Clock) -> Identi
     now = clock()
     with storage_errors(f"create {directory}"):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    ca, ca_key = _authority(directory, now)
     certificate, key = directory / _CERTIFICATE, directory / _KEY
-    if not _is_current(certificate, key, ca, wanted, now):
-        _issue(directory, ca, ca_key, wanted, now)
+    if known is not None and now < known - CLOCK_TOLERANCE:
+        ca = _kept_authority(directory, now, known)
+        if not _is_current(certificate, key, ca, wanted, known):
+            raise _wrong_clock(now, known)
+    else:
+        ca, ca_key = _authority(directory, now)
+        if not _is_current(certificate, key, ca, wanted, now):
+            _issue(directory, ca, ca_key, wanted, now)
     fingerprint = ca.fingerprint(hashes.SHA256()).hex()
     return Identity(certificate, key, directory / CA_NAME, fingerprint)
+
+
+def _kept_authority(directory: Path, now: dt.datetime, known: dt.datetime) -> x509.Certificate:
+    path = directory / CA_NAME
+    if not path.exists():
+        raise _wrong_clock(now, known)
+    return _load_certificate(path)
+
+
+def _wrong_clock(now: dt.datetime, known: dt.datetime) -> ClockError:
+    return ClockError(
+        f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, and it is {known:%Y-%m-%d %H:%M} UTC "
+        "or later: a certificate that is made now would be refused by every machine",
+        "Set the clock right (`date -u` shows it; it is in UTC), then run the command again.",
+    )
 
 
 def alternative_names(names: Sequence[str]) -> list[x509.GeneralName]:
@@ -135,6 +163,13 @@ def _authority(
         write_atomic(path, _pem(_self_signed(key, now)))
     ca, key = _load_certificate(path), _load_key(key_path)
     _check_pair(path, key_path)
+    if now < ca.not_valid_before_utc:
+        raise DefinitionError(
+            f"{path}: the depot's CA begins on {ca.not_valid_before_utc:%Y-%m-%d %H:%M} UTC, and "
+            f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC",
+            "Set the clock right. If it is right, it was ahead when the CA was made: move "
+            f"{directory} away; `isoward serve` makes a new one, which nodes must be given.",
+        )
     if now + _RENEW > ca.not_valid_after_utc:
         raise DefinitionError(
             f"{path}: the depot's CA ends on {ca.not_valid_after_utc:%Y-%m-%d}",

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bundle.model.errors import DefinitionError, UsageError
+from bundle.model.errors import ClockError, DefinitionError, UsageError
 from installer.depot.tls import alternative_names, made_identity, site_identity
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
@@ -144,3 +144,27 @@ def test_an_encrypted_key_is_refused_and_not_asked_about(tmp_path: Path) -> None
     )
     with pytest.raises(DefinitionError, match="unencrypted"):
         site_identity(made.certificate, secret, NOW)
+
+
+def test_a_clock_that_is_known_to_be_wrong_makes_no_certificate(tmp_path: Path) -> None:
+    years_ago = dt.datetime(2015, 1, 1, tzinfo=dt.UTC)
+    with pytest.raises(ClockError, match="2015-01-01"):
+        made_identity(tmp_path / "tls", NAMES, lambda: years_ago, NOW)
+    assert not list(tmp_path.glob("tls/*.pem"))
+
+
+def test_a_certificate_that_is_there_is_served_whatever_the_clock_says(tmp_path: Path) -> None:
+    made = made_identity(tmp_path, NAMES, lambda: NOW, NOW)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    years_ago = dt.datetime(2015, 1, 1, tzinfo=dt.UTC)
+    assert made_identity(tmp_path, NAMES, lambda: years_ago, NOW) == made
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    with pytest.raises(ClockError):
+        made_identity(tmp_path, ["other.example"], lambda: years_ago, NOW)
+
+
+def test_a_ca_that_begins_in_the_future_is_refused(tmp_path: Path) -> None:
+    ahead = NOW + dt.timedelta(days=40)
+    made_identity(tmp_path, NAMES, lambda: ahead)
+    with pytest.raises(DefinitionError, match="CA begins on 2026-04-09"):
+        made_identity(tmp_path, NAMES, lambda: NOW)
