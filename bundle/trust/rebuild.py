@@ -90,12 +90,7 @@ def rebuild_state(
             found.append(_look(depot, name, trace, chain, at))
         except IsowardError:
             left_out.append(name)
-    if moment < last_seen - CLOCK_TOLERANCE:
-        raise ClockError(
-            f"this machine's clock says {moment:%Y-%m-%d %H:%M} UTC, and the depot has an import "
-            f"of {last_seen:%Y-%m-%d %H:%M} UTC",
-            "Set the clock right, then run the command again.",
-        )
+    _require_later(moment, last_seen)
     found.sort(key=lambda one: one.entry.release)
     last = found[-1].files if found else None
     state = TrustState(
@@ -112,6 +107,16 @@ def rebuild_state(
         floor=newest,
     )
     return Rebuilt(state, tuple(left_out))
+
+
+def _require_later(moment: datetime, last_seen: datetime) -> None:
+    if moment < last_seen - CLOCK_TOLERANCE:
+        raise ClockError(
+            f"this machine's clock says {moment:%Y-%m-%d %H:%M} UTC, and the depot has an import "
+            f"of {last_seen:%Y-%m-%d %H:%M} UTC",
+            "If the clock is wrong, set it right; if it is right, it was ahead then: make the "
+            "recovery with --lower-clock.",
+        )
 
 
 def _chain(roots: Sequence[str], fingerprint: str) -> dict[int, Metadata[Root]]:
