@@ -76,15 +76,13 @@ def rebuild_state(
     moment = now.replace(microsecond=0)
     found: list[_Found] = []
     left_out: list[str] = []
-    newest, last_seen = floor, moment if lowered is None else min(moment, lowered)
+    newest, last_seen = floor, min(moment, lowered or moment)
     for name, trace in import_traces(depot).items():
         if trace is None or PREFIX + trace.root != fingerprint:
             continue
         # Also where the bundle itself is damaged: that it was here is enough to know.
         newest = max(newest, trace.release)
-        at = _when(trace, moment)
-        if lowered is not None:
-            at = min(at, lowered)
+        at = _when(trace, moment, lowered)
         last_seen = max(last_seen, at)
         try:
             found.append(_look(depot, name, trace, chain, at))
@@ -149,8 +147,9 @@ def _look(
     return _Found(entry, files, revoked_of(documents.targets.signed))
 
 
-def _when(trace: ImportTrace, otherwise: datetime) -> datetime:
+def _when(trace: ImportTrace, otherwise: datetime, lowered: datetime | None) -> datetime:
     try:
-        return datetime.strptime(trace.when, _TIME).replace(tzinfo=UTC)
+        recorded = datetime.strptime(trace.when, _TIME).replace(tzinfo=UTC)
     except ValueError:
         return otherwise
+    return recorded if lowered is None else min(recorded, lowered)
