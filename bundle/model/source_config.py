@@ -14,6 +14,7 @@ import msgspec
 from bundle.model.documents import Document, Text
 from bundle.model.errors import DefinitionError
 from bundle.model.reference import is_host, is_repository
+from bundle.model.shared_hosts import shared_domain
 
 DEFAULT_CONCURRENCY: Final = 6
 """Requests at a time to one host: browsers' number, which no public registry minds."""
@@ -64,7 +65,8 @@ def check_source_config(config: SourceConfig) -> None:
     """Check what the structure alone cannot say.
 
     Raises:
-        DefinitionError: Something that must be a host is none, or a mirror's prefix is malformed.
+        DefinitionError: Something that must be a host is none, a mirror's prefix is malformed, or
+            a pattern allows hosts that anybody can have.
     """
     for host, settings in config.hosts.items():
         _check_host(host, "hosts")
@@ -86,6 +88,12 @@ def check_source_config(config: SourceConfig) -> None:
             raise DefinitionError(
                 f"allowedHosts[{i}]: {pattern[:100]!r} is not a host or a pattern of hosts",
                 "Write it as cdn.example.org or *.example.org.",
+            )
+        shared = shared_domain(pattern) if "*" in pattern else ""
+        if shared:
+            raise DefinitionError(
+                f"allowedHosts[{i}]: {pattern!r} allows everybody's hosts below {shared}",
+                f"Anybody can have a host below {shared}: name each that is meant, without a *.",
             )
 
 

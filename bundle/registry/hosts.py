@@ -11,40 +11,17 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urljoin
+from urllib.parse import unquote, urljoin
 
 from bundle.model.errors import HostNotAllowedError, TransportRefusedError
 from bundle.model.reference import DOCKER_HUB, is_host
+from bundle.model.shared_hosts import shared_domain
 from bundle.model.source_config import SourceConfig
+from bundle.registry.companions import COMPANIONS
 
 _URL: Final = re.compile(r"(https?)://([^/?#@\\\s]+)([/?][^#]*)?(?:#.*)?", re.IGNORECASE)
 _PORTS: Final = {"https": 443, "http": 80}
 _MAX_PORT: Final = 65535
-
-COMPANIONS: Final[dict[str, tuple[str, ...]]] = {
-    DOCKER_HUB: (
-        "registry-1.docker.io",
-        "auth.docker.io",
-        "production.cloudflare.docker.com",
-        "docker-images-prod.*.r2.cloudflarestorage.com",
-    ),
-    "dl.k8s.io": ("cdn.dl.k8s.io",),
-    "gcr.io": ("storage.googleapis.com",),
-    "ghcr.io": ("pkg-containers.githubusercontent.com",),
-    "github.com": (
-        "codeload.github.com",
-        "objects.githubusercontent.com",
-        "release-assets.githubusercontent.com",
-    ),
-    "mcr.microsoft.com": ("*.data.mcr.microsoft.com",),
-    "quay.io": ("cdn.quay.io", "cdn01.quay.io", "cdn02.quay.io", "cdn03.quay.io"),
-    "registry.k8s.io": (
-        "*-docker.pkg.dev",
-        "prod-registry-k8s-io-*.s3.dualstack.*.amazonaws.com",
-        "storage.googleapis.com",
-    ),
-}
-"""Hosts that a well-known service sends its clients to; for others there is `allowedHosts`."""
 
 _API_HOSTS: Final = {DOCKER_HUB: "registry-1.docker.io"}
 """Registries whose API is served by a host of another name."""
@@ -155,8 +132,11 @@ class AllowList:
         named = {host_key(host) for host in hosts}
         named |= {host_key(m.host) for name in set(named) for m in mirrors.get(name, ())}
         named |= {host_key(host) for host in config.allowed_hosts if "*" not in host}
-        self._hosts = frozenset(host_key(host) for host in (*named, *_companions(named)))
-        patterns = [p for p in (*config.allowed_hosts, *_companions(named)) if "*" in p]
+        companions = set(_companions(named))
+        whole = {host for host in companions if "/" not in host}
+        self._hosts = frozenset({*named, *(host_key(host) for host in whole if "*" not in host)})
+        self._parts = tuple(sorted(companions - whole))
+        patterns = [p for p in (*config.allowed_hosts, *sorted(whole)) if "*" in p]
         self._patterns = tuple(_compile(pattern) for pattern in patterns)
 
     def check(self, url: Url, why: str) -> None:
@@ -166,16 +146,34 @@ class AllowList:
             url: Where a request is about to go.
             why: What led there, such as `redirected from x`, for the message.
         Raises:
-            HostNotAllowedError: With the host and the way to allow it.
+            HostNotAllowedError: With the host, the line that allows it, and why it is needed.
         """
         key = url.key
         if key in self._hosts or any(pattern.fullmatch(key) for pattern in self._patterns):
             return
+        if self._is_part(url):
+            return
+        shared = shared_domain(url.host)
+        because = f" Anybody can have a host below {shared}, so each is named." if shared else ""
         raise HostNotAllowedError(
             f"{key} is not on the list of allowed hosts ({why})",
-            f"If it is meant to be asked, add {key!r} under allowedHosts: in the sources file.",
+            f"If you mean to fetch from it, give --sources a file with the line "
+            f"`- {yaml_host(key)}` below `allowedHosts:`.{because}",
             {"host": key},
         )
+
+    def _is_part(self, url: Url) -> bool:
+        """Say whether an address is within a companion's part of a host that many share."""
+        path = url.target.partition("?")[0]
+        steps = unquote(path).split("/")
+        if ".." in steps or "." in steps:
+            return False
+        return any(f"{url.key}{path}".startswith(part) for part in self._parts)
+
+
+def yaml_host(key: str) -> str:
+    """Return a host as it is written in a list in YAML, where brackets mean something else."""
+    return f'"{key}"' if key.startswith("[") else key
 
 
 def _companions(hosts: Iterable[str]) -> Iterator[str]:

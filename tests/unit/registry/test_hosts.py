@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bundle.model.errors import DefinitionError, HostNotAllowedError, TransportRefusedError
+from bundle.model.shared_hosts import shared_domain
 from bundle.model.source_config import (
     HostSource,
     MirrorSource,
@@ -11,6 +12,7 @@ from bundle.model.source_config import (
     is_host_pattern,
 )
 from bundle.model.yaml_strict import load_yaml
+from bundle.registry.companions import COMPANIONS
 from bundle.registry.hosts import AllowList, parse_url
 from tests.support.connecting import source_config
 
@@ -50,6 +52,9 @@ def test_what_is_no_plain_address_is_refused(text: str) -> None:
         parse_url(text)
 
 
+_R2 = "docker-images-prod.6aa30f8b08e16409b46e0173d6de2f56.r2.cloudflarestorage.com"
+
+
 def test_an_address_is_shown_without_its_query() -> None:
     assert parse_url("https://a.example.org/x?token=secret").shown == "https://a.example.org/x"
 
@@ -60,9 +65,10 @@ def test_an_address_is_shown_without_its_query() -> None:
         ("docker.io", True),
         ("registry-1.docker.io", True),
         ("auth.docker.io", True),
-        ("docker-images-prod.6aa3.r2.cloudflarestorage.com", True),
+        (_R2, True),
+        ("docker-images-prod.6aa3.r2.cloudflarestorage.com", False),
         ("evil.r2.cloudflarestorage.com", False),
-        ("evil.docker-images-prod.6aa3.r2.cloudflarestorage.com", False),
+        (f"evil.{_R2}", False),
         ("quay.io", False),
         ("mirror.example.org:5000", True),
         ("unused-mirror.example.org", False),
@@ -89,6 +95,79 @@ def test_the_allow_list(host: str, allowed: bool) -> None:
     else:
         with pytest.raises(HostNotAllowedError, match="not on the list"):
             allow_list.check(parse_url(f"https://{host}/"), "test")
+
+
+@pytest.mark.parametrize("name", sorted(COMPANIONS))
+def test_no_companion_is_a_pattern_over_hosts_that_anybody_can_have(name: str) -> None:
+    for companion in COMPANIONS[name]:
+        host = companion.partition("/")[0]
+        assert "*" not in host or not shared_domain(host), companion
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed"),
+    [
+        ("us-west2-docker.pkg.dev/v2/k8s-artifacts-prod/images/pause/manifests/3.10", True),
+        (
+            "us-west2-docker.pkg.dev/artifacts-downloads/namespaces/k8s-artifacts-prod/x?Sig=a",
+            True,
+        ),
+        ("us-west2-docker.pkg.dev/v2/evil/images/pause/manifests/3.10", False),
+        ("us-west2-docker.pkg.dev/v2/k8s-artifacts-prod/../evil/images/x", False),
+        ("us-west2-docker.pkg.dev/v2/k8s-artifacts-prod/%2e%2e/evil/images/x", False),
+        ("us-west2-docker.pkg.dev/v2/k8s-artifacts-prod-evil/images/x", False),
+        ("us-west2-docker.pkg.dev:8443/v2/k8s-artifacts-prod/images/x", False),
+        ("evil-docker.pkg.dev/v2/k8s-artifacts-prod/images/pause/manifests/3.10", False),
+        ("prod-registry-k8s-io-us-east-2.s3.dualstack.us-east-2.amazonaws.com/x", True),
+        ("prod-registry-k8s-io-evil.s3.dualstack.us-east-2.amazonaws.com/x", False),
+        ("storage.googleapis.com/eu.artifacts.k8s-artifacts-prod.appspot.com/x", True),
+        ("storage.googleapis.com/evil/x", False),
+    ],
+)
+def test_the_companions_of_kubernetes(address: str, allowed: bool) -> None:
+    allow_list = AllowList(["registry.k8s.io"], source_config())
+    if allowed:
+        allow_list.check(parse_url(f"https://{address}"), "test")
+    else:
+        with pytest.raises(HostNotAllowedError):
+            allow_list.check(parse_url(f"https://{address}"), "test")
+
+
+@pytest.mark.parametrize(
+    ("host", "shared"),
+    [
+        ("us-west2-docker.pkg.dev", "pkg.dev"),
+        ("bucket.s3.eu-west-1.amazonaws.com", "amazonaws.com"),
+        ("name.blob.core.windows.net", "blob.core.windows.net"),
+        ("d111.cloudfront.net", "cloudfront.net"),
+        ("b.0123.r2.cloudflarestorage.com", "r2.cloudflarestorage.com"),
+        ("cdn.example.org", ""),
+    ],
+)
+def test_the_error_has_the_line_that_allows_a_host_and_says_why(host: str, shared: str) -> None:
+    with pytest.raises(HostNotAllowedError) as caught:
+        AllowList([], source_config()).check(parse_url(f"https://{host}/x"), "redirected from a")
+    assert f"`- {host}` below `allowedHosts:`" in caught.value.hint
+    assert ("Anybody can have a host below" in caught.value.hint) is bool(shared)
+    assert shared in caught.value.hint
+    AllowList([], source_config(allowed=(host,))).check(parse_url(f"https://{host}/x"), "test")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "*.pkg.dev",
+        "*-docker.pkg.dev",
+        "prod-*.s3.dualstack.us-east-2.amazonaws.com",
+        "*.s3.amazonaws.com",
+        "*.blob.core.windows.net",
+        "*.cloudfront.net",
+        "x.*.r2.cloudflarestorage.com",
+    ],
+)
+def test_a_pattern_over_hosts_that_anybody_can_have_is_refused(pattern: str) -> None:
+    with pytest.raises(DefinitionError, match="allows everybody's hosts"):
+        check_source_config(source_config(allowed=(pattern,)))
 
 
 @pytest.mark.parametrize(
