@@ -288,6 +288,13 @@ class TransportError(IsowardError):
     id = "transport"
 
 
+class TooSlowError(TransportError):
+    """The server sends, but so slowly that it would never end; it is not asked again at once."""
+
+    exit_code = 40
+    id = "too-slow"
+
+
 class TransportRefusedError(TransportError):
     """The server answered with a refusal; running again changes nothing."""
 

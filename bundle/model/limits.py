@@ -208,3 +208,21 @@ MAX_KEYRING_BYTES: Final = MIB
 
 MAX_OS_RELEASE_BYTES: Final = 8 * MIB
 """A signed list of indexes, such as InRelease; the largest public ones are near 300 KiB."""
+
+MAX_HEADER_BYTES: Final = MIB
+"""Headers of one HTTP answer, with those of all interim answers; real ones have 1 or 2 KiB."""
+
+HEADER_SECONDS: Final = 120.0
+"""Time to the end of the headers of one HTTP answer, however many bytes come in between."""
+
+TRANSFER_GRACE_SECONDS: Final = 120.0
+"""Time in which a body need not come at MIN_BYTES_PER_SECOND: servers make content on request."""
+
+MIN_BYTES_PER_SECOND: Final = 2 * KIB
+"""Slower than any line that a build could be made over: 1 GiB would take six days."""
+
+MIN_BYTES_PER_TRY: Final = 256 * KIB
+"""What a connection that broke must have brought on average, beyond a number that are free."""
+
+MAX_DOWNLOAD_BYTES: Final = 1024 * 1024 * MIB
+"""A file of which nobody said the size; 1 TiB is above what a medium holds."""

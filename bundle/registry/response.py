@@ -14,6 +14,7 @@ import urllib3
 from bundle.model.errors import FormatError, TransportError
 from bundle.model.limits import KIB
 from bundle.registry.hosts import Url
+from bundle.registry.pace import Pace
 
 _DRAIN_BYTES: Final = 64 * KIB
 """Rest of a body that is cheaper to read than a new connection is to make."""
@@ -46,7 +47,7 @@ class Response:
     """An answer whose body is still to be read; close it, for it holds one of the host's slots."""
 
     def __init__(
-        self, raw: urllib3.BaseHTTPResponse, url: Url, release: Callable[[], None]
+        self, raw: urllib3.BaseHTTPResponse, url: Url, release: Callable[[], None], pace: Pace
     ) -> None:
         """Wrap an answer.
 
@@ -54,11 +55,13 @@ class Response:
             raw: From urllib3, with its content neither read nor decoded.
             url: Where it came from.
             release: Called once, when the connection is free again.
+            pace: Counts what comes in.
         """
         self.status = raw.status
         self.headers = raw.headers
         self.url = url
         self._raw = raw
+        self._pace = pace
         self._release: Callable[[], None] | None = release
         # urllib3 reads into memory of its own and copies; the object of the standard library
         # below it reads straight into the caller's buffer.
@@ -75,11 +78,16 @@ class Response:
 
         Raises:
             TransportError: The connection broke, or ended before the announced length.
+            TooSlowError: The server would never end.
         """
         if self._release is None or not buffer:
             return 0
+        self._pace.expect(len(buffer))
         try:
             count = self._body.readinto(buffer)
+        except TransportError:
+            self._abandon()
+            raise
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._abandon()
             raise TransportError(

@@ -19,6 +19,7 @@ import urllib3
 from bundle.model.errors import DefinitionError, TransportError, TransportRefusedError
 from bundle.model.source_config import HostSource, SourceConfig
 from bundle.registry.hosts import AllowList, Url, host_key, is_loopback, settings_key
+from bundle.registry.pace import Pace, Patience, at_pace, paced_pool
 from bundle.registry.response import Answer, Response
 
 R = TypeVar("R")
@@ -58,6 +59,8 @@ class Transport:
         chance: Callable[[], float] = random.random,
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
+        patience: Patience | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Make a transport; nothing is sent.
 
@@ -68,6 +71,8 @@ class Transport:
             chance: A number from 0 to 1, to spread retries.
             connect_seconds: Time to make a connection.
             read_seconds: Longest silence on one.
+            patience: How long and how much of one answer is waited for.
+            clock: Seconds, which only grow.
         """
         self.sources = sources
         self._settings = {host_key(host): value for host, value in sources.hosts.items()}
@@ -75,6 +80,8 @@ class Transport:
         self._sleep = sleep
         self._chance = chance
         self._timeout = urllib3.Timeout(connect=connect_seconds, read=read_seconds)
+        self._patience = patience or Patience()
+        self._clock = clock
         self._lock = threading.Lock()
         self._hosts: dict[str, tuple[urllib3.PoolManager, threading.Semaphore]] = {}
 
@@ -139,6 +146,8 @@ class Transport:
                 try:
                     data = response.read(limit)
                 except TransportError as failure:
+                    if type(failure) is not TransportError:
+                        raise
                     raise _TryAgainError(failure) from failure
                 return Answer(response.status, response.headers, response.url, data)
 
@@ -235,20 +244,22 @@ class Transport:
         self, method: str, url: Url, headers: Mapping[str, str], body: bytes | None
     ) -> Response:
         pool, slots = self._host(url)
+        pace = Pace(self._patience, self._clock, url.shown)
         slots.acquire()
         try:
-            raw = pool.connection_from_host(url.host, url.port, url.scheme).urlopen(
-                method,
-                url.target,
-                body=body,
-                headers=headers,
-                retries=False,
-                redirect=False,
-                preload_content=False,
-                decode_content=False,
-                timeout=self._timeout,
-            )
-            return Response(raw, url, slots.release)
+            with at_pace(pace, self._patience):
+                raw = pool.connection_from_host(url.host, url.port, url.scheme).urlopen(
+                    method,
+                    url.target,
+                    body=body,
+                    headers=headers,
+                    retries=False,
+                    redirect=False,
+                    preload_content=False,
+                    decode_content=False,
+                    timeout=self._timeout,
+                )
+            return Response(raw, url, slots.release, pace)
         except BaseException as error:
             slots.release()
             if isinstance(error, (urllib3.exceptions.HTTPError, OSError, ValueError)):
@@ -263,7 +274,9 @@ class Transport:
                 settings = self.settings(url.key)
                 # Reading the system's authorities takes time, so only where they are needed.
                 tls = _tls(settings.ca, url.key) if url.scheme == "https" else None
-                pool = urllib3.PoolManager(maxsize=settings.concurrency, ssl_context=tls)
+                pool = paced_pool(
+                    urllib3.PoolManager(maxsize=settings.concurrency, ssl_context=tls)
+                )
                 self._hosts[name] = (pool, threading.Semaphore(settings.concurrency))
             return self._hosts[name]
 
