@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from bundle.model.digest import PREFIX
 from bundle.model.errors import IntegrityError, SizeMismatchError, TransportError
-from bundle.model.limits import CHUNK_BYTES
+from bundle.model.limits import CHUNK_BYTES, MIN_BYTES_PER_TRY
 from bundle.model.lock import Content
 from bundle.store.atomic import fsync_directory, storage_errors
 from bundle.store.hashing import Advance, check_content, write_all
@@ -20,6 +20,8 @@ from bundler.sources.opener import BlobStream, Opener
 
 ATTEMPTS: Final = 5
 """Tries in a row without a single new byte before a blob is given up."""
+
+_FREE_TRIES: Final = 50
 
 
 class BlobFetcher:
@@ -92,15 +94,20 @@ class BlobFetcher:
 
     def _fill(self, descriptor: int) -> None:
         self._take_up(descriptor)
-        failures = 0
+        failures = tries = 0
+        begun = self._written
         while self._written < self._content.size or self._content.size == 0:
             before = self._written
             try:
                 self._receive(descriptor)
             except TransportError as error:
                 failures = failures + 1 if self._written <= before else 1
+                tries += 1
+                # A byte in each try would go on for ever.
+                came = max(0, self._written - begun)
+                endless = tries > _FREE_TRIES + came // MIN_BYTES_PER_TRY
                 # The subclasses are refusals, which do not change by asking again.
-                if type(error) is not TransportError or failures >= ATTEMPTS:
+                if type(error) is not TransportError or failures >= ATTEMPTS or endless:
                     raise
                 self._pause(failures)
             else:

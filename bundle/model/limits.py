@@ -226,3 +226,9 @@ MIN_BYTES_PER_TRY: Final = 256 * KIB
 
 MAX_DOWNLOAD_BYTES: Final = 1024 * 1024 * MIB
 """A file of which nobody said the size; 1 TiB is above what a medium holds."""
+
+MAX_PROGRAM_BYTES: Final = 256 * MIB
+"""What a program of this machine may print; a long listing or a rendered chart has some MiB."""
+
+MAX_GIT_PACK_BYTES: Final = 16 * 1024 * MIB
+"""One file of a repository that is fetched, compressed and with its history where it must be."""

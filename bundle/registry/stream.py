@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import TracebackType
 
+from bundle.model.errors import FormatError
+from bundle.model.limits import MAX_DOWNLOAD_BYTES
 from bundle.registry.response import Response
 
 
@@ -20,9 +22,10 @@ class ContentStream:
         host: The host that answered in the end.
     """
 
-    def __init__(self, response: Response) -> None:
-        """Read from an answer of status 200 or 206."""
+    def __init__(self, response: Response, limit: int = MAX_DOWNLOAD_BYTES) -> None:
+        """Read from an answer of status 200 or 206, at most `limit` bytes."""
         self._response = response
+        self._limit = self._rest = limit
         place = response.content_range()
         self.start = place[0] if place else 0
         self.size = place[1] if place else response.length
@@ -33,8 +36,17 @@ class ContentStream:
 
         Raises:
             TransportError: The connection broke; what was read so far is good to go on from.
+            FormatError: It has more than anything that is carried.
         """
-        return self._response.readinto(buffer)
+        count = self._response.readinto(buffer)
+        self._rest -= count
+        if self._rest < 0:
+            self.close()
+            raise FormatError(
+                f"{self._response.url.shown}: expected at most {self._limit} bytes, found more",
+                "The server is broken or hostile; ask its operator.",
+            )
+        return count
 
     def close(self) -> None:
         """Free the connection, at any moment."""

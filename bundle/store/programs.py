@@ -6,17 +6,24 @@ Everything that starts a program takes a `Runner`, so that what is asked of it c
 from __future__ import annotations
 
 import os
+import resource
+import selectors
+import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import IO, BinaryIO, Final, Protocol, cast
 
 from bundle.model.errors import MissingProgramError, ProgramError
+from bundle.model.limits import KIB, MAX_PROGRAM_BYTES
 
 DEFAULT_SECONDS: Final = 600.0
 """For one run; what may take longer says so."""
 
+_READ: Final = 64 * KIB
 _SHOWN: Final = 1200
 """Characters of a program's own words within an error: the last lines say what went wrong."""
 
@@ -47,6 +54,7 @@ class Runner(Protocol):
         environment: Mapping[str, str] | None = None,
         into: BinaryIO | None = None,
         seconds: float = DEFAULT_SECONDS,
+        file_bytes: int | None = None,
     ) -> Finished:
         """Run it.
 
@@ -55,10 +63,11 @@ class Runner(Protocol):
             folder: Where it works; this process's own folder when left out.
             environment: Added to this process's own; an empty value takes a variable away.
             into: Where its standard output goes, instead of into memory.
-            seconds: After which it is ended.
+            seconds: After which it is ended, with what it started.
+            file_bytes: The largest file that it may write; no limit when left out.
         Raises:
             MissingProgramError: There is no such program here.
-            ProgramError: It did not end in time.
+            ProgramError: It did not end in time, or printed without end.
         """
 
 
@@ -69,19 +78,20 @@ def run_program(
     environment: Mapping[str, str] | None = None,
     into: BinaryIO | None = None,
     seconds: float = DEFAULT_SECONDS,
+    file_bytes: int | None = None,
 ) -> Finished:
     """Run a program of this machine; the `Runner` that is not a test's."""
     wanted = {**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})}
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             list(command),
             cwd=folder,
             env={name: value for name, value in wanted.items() if value},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if into is None else into,
             stderr=subprocess.PIPE,
-            check=False,
-            timeout=seconds,
+            # What it starts itself ends with it; git leaves its work to others.
+            process_group=0,
         )
     except (FileNotFoundError, PermissionError) as error:
         if folder is not None and not folder.is_dir():
@@ -93,13 +103,71 @@ def run_program(
             f"Install {Path(command[0]).name}, and see that it is on the PATH.",
             {"program": command[0]},
         ) from error
+    try:
+        if file_bytes is not None:
+            # It has not started a program of its own yet, so none of them is without the limit.
+            with suppress(ProcessLookupError):
+                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+        output, errors = _listen(process, command[0], seconds)
+    finally:
+        _end(process)
+    return Finished(process.returncode, output, errors)
+
+
+def _listen(process: subprocess.Popen[bytes], name: str, seconds: float) -> tuple[bytes, bytes]:
+    """Read what a program prints until it ends, and no more than anybody would read.
+
+    Raises:
+        ProgramError: It does not end in time, or prints without end.
+    """
+    end = time.monotonic() + seconds
+    heard = {pipe: bytearray() for pipe in (process.stdout, process.stderr) if pipe is not None}
+    with selectors.DefaultSelector() as ready:
+        for pipe in heard:
+            ready.register(pipe, selectors.EVENT_READ)
+        while ready.get_map():
+            for key, _ in ready.select(max(0.0, end - time.monotonic())):
+                data = os.read(key.fd, _READ)
+                if not data:
+                    ready.unregister(key.fileobj)
+                said = heard[cast("IO[bytes]", key.fileobj)]
+                said += data
+                if len(said) > MAX_PROGRAM_BYTES:
+                    raise ProgramError(
+                        f"{name}: expected at most {MAX_PROGRAM_BYTES} bytes of what it prints, "
+                        "and ended it then",
+                        "Run it by hand to see what it says; a server may send it messages "
+                        "without end.",
+                        {"program": name},
+                    )
+            if time.monotonic() >= end:
+                raise _late(name, seconds)
+    try:
+        process.wait(max(0.0, end - time.monotonic()))
     except subprocess.TimeoutExpired as error:
-        raise ProgramError(
-            f"{command[0]}: expected an end within {seconds:.0f} s, and ended it then",
-            "Run it by hand to see what it waits for.",
-            {"program": command[0]},
-        ) from error
-    return Finished(done.returncode, done.stdout or b"", done.stderr)
+        raise _late(name, seconds) from error
+    output = heard[process.stdout] if process.stdout is not None else b""
+    errors = heard[process.stderr] if process.stderr is not None else b""
+    return bytes(output), bytes(errors)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Leave nothing behind: neither the program, unless it has ended, nor what it started."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+
+
+def _late(name: str, seconds: float) -> ProgramError:
+    return ProgramError(
+        f"{name}: expected an end within {seconds:.0f} s, and ended it then",
+        "Run it by hand to see what it waits for.",
+        {"program": name},
+    )
 
 
 def require_success(done: Finished, what: str, hint: str) -> bytes:

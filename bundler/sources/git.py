@@ -22,7 +22,14 @@ from typing import BinaryIO, Final
 from bundle.model.digest import digest_of, hex_of
 from bundle.model.errors import DefinitionError, FormatError, ProgramError
 from bundle.model.git import GitSource, git_host
-from bundle.model.limits import MAX_GIT_FILES, MAX_GIT_LISTING_BYTES, MAX_GIT_TREE_BYTES
+from bundle.model.limits import (
+    MAX_GIT_FILES,
+    MAX_GIT_LISTING_BYTES,
+    MAX_GIT_PACK_BYTES,
+    MAX_GIT_TREE_BYTES,
+    MIN_BYTES_PER_SECOND,
+    TRANSFER_GRACE_SECONDS,
+)
 from bundle.store.atomic import fsync_directory, storage_errors
 from bundle.store.programs import Finished, require_success
 from bundler.sources.context import SourceContext
@@ -323,6 +330,8 @@ def run_git(
         "transfer.fsckObjects=true",
         "fetch.writeCommitGraph=false",
         "http.followRedirects=false",
+        f"http.lowSpeedLimit={MIN_BYTES_PER_SECOND}",
+        f"http.lowSpeedTime={TRANSFER_GRACE_SECONDS:.0f}",
         "gc.auto=0",
         "maintenance.auto=false",
         "protocol.allow=never",
@@ -332,7 +341,12 @@ def run_git(
     command = ["git", *options, f"--git-dir={folder}", *arguments]
     seconds = _FETCH_SECONDS if long else _FETCH_SECONDS / 6
     return context.run(
-        command, folder=folder, environment=_environment(), into=into, seconds=seconds
+        command,
+        folder=folder,
+        environment=_environment(),
+        into=into,
+        seconds=seconds,
+        **({"file_bytes": MAX_GIT_PACK_BYTES} if long else {}),
     )
 
 

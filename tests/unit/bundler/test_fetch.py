@@ -106,6 +106,22 @@ def test_a_clean_end_that_comes_too_early_is_a_cut(tmp_path: Path) -> None:
     assert server.offsets == [0, 1000]
 
 
+def test_a_byte_in_each_try_does_not_go_on_for_ever(tmp_path: Path) -> None:
+    server = Server(*[cut_after(1)] * 100)
+    with pytest.raises(TransportError):
+        fetch(tmp_path, server)
+    assert len(server.offsets) == 51
+    assert (tmp_path / "partial").read_bytes() == DATA[:51]
+
+
+def test_a_connection_that_breaks_often_and_brings_something_goes_on(tmp_path: Path) -> None:
+    data = bytes(20_000_000)
+    content = Content(digest=digest_of(data), size=len(data))
+    part = [lambda offset: Stream(data[offset : offset + 270_000], offset, TransportError("x"))]
+    fetch(tmp_path, Server(*part * 80), content)
+    assert (tmp_path / "final").stat().st_size == len(data)
+
+
 def test_it_goes_on_from_an_earlier_run(tmp_path: Path) -> None:
     (tmp_path / "partial").write_bytes(DATA[:123_456])
     server = Server(whole)

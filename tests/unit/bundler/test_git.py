@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from bundle.model.digest import digest_of
 from bundle.model.errors import DefinitionError, FormatError, IsowardError, ProgramError
 from bundle.model.git import GitSource, check_git_source, git_host
+from bundle.store import programs
 from bundler.cache import BlobCache
 from bundler.sources.context import SourceContext
 from bundler.sources.git import open_commit
@@ -20,6 +23,7 @@ from tests.support.connecting import client
 from tests.support.git_repositories import commit_files, git, new_repository
 from tests.support.sources import context
 from tests.support.static_site import static_site
+from tests.support.upstream_http import Server, serving
 
 FILES = {
     "README.md": b"at the top\n",
@@ -254,3 +258,51 @@ def test_addresses_that_are_refused(repository: str) -> None:
 def test_addresses_that_are_taken(repository: str, host: str | None) -> None:
     check_git_source(GitSource(repository=repository, commit="0" * 40), "git")
     assert git_host(repository) == host
+
+
+COMMIT = "0123456789" * 4
+
+
+def _line(data: bytes) -> bytes:
+    return f"{len(data) + 4:04x}".encode() + data
+
+
+class _Talkative(BaseHTTPRequestHandler):
+    """A Git server that has messages for a person, and never a commit."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        able = b"side-band-64k shallow allow-any-sha1-in-want"
+        listed = _line(f"{COMMIT} refs/heads/main\0".encode() + able + b"\n")
+        body = _line(b"# service=git-upload-pack\n") + b"0000" + listed + b"0000"
+        self._begin("advertisement")
+        self.wfile.write(body)
+        self.close_connection = True
+
+    def do_POST(self) -> None:
+        asked = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        shallow = _line(f"shallow {COMMIT}".encode()) + b"0000" if b"deepen" in asked else b""
+        self._begin("result")
+        with suppress(OSError):
+            self.wfile.write(shallow + _line(b"NAK\n"))
+            while True:
+                self.wfile.write(_line(b"\x02" + b"please wait\n" * 5000))
+        self.close_connection = True
+
+    def _begin(self, kind: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", f"application/x-git-upload-pack-{kind}")
+        self.send_header("Connection", "close")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Keep the terminal clean."""
+
+
+def test_messages_without_end_are_ended(at: SourceContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "MAX_PROGRAM_BYTES", 1_000_000)
+    with serving(Server(_Talkative)) as port:
+        source = GitSource(repository=f"http://127.0.0.1:{port}/x.git", commit=COMMIT)
+        with pytest.raises(ProgramError, match="at most 1000000 bytes of what it prints"):
+            open_commit(source, at)

@@ -32,6 +32,7 @@ class Pip:
         environment: Mapping[str, str] | None = None,
         into: BinaryIO | None = None,
         seconds: float = 0,
+        file_bytes: int | None = None,
     ) -> Finished:
         assert command[:3] == [sys.executable, "-m", "pip"]
         return Finished(self.code, self.text.encode(), b"No module named pip")

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from bundle.model.errors import MissingProgramError, ProgramError
+from bundle.store import programs
 from bundle.store.programs import require_success, run_program
 
 
@@ -39,6 +41,39 @@ def test_what_is_not_there_or_does_not_end(tmp_path: Path) -> None:
         run_program(["/bin/true"], folder=tmp_path / "none")
     with pytest.raises(ProgramError, match="expected an end within 0 s"):
         run_program(["/bin/sleep", "20"], seconds=0.05)
+
+
+@pytest.mark.parametrize("where", ["", ">&2"])
+def test_what_prints_without_end_is_ended(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "MAX_PROGRAM_BYTES", 100_000)
+    with pytest.raises(ProgramError, match="at most 100000 bytes of what it prints"):
+        run_program(["/bin/sh", "-c", f"yes {where}"])
+
+
+def test_what_a_program_started_ends_with_it(tmp_path: Path) -> None:
+    alive = tmp_path / "alive"
+    begun = time.monotonic()
+    with pytest.raises(ProgramError, match="expected an end within"):
+        run_program(
+            ["/bin/sh", "-c", f"(while sleep 0.05; do echo x >> {alive}; done) & wait"], seconds=0.4
+        )
+    assert time.monotonic() - begun < 5
+    size = alive.stat().st_size
+    time.sleep(0.2)
+    assert alive.stat().st_size == size > 0
+
+
+def test_a_program_that_closes_its_output_is_still_waited_for() -> None:
+    assert run_program(["/bin/sh", "-c", "exec >&- 2>&-; sleep 0.1; exit 4"]).code == 4
+
+
+def test_a_file_without_end_is_ended(tmp_path: Path) -> None:
+    done = run_program(
+        ["/bin/sh", "-c", f"sleep 0.1; exec cat /dev/zero > {tmp_path / 'file'}"],
+        file_bytes=50_000,
+    )
+    assert done.code != 0
+    assert (tmp_path / "file").stat().st_size == 50_000
 
 
 def test_nothing_is_asked_of_a_person() -> None:
