@@ -28,7 +28,7 @@ from bundle.model.errors import (
     UnexpectedFileError,
     UsageError,
 )
-from bundle.model.limits import CHUNK_BYTES, MAX_DEFINITION_BYTES, MIB
+from bundle.model.limits import CHUNK_BYTES, MAX_DEFINITION_BYTES, MAX_DOWNLOAD_BYTES, MIB
 from bundle.store.atomic import fsync_directory, storage_errors
 from bundle.store.hashing import write_all
 from bundler.sources.archive import StreamBytes
@@ -44,6 +44,11 @@ _MAX_WINDOW: Final = 128 * MIB
 """Memory for unpacking; `zstd --ultra` writes no more without being told to."""
 _MAX_CHECKSUMS: Final = 64 * MIB
 _MAX_PARTS: Final = 999
+_MAX_RATIO: Final = 100
+"""Times its own size that a compressed package may have: its layers were compressed before."""
+
+_FREE_BYTES: Final = 1024 * MIB
+"""Beyond that, for lists of components, which compress far better."""
 
 
 class _Parts(msgspec.Struct, frozen=True, rename="pascal"):
@@ -87,7 +92,8 @@ def unpack_package(package: Path, folder: Path) -> Unpacked:
         aside.mkdir(parents=True)
         try:
             with _opened(package) as stream:
-                digests = _write_members(StreamBytes(package.name, stream), package.name, aside)
+                source = StreamBytes(package.name, stream, _most(package, stream))
+                digests = _write_members(source, package.name, aside)
             data = _read_small(aside, PACKAGE, MAX_DEFINITION_BYTES, package.name)
             _check_sums(digests, _read_small(aside, CHECKSUMS, _MAX_CHECKSUMS, package.name))
             aside.replace(folder)
@@ -105,7 +111,20 @@ def unpack_tar(archive: Path, folder: Path) -> None:
         StorageError: The disk refused.
     """
     with storage_errors(f"read {archive}"), archive.open("rb") as file:
-        _write_members(StreamBytes(archive.name, file), archive.name, folder)
+        source = StreamBytes(archive.name, file, archive.stat().st_size)
+        _write_members(source, archive.name, folder)
+
+
+def _most(package: Path, stream: Any) -> int:
+    """Return how many bytes a package can hold, which its headers may exceed by any number."""
+    size = package.stat().st_size
+    if package.name.endswith(_FIRST_PART):
+        stem = package.name.removesuffix(_FIRST_PART)
+        parts = (package.with_name(f"{stem}.part{i:03d}") for i in range(1, _MAX_PARTS + 1))
+        size = sum(part.stat().st_size for part in parts if part.is_file())
+    if not isinstance(stream, _Unzstd):
+        return size
+    return min(_FREE_BYTES + _MAX_RATIO * size, MAX_DOWNLOAD_BYTES)
 
 
 @contextmanager
@@ -233,6 +252,12 @@ def _write_members(source: StreamBytes, where: str, folder: Path) -> dict[str, s
         if member.link or member.name in digests:
             kind = "a link" if member.link else "stands twice"
             raise FormatError(f"{where}: {member.name[:200]!r}: {kind}", "Make the package again.")
+        if source.position + member.size > source.limit:
+            raise FormatError(
+                f"{where}: {member.name[:200]!r}: it says that it has {member.size} bytes, which "
+                "the package cannot hold",
+                "Fetch the package again, from somebody whom you trust.",
+            )
         path = folder / member.name
         path.parent.mkdir(parents=True, exist_ok=True)
         digests[member.name] = _write(source, member, path, where)

@@ -335,8 +335,9 @@ class _FileBytes:
 class StreamBytes:
     """A stream as a tar's source, of which there is an end."""
 
-    def __init__(self, where: str, stream: Stream) -> None:
+    def __init__(self, where: str, stream: Stream, limit: int = MAX_UNPACKED_BYTES) -> None:
         self.position = 0
+        self.limit = limit
         self._where = where
         self._stream = stream
 
@@ -353,9 +354,9 @@ class StreamBytes:
             ) from error
         data = b"".join(parts)
         self.position += len(data)
-        if self.position > MAX_UNPACKED_BYTES:
+        if self.position > self.limit:
             raise FormatError(
-                f"{self._where}: it unpacks to more than {MAX_UNPACKED_BYTES} bytes",
+                f"{self._where}: it unpacks to more than {self.limit} bytes",
                 "Unpack it, and name the plain tar instead.",
             )
         return data

@@ -26,6 +26,7 @@ from bundle.model.errors import (
     UnexpectedFileError,
     UsageError,
 )
+from bundler.formats import zarf_archive
 from bundler.formats.zarf import ZarfPackage, read_package
 from bundler.formats.zarf_archive import unpack_package
 
@@ -59,6 +60,40 @@ def resummed(files: Members) -> Members:
     sums = "".join(f"{line}\n" for line in sorted(lines)).encode()
     package = files["zarf.yaml"].replace(old.encode(), hashlib.sha256(sums).hexdigest().encode())
     return files | {"checksums.txt": sums, "zarf.yaml": package}
+
+
+def _claiming(size: int) -> bytes:
+    member = tarfile.TarInfo("images/blobs/sha256/" + "0" * 64)
+    member.size = size
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.zst", ".tar.part000"])
+@pytest.mark.parametrize("size", [100 << 40, 2 << 40])
+def test_a_package_that_says_it_has_100_tib_is_refused_before_it_is_written(
+    tmp_path: Path, suffix: str, size: int
+) -> None:
+    tar = _claiming(size) + bytes(4096)
+    package = tmp_path / f"package{suffix}"
+    package.write_bytes(zstandard.compress(tar) if suffix.endswith("zst") else tar)
+    if suffix.endswith(".part000"):
+        (tmp_path / "package.tar.part001").write_bytes(tar)
+        said = {"Sha256Sum": hashlib.sha256(tar).hexdigest(), "Bytes": size, "Count": 1}
+        package.write_text(json.dumps(said))
+    with pytest.raises(FormatError, match=f"it has {size} bytes, which the package cannot hold"):
+        unpack_package(package, tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == []
+
+
+def test_a_package_of_zeros_ends_at_what_its_size_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zarf_archive, "_FREE_BYTES", 100_000)
+    tar = _claiming(10_000_000) + bytes(10_000_000)
+    package = tmp_path / "package.tar.zst"
+    package.write_bytes(zstandard.compress(tar))
+    with pytest.raises(FormatError, match="cannot hold"):
+        unpack_package(package, tmp_path / "out")
 
 
 def read(package: Path, folder: Path, key: str | None = None) -> ZarfPackage:
