@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import pytest
 
-from tests.support.needs import requires_root, requires_tool
+from tests.support.needs import how_to_get, requires_root, requires_tool, unmet
 
 _LAB_TOOLS = ("mmdebstrap", "systemd-nspawn", "ip", "ssh-keygen")
+_LAB_SECONDS = 2700
+"""The first test of a lab makes a node's root out of packages, and nodes boot."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of a lab the time that a busy machine needs for its nodes."""
+    for item in items:
+        if item.get_closest_marker("e2e") and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_LAB_SECONDS))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -16,3 +27,25 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         requires_root()
     if lab:
         requires_tool(*_LAB_TOOLS)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup() -> Generator[None, object, object]:
+    """Say how to get a program that a fixture runs and this machine has not."""
+    return (yield from _say_what_lacks())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call() -> Generator[None, object, object]:
+    """And one that a test runs."""
+    return (yield from _say_what_lacks())
+
+
+def _say_what_lacks() -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except FileNotFoundError as error:
+        lacking = how_to_get(error)
+        if lacking is None:
+            raise
+        return unmet(lacking)

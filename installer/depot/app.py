@@ -25,7 +25,8 @@ This is an Isoward depot: verified content for machines without a network.
 /files/              files, below the host and path that they came from
 /os/                 packages of operating systems, for apt and dnf
 /pypi/               Python packages: /pypi/<set>/simple/ is an index for pip, with
-                     /pypi/<set>/requirements/<environment>.txt, pinned and with hashes
+                     /pypi/<set>/requirements/<environment>.txt, pinned and with hashes:
+                     pip install --no-deps --require-hashes, then pip check
 /healthz             whether all is well
 
 bundles {bundles}, repositories {repositories}, charts {charts}, files {files}, blobs {blobs}

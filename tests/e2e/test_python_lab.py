@@ -124,7 +124,7 @@ def _depot(work: Path) -> Path:
 def test_1_the_installers_packages_come_from_the_depot_alone(world: World) -> None:
     assert "Network is unreachable" in prove_no_way_out(world.node)
     world.pip(
-        "install", "--require-hashes", "--target", "/root/installer",
+        "install", "--no-deps", "--require-hashes", "--target", "/root/installer",
         "--index-url", f"{world.base}/simple/", "-r", f"{world.base}/requirements/installer.txt",
     )  # fmt: skip
     said = world.node.run(

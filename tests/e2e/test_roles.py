@@ -16,7 +16,7 @@ from bundle.store.programs import run_program
 from bundler.sources.python.index import pip_index
 from tests.support.needs import requires_index
 from tests.support.readme import command_blocks
-from tests.support.roles import ROLES, ROOT, RoleEnvironment, locked_names
+from tests.support.roles import ROLES, RoleEnvironment, copy_checkout, locked_names
 
 pytestmark = [pytest.mark.e2e]
 
@@ -26,14 +26,7 @@ _SECONDS = 600
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of the checkout, without what was made in it."""
-    target = tmp_path_factory.mktemp("checkout")
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        if (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            (target / name).write_bytes((ROOT / name).read_bytes())
-            (target / name).chmod((ROOT / name).stat().st_mode & 0o777)
-    return target
+    return copy_checkout(tmp_path_factory.mktemp("checkout"))
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -108,8 +108,8 @@ LOCAL: Final = (
     _fault("a full disk", "mount -t tmpfs -o size=1m none /var/lib/containerd",
            "umount /var/lib/containerd", "disk"),
     _fault("no room for files",
-           "mkdir /var/lib/kubelet; mount -t tmpfs -o size=99g,nr_inodes=99 none /var/lib/kubelet",
-           "umount /var/lib/kubelet; rmdir /var/lib/kubelet", "inodes"),
+           "mount -t tmpfs -o size=99g,nr_inodes=99 none /var/lib/kubelet",
+           "umount /var/lib/kubelet", "inodes"),
     _running("a port that is occupied", f'python3 -c "{_LISTEN.format(port=10250)}"',
              "ss -ltn | grep -q :10250", "ports"),
     _running("a name server that answers", f'python3 -c "{_ANSWER}"; '

@@ -6,13 +6,31 @@ import os
 import shutil
 from http import HTTPStatus
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import pytest
 import urllib3
 
-_PACKAGE_OF = {
+PACKAGE_OF: Final = {
+    "apt-get": "apt",
+    "bash": "bash",
+    "dpkg-deb": "dpkg",
+    "sha256sum": "coreutils",
+    "unshare": "util-linux",
+    "curl": "curl",
+    "dnf": "dnf",
     "docker-registry": "docker-registry",
+    "git": "git",
+    "go": "golang-go",
+    "gpgv": "gpgv",
+    "ip": "iproute2",
+    "iptables": "iptables",
+    "modifyrepo_c": "createrepo-c",
+    "openssl": "openssl",
+    "podman": "podman",
+    "rpm": "rpm",
+    "rpmsign": "rpm",
+    "shellcheck": "shellcheck",
     "etcd": "etcd-server",
     "etcdctl": "etcd-client",
     "skopeo": "skopeo",
@@ -29,11 +47,14 @@ _PACKAGE_OF = {
     "rpmbuild": "rpm",
     "rpmkeys": "rpm",
     "gpg": "gnupg",
+    "gpgconf": "gnupg",
     "apt-ftparchive": "apt-utils",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "ssh-keyscan": "openssh-client",
 }
+"""Debian's package by the program that a test runs."""
+
 _PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"))
 
 
@@ -51,14 +72,26 @@ def requires_tool(*names: str) -> None:
     """Skip the running test unless every program is there; in CI fail it instead."""
     missing = [name for name in names if find_tool(name) is None]
     if missing:
-        packages = sorted({_PACKAGE_OF.get(name, name) for name in missing})
-        _unmet(f"needs {', '.join(missing)} (Debian: apt-get install {' '.join(packages)})")
+        packages = sorted({PACKAGE_OF.get(name, name) for name in missing})
+        unmet(f"needs {', '.join(missing)} (Debian: apt-get install {' '.join(packages)})")
+
+
+def how_to_get(error: FileNotFoundError) -> str | None:
+    """Return what a test lacked that ran a program without asking for it first.
+
+    Returns:
+        None when it was no program that is known here, or one that is there.
+    """
+    name = Path(str(error.filename or "")).name
+    if name not in PACKAGE_OF or find_tool(name) is not None:
+        return None
+    return f"needs {name} (Debian: apt-get install {PACKAGE_OF[name]})"
 
 
 def requires_root() -> None:
     """Skip the running test unless it runs as root; in CI fail it instead."""
     if os.geteuid() != 0:
-        _unmet("needs root")
+        unmet("needs root")
 
 
 def requires_index(url: str) -> None:
@@ -66,9 +99,9 @@ def requires_index(url: str) -> None:
     try:
         answer = urllib3.request("HEAD", f"{url}/packaging/", timeout=10, retries=1)
     except urllib3.exceptions.HTTPError:
-        _unmet(f"needs the index of Python packages of pip's own configuration ({url})")
+        unmet(f"needs the index of Python packages of pip's own configuration ({url})")
     if answer.status >= HTTPStatus.BAD_REQUEST:
-        _unmet(f"needs an index of Python packages at {url}, found status {answer.status}")
+        unmet(f"needs an index of Python packages at {url}, found status {answer.status}")
 
 
 def requires_repository(variable: str) -> Path:
@@ -79,7 +112,8 @@ def requires_repository(variable: str) -> Path:
     return Path(named)
 
 
-def _unmet(reason: str) -> NoReturn:
+def unmet(reason: str) -> NoReturn:
+    """Skip the running test for a reason; in CI fail it instead."""
     if in_ci():
         pytest.fail(f"{reason}; with CI set this may not be skipped", pytrace=False)
     pytest.skip(reason)

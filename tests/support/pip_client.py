@@ -56,8 +56,10 @@ class PipClient:
         )
 
     def install(self, index: str, requirements: str | Path) -> subprocess.CompletedProcess[str]:
-        """Install requirements with their hashes from one index."""
-        return self.attempt("install", "--require-hashes", "--index-url", index, "-r", requirements)
+        """Install complete requirements with their hashes from one index."""
+        options = ("--no-deps", "--require-hashes", "--index-url", index, "-r", requirements)
+        done = self.attempt("install", *options)
+        return self.attempt("check") if done.returncode == 0 else done
 
     def installed(self) -> dict[str, str]:
         """Return the versions of what is installed, by name."""

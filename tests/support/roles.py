@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -90,6 +91,16 @@ def role_environment(path: Path, role: str) -> RoleEnvironment:
                 place.symlink_to(link)
         _link_programs(found, made.bin)
     return made
+
+
+def copy_checkout(target: Path) -> Path:
+    """Copy the files of the checkout, without what was made in it."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, target / name)
+    return target
 
 
 def locked_names(role: str) -> list[str]:
