@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import signal
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -24,17 +25,14 @@ from installer.depot.directory import (
     open_depot,
 )
 from installer.depot.exceptions import notices
-from installer.depot.server import (
-    DEFAULT_PORT,
-    DEFAULT_WORKERS,
-    Listen,
-    key_paths,
-    serve,
-    url_of,
-)
-from installer.depot.tls import Identity, made_identity, site_identity
+from installer.depot.held import HeldPair, hold
+from installer.depot.listening import url_of
+from installer.depot.reach import EVERYWHERE, addresses_for_nodes, reach_notices
+from installer.depot.server import DEFAULT_PORT, DEFAULT_WORKERS, Listen, key_paths, serve
+from installer.depot.shown import ShownIdentity
+from installer.depot.site_certificate import site_identity
+from installer.depot.tls import Identity, made_identity
 
-_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - nodes are other machines
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _PATH = click.Path(path_type=Path)
 
@@ -90,46 +88,81 @@ def command(
 ) -> int:
     """Serve the depot until it is stopped: images, charts, files and packages, read-only.
 
+    SIGHUP takes the certificate that there is by then, and drops no connection for it.
+
     Without --tls-cert the depot makes a CA of its own, once, and a certificate for the names given
     by --name, this machine's name and the address it listens on.
     """
     pair = key_paths(tls_cert, tls_key)
     opened = create_depot(depot) if depot.is_dir() else open_depot(depot)
-    if pair is not None:
-        identity = site_identity(*pair, _now())
-    else:
+
+    def current() -> tuple[Identity, HeldPair]:
+        if pair is not None:
+            return site_identity(*pair, names, _now())
         # What is damaged is said by whoever loads the bundles; what is whole tells the time.
         known = latest_known(load_readable_states(opened.trust)[0])
-        identity = made_identity(opened.tls, _names(address, names), _now, known)
-        if address in _EVERYWHERE and not names:
-            output.warn("the certificate has this machine's name only; add --name for nodes' use")
+        made = made_identity(opened.tls, _names(address, names), _now, known)
+        return made, hold(made.certificate, made.key)
+
+    shown = ShownIdentity(current, _now)
     listen = Listen(address, port, workers, access_log)
 
     def ready(actual: int) -> None:
         try:
-            _announce(output, opened, identity, url_of(address, actual), ready_file)
+            where = _Where(address, names, actual)
+            _announce(output, opened, shown.identity, where, ready_file)
         except IsowardError as error:
             output.warn(error.message)
 
-    ended_by = serve(opened, identity, listen, ready)
+    ended_by = serve(opened, shown, listen, ready)
     return InterruptedByUserError.exit_code if ended_by == signal.SIGINT else 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """Where the depot is: the address it listens on, its names, and its port."""
+
+    address: str
+    names: tuple[str, ...]
+    port: int
+
+    @property
+    def url(self) -> str:
+        """By an address: one that nodes can use if there is any, else one of this machine."""
+        usable = addresses_for_nodes(self.address)
+        local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.address, self.address)  # noqa: S104
+        return url_of(usable[0] if usable else local, self.port)
+
+    @property
+    def for_nodes(self) -> list[str]:
+        """By the names that were given, else by every address."""
+        usable = self.names or addresses_for_nodes(self.address)
+        return [url_of(name, self.port) for name in usable]
+
+
 def _announce(
-    output: Output, depot: DepotDirectory, identity: Identity, url: str, ready_file: Path | None
+    output: Output,
+    depot: DepotDirectory,
+    identity: Identity,
+    where: _Where,
+    ready_file: Path | None,
 ) -> None:
     bundles = len(depot.bundle_names())
     ca = str(identity.ca) if identity.ca else ""
-    said = notices(depot)
+    said = [*reach_notices(where.address, where.names), *notices(depot)]
     data = {
-        "url": url,
+        "url": where.url,
+        "nodes": where.for_nodes,
         "ca": ca,
         "fingerprint": identity.fingerprint,
         "bundles": bundles,
-        "notices": list(said),
+        "certificate": f"{identity.expires:%Y-%m-%dT%H:%M:%SZ}",
+        "notices": said,
     }
     what = f"CA {ca}" if ca else f"certificate {identity.certificate}"
-    lines = [f"serving {url}  {what}  sha256 {identity.fingerprint}"]
+    lines = [f"serving {where.url}  {what}  sha256 {identity.fingerprint}"]
+    lines += [f"nodes reach it at {url}" for url in where.for_nodes if url != where.url]
+    lines.append(f"its certificate is valid until {identity.expires:%Y-%m-%d}")
     lines += [f"NOTICE: {line}" for line in said]
     if not bundles:
         lines.append("the depot is empty; `isoward import` may fill it while it is being served")
@@ -140,7 +173,9 @@ def _announce(
 
 
 def _names(address: str, names: tuple[str, ...]) -> list[str]:
-    own = [] if address in _EVERYWHERE else [address]
+    # Where it listens everywhere and was given no name, its addresses are what nodes know it by.
+    own = [] if address in EVERYWHERE and names else addresses_for_nodes(address)
+    own += [] if address in EVERYWHERE else [address]
     host = socket.gethostname()
     return [*names, *own, *_LOCAL, *([host] if is_host(host) else [])]
 

@@ -6,9 +6,12 @@ import contextlib
 import datetime as dt
 import hashlib
 import logging
+import os
+import stat
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -17,8 +20,9 @@ from bundle.model.digest import PREFIX, digest_of
 from bundle.model.errors import IsowardError
 from bundle.model.limits import MAX_OCI_MANIFEST_BYTES, MIB
 from installer.depot.directory import DepotDirectory
-from installer.depot.http import Reply, Request, file_reply, text_reply
+from installer.depot.http import Reply, Request, file_reply
 from installer.depot.marks import FileIdentity, Mark, Marks
+from installer.depot.replies import broken_reply, unopened_reply
 
 logger = logging.getLogger("isoward.depot")
 
@@ -51,19 +55,24 @@ class BlobReader:
         self._checked: dict[str, FileIdentity] = {}
 
     def send(self, request: Request, digest: str, size: int, headers: Mapping[str, str]) -> Reply:
-        """Make a reply of a blob, or a 500 if the disk does not have it as it must be."""
+        """Make a reply of a blob, or of why the disk does not give it as it must be.
+
+        It is opened here, though the server opens it again: what cannot be opened there is a bare
+        404 that nobody hears of.
+        """
         path = self._depot.blob_path(digest)
         try:
-            found = path.stat().st_size
+            found = _size_of(path)
         except OSError as error:
-            logger.error("blob %s: cannot be read: %s", path, error.strerror)  # noqa: TRY400
-            return _broken(digest)
+            logger.error("blob %s: cannot be opened: %s", path, error.strerror)  # noqa: TRY400
+            return unopened_reply(digest, error)
         if found != size:
-            logger.error("blob %s: expected %d bytes, found %d", path, size, found)
-            return _broken(digest)
+            what = "no file" if found is None else f"{found} bytes"
+            logger.error("blob %s: expected %d bytes, found %s", path, size, what)
+            return broken_reply(digest)
         if self._marks.find(digest) is not None:
             logger.error("blob %s: not served, for it was found damaged", path)
-            return _broken(digest)
+            return broken_reply(digest)
         return file_reply(request, path, size, digest, headers)
 
     def send_document(
@@ -160,6 +169,11 @@ class BlobReader:
             self._cached -= len(dropped)
 
 
-def _broken(digest: str) -> Reply:
-    text = f"{digest}: the depot's copy is damaged; its log says how, and an import restores it\n"
-    return text_reply(500, text)
+def _size_of(path: Path) -> int | None:
+    """Open a blob for nothing but to see that it can be; return its size if it is a file."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    try:
+        found = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    return found.st_size if stat.S_ISREG(found.st_mode) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -17,6 +17,10 @@ MAX_QUERY_FIELDS: Final = 32
 """Fields of a query; none of ours takes more than three."""
 
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
+_HOST: Final = re.compile(
+    r"(?:[A-Za-z0-9._~!$&'()*+;=%-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?"
+)
+_OLD_HTTP: Final = ("1", "1.0")
 _SECURITY: Final = (
     ("x-content-type-options", "nosniff"),
     ("content-security-policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
@@ -116,6 +120,21 @@ def json_reply(status: int, value: Any, extra: Mapping[str, str] | None = None) 
 def text_reply(status: int, text: str, extra: Mapping[str, str] | None = None) -> Reply:
     """Make a reply of plain text."""
     return reply(status, text.encode(), "text/plain; charset=utf-8", extra)
+
+
+def names_its_host(hosts: Sequence[str], version: str) -> bool:
+    """Say whether a request names the host that it is for, as it must.
+
+    A proxy in between may have read another Host of two than we would.
+
+    Args:
+        hosts: Every Host header.
+        version: Of HTTP, in the request.
+    Source: RFC 9112, section 3.2.
+    """
+    if not hosts:
+        return version in _OLD_HTTP
+    return len(hosts) == 1 and _HOST.fullmatch(hosts[0]) is not None
 
 
 def file_reply(

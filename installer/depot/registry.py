@@ -5,7 +5,7 @@ Source: OCI distribution-spec v1.1, "Pull", "Content Discovery" and "Error Codes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -16,8 +16,8 @@ from installer.depot.catalogue import Catalogue, Choice, Repository
 from installer.depot.content import IMMUTABLE, REVALIDATE, BlobReader
 from installer.depot.http import Reply, Request, json_reply
 from installer.depot.referrers import fallback_indexes, memory_reply, referrers_reply
+from installer.depot.replies import API_HEADERS, error_reply
 
-API_HEADERS: Final = {"docker-distribution-api-version": "registry/2.0"}
 _MAX_PAGE: Final = 1000
 """Names in one page of a list, whatever the client asks for."""
 
@@ -142,19 +142,6 @@ class Registry:
                 following += f"&ns={quote(namespace, safe='')}"
             headers["link"] = f'<{following}>; rel="next"'
         return json_reply(200, {**body, key: page}, headers)
-
-
-def error_reply(
-    status: int, code: str, message: str, detail: Any = None, allow: Sequence[str] = ()
-) -> Reply:
-    """Make an error reply as the specification has it."""
-    error: dict[str, Any] = {"code": code, "message": message}
-    if detail is not None:
-        error["detail"] = detail
-    extra = dict(API_HEADERS)
-    if allow:
-        extra["allow"] = ", ".join(allow)
-    return json_reply(status, {"errors": [error]}, extra)
 
 
 def _unknown_name(name: str, choice: Choice) -> Reply:

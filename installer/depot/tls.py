@@ -20,11 +20,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from bundle.model.errors import ClockError, DefinitionError, StorageError, UsageError
+from bundle.model.errors import ClockError, DefinitionError, UsageError
 from bundle.model.networks import IpAddress, address_of
 from bundle.model.reference import is_host
 from bundle.store.atomic import storage_errors, write_atomic
 from bundle.trust.terms import CLOCK_TOLERANCE
+from installer.depot.held import read_pem
 
 Clock = Callable[[], dt.datetime]
 
@@ -38,7 +39,6 @@ _RENEW: Final = dt.timedelta(days=60)
 """A certificate with less time than this is made anew when the depot starts."""
 _SKEW: Final = dt.timedelta(hours=1)
 """Clocks of machines without a network differ; what is made now is valid a little earlier."""
-_MAX_PEM: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +50,16 @@ class Identity:
         key: PEM.
         ca: What a client must trust, PEM; None if the site's own certificate came without one.
         fingerprint: SHA-256 of `ca`, or of the certificate: lower-case hexadecimal.
+        leaf: SHA-256 of the certificate.
+        expires: When the certificate or one of its chain ends.
     """
 
     certificate: Path
     key: Path
     ca: Path | None
     fingerprint: str
-
-
-def site_identity(certificate: Path, key: Path, now: dt.datetime) -> Identity:
-    """Check the certificate and key that a site gives.
-
-    Raises:
-        DefinitionError: They cannot be read, do not belong together or are not valid now.
-    """
-    leaf = _load_certificate(certificate)
-    _check_pair(certificate, key)
-    if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
-        raise DefinitionError(
-            f"{certificate}: expected a certificate that is valid at {now:%Y-%m-%d}, found one from"
-            f" {leaf.not_valid_before_utc:%Y-%m-%d} to {leaf.not_valid_after_utc:%Y-%m-%d}",
-            "Give --tls-cert a current certificate, or set this machine's clock.",
-        )
-    return Identity(certificate, key, None, leaf.fingerprint(hashes.SHA256()).hex())
+    leaf: str
+    expires: dt.datetime
 
 
 def made_identity(
@@ -107,8 +94,15 @@ def made_identity(
         ca, ca_key = _authority(directory, now)
         if not _is_current(certificate, key, ca, wanted, now):
             _issue(directory, ca, ca_key, wanted, now)
-    fingerprint = ca.fingerprint(hashes.SHA256()).hex()
-    return Identity(certificate, key, directory / CA_NAME, fingerprint)
+    made = _load_certificate(certificate)
+    return Identity(
+        certificate,
+        key,
+        directory / CA_NAME,
+        fingerprint=ca.fingerprint(hashes.SHA256()).hex(),
+        leaf=made.fingerprint(hashes.SHA256()).hex(),
+        expires=min(made.not_valid_after_utc, ca.not_valid_after_utc),
+    )
 
 
 def _kept_authority(directory: Path, now: dt.datetime, known: dt.datetime) -> x509.Certificate:
@@ -162,7 +156,7 @@ def _authority(
         _write_key(key_path, key)
         write_atomic(path, _pem(_self_signed(key, now)))
     ca, key = _load_certificate(path), _load_key(key_path)
-    _check_pair(path, key_path)
+    check_pair(path, key_path)
     if now < ca.not_valid_before_utc:
         raise DefinitionError(
             f"{path}: the depot's CA begins on {ca.not_valid_before_utc:%Y-%m-%d %H:%M} UTC, and "
@@ -237,7 +231,7 @@ def _is_current(
 ) -> bool:
     try:
         found = _load_certificate(certificate)
-        _check_pair(certificate, key)
+        check_pair(certificate, key)
         found.verify_directly_issued_by(ca)
         extension = found.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except (DefinitionError, InvalidSignature, ValueError, TypeError, x509.ExtensionNotFound):
@@ -279,7 +273,7 @@ def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
 
 def _load_certificate(path: Path) -> x509.Certificate:
     try:
-        return x509.load_pem_x509_certificates(_read(path))[0]
+        return x509.load_pem_x509_certificates(read_pem(path))[0]
     except ValueError as error:
         raise DefinitionError(
             f"{path}: expected a certificate in PEM form ({error})", "Give a PEM file."
@@ -288,7 +282,7 @@ def _load_certificate(path: Path) -> x509.Certificate:
 
 def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
     try:
-        key = serialization.load_pem_private_key(_read(path), password=None)
+        key = serialization.load_pem_private_key(read_pem(path), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise DefinitionError(
             f"{path}: expected an unencrypted private key in PEM form ({error})",
@@ -299,27 +293,25 @@ def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def _check_pair(certificate: Path, key: Path) -> None:
-    """Check that a certificate and a key belong together, as the TLS library will."""
-    _read(key)
+def check_pair(certificate: Path, key: Path, said: tuple[Path, Path] | None = None) -> None:
+    """Check that a certificate and a key belong together, as OpenSSL would.
+
+    Args:
+        certificate: PEM.
+        key: PEM.
+        said: What messages name instead.
+    Raises:
+        DefinitionError: They do not, or cannot be read.
+    """
+    read_pem(key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         # A function for the passphrase, so that OpenSSL does not ask for it on the terminal.
         context.load_cert_chain(certificate, key, password=lambda: "")
     except (ssl.SSLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or str(error)
+        one, other = said or (certificate, key)
         raise DefinitionError(
-            f"{certificate} and {key}: expected a certificate and its unencrypted private key"
-            f" ({reason})",
+            f"{one} and {other}: expected a certificate and its unencrypted private key ({reason})",
             "Give the key that the certificate was made for, in PEM form, without a passphrase.",
-        ) from error
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with storage_errors(f"read {path}"), path.open("rb") as file:
-            return file.read(_MAX_PEM)
-    except StorageError as error:
-        raise DefinitionError(
-            error.message, "Check the path and that this user may read the file."
         ) from error

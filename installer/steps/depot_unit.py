@@ -27,11 +27,15 @@ StartLimitIntervalSec=0
 [Service]
 Type=exec
 ExecStart={command}
+# Takes a new certificate, and drops no connection for it.
+ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartSec=1
 # Whoever the depot belongs to; the capability is for ports below 1024.
 User={owner}
 UMask=0077
+# Connections, and the blobs that they are sent.
+LimitNOFILE=65536
 AmbientCapabilities=CAP_NET_BIND_SERVICE
 CapabilityBoundingSet=CAP_NET_BIND_SERVICE
 LockPersonality=yes

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bundle.model.errors import ClockError, DefinitionError, UsageError
-from installer.depot.tls import alternative_names, made_identity, site_identity
+from installer.depot.tls import alternative_names, made_identity
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 NAMES = ["depot.hospital.example", "10.0.0.5", "fd00::5"]
@@ -100,50 +100,6 @@ def test_a_ca_at_its_end_says_so(tmp_path: Path) -> None:
 def test_a_name_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="--name"):
         alternative_names([name])
-
-
-def test_the_sites_certificate_is_used(tmp_path: Path) -> None:
-    made = made_identity(tmp_path, NAMES, lambda: NOW)
-    found = site_identity(made.certificate, made.key, NOW)
-    assert (found.certificate, found.key, found.ca) == (made.certificate, made.key, None)
-
-
-def test_the_sites_certificate_must_match_its_key(tmp_path: Path) -> None:
-    one = made_identity(tmp_path / "1", NAMES, lambda: NOW)
-    two = made_identity(tmp_path / "2", NAMES, lambda: NOW)
-    with pytest.raises(DefinitionError, match="expected a certificate and its"):
-        site_identity(one.certificate, two.key, NOW)
-
-
-@pytest.mark.parametrize("days", [-1, 900])
-def test_the_sites_certificate_must_be_valid_now(tmp_path: Path, days: int) -> None:
-    made = made_identity(tmp_path, NAMES, lambda: NOW)
-    with pytest.raises(DefinitionError, match="valid at"):
-        site_identity(made.certificate, made.key, NOW + dt.timedelta(days=days))
-
-
-def test_the_sites_files_must_be_readable_and_pem(tmp_path: Path) -> None:
-    made = made_identity(tmp_path, NAMES, lambda: NOW)
-    with pytest.raises(DefinitionError, match="No such file"):
-        site_identity(tmp_path / "none.pem", made.key, NOW)
-    (tmp_path / "text.pem").write_text("not PEM")
-    with pytest.raises(DefinitionError, match="PEM"):
-        site_identity(tmp_path / "text.pem", made.key, NOW)
-
-
-def test_an_encrypted_key_is_refused_and_not_asked_about(tmp_path: Path) -> None:
-    made = made_identity(tmp_path, NAMES, lambda: NOW)
-    key = serialization.load_pem_private_key(made.key.read_bytes(), None)
-    secret = tmp_path / "secret.key"
-    secret.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(b"secret of the test"),
-        )
-    )
-    with pytest.raises(DefinitionError, match="unencrypted"):
-        site_identity(made.certificate, secret, NOW)
 
 
 def test_a_clock_that_is_known_to_be_wrong_makes_no_certificate(tmp_path: Path) -> None:
