@@ -10,7 +10,7 @@ import msgspec
 
 from bundle.cli.given import Given
 from bundle.cli.inspect_page import page
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.model.canonical import decode_canonical
 from bundle.model.digest import digest_of
 from bundle.model.limits import MAX_MANIFEST_BYTES
@@ -22,7 +22,7 @@ from bundle.store.layout import MANIFEST_NAME, BundleDirectory
 
 @click.command("inspect")
 @click.argument("bundle", type=Given("bundle"))
-@json_option
+@output_options
 @pass_output
 def command(output: Output, bundle: Path) -> None:
     """Show what the BUNDLE says it holds.

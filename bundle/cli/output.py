@@ -9,10 +9,11 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from bundle.cli.colour import allow_colour
 from bundle.cli.progress import LineProgress, TerminalProgress
 from bundle.cli.writer import write_json, write_lines
 from bundle.model.errors import IsowardError
-from bundle.model.progress import Progress
+from bundle.model.progress import NO_PROGRESS, Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
 JSON_FLAG: Final = "--json"
@@ -24,10 +25,13 @@ class Output:
     def __init__(self) -> None:
         """Choose nothing yet: `--json` is known when the command runs."""
         self.as_json = False
+        self.quiet = False
 
     @property
     def progress(self) -> Progress:
         """A bar on a terminal, plain lines elsewhere; on standard error, so that `--json` pipes."""
+        if self.quiet:
+            return NO_PROGRESS
         if sys.stderr.isatty():
             return TerminalProgress()
         return LineProgress(sys.stderr, time.monotonic)
@@ -45,8 +49,8 @@ class Output:
             write_lines(lines)
 
     def say(self, *lines: str) -> None:
-        """Say something to a person on the way; silent with `--json`."""
-        if not self.as_json:
+        """Say something to a person on the way; silent with `--json` and `--quiet`."""
+        if not self.as_json and not self.quiet:
             write_lines(lines)
 
     def warn(self, line: str) -> None:
@@ -54,22 +58,49 @@ class Output:
         write_lines([f"isoward: note: {line}"], err=True)
 
 
-def json_option(function: F) -> F:
-    """Add `--json` to a command; its function does not get the value, `Output` does."""
+def output_options(function: F) -> F:
+    """Add `--json`, `--quiet` and `--no-color`; `Output` gets their values, the function does not.
 
-    def remember(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
-        ctx.ensure_object(Output).as_json = value
-        return value
+    Args:
+        function: A command.
+    """
+    for name, option in reversed(_OPTIONS.items()):
+        function = option(name)(function)
+    return function
 
-    return click.option(
-        JSON_FLAG,
-        is_flag=True,
-        expose_value=False,
-        callback=remember,
-        is_eager=True,
-        help="Print the result as JSON.",
-    )(function)
 
+def _flag(text: str, remember: Callable[[Output], None]) -> Callable[[str], Callable[[F], F]]:
+    def called(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            remember(ctx.ensure_object(Output))
+
+    def named(name: str) -> Callable[[F], F]:
+        return click.option(
+            name, is_flag=True, expose_value=False, callback=called, is_eager=True, help=text
+        )
+
+    return named
+
+
+def _set_json(output: Output) -> None:
+    output.as_json = True
+
+
+def _set_quiet(output: Output) -> None:
+    output.quiet = True
+
+
+def _set_colourless(_: Output) -> None:
+    allow_colour(allowed=False)
+
+
+_OPTIONS: Final = {
+    JSON_FLAG: _flag("Print the result as JSON.", _set_json),
+    "--quiet": _flag("Print the result and errors only.", _set_quiet),
+    "--no-color": _flag(
+        "Print without colour, as NO_COLOR does.", lambda _: allow_colour(allowed=False)
+    ),
+}
 
 pass_output = click.make_pass_decorator(Output, ensure=True)
 """Gives a command its `Output` as the first argument."""

@@ -11,8 +11,8 @@ from bundle.cli.writer import write_to
 from bundle.model.plain import visible
 from bundle.model.progress import counted
 
-_EVERY_SECONDS: Final = 5.0
-"""How often a line is written where there is no terminal."""
+_EVERY_SECONDS: Final = 60.0
+"""How often a phase that lasts tells of itself where there is no terminal."""
 
 
 class TerminalProgress:
@@ -57,7 +57,7 @@ class TerminalProgress:
 
 
 class LineProgress:
-    """Lines at the start, every few seconds, and at the end."""
+    """One line a phase, at its end; a phase that lasts tells of itself once a minute."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
         """Write to `stream`; `clock` is monotonic, in seconds."""
@@ -72,14 +72,13 @@ class LineProgress:
         self._said = 0.0
 
     def start(self, title: str, total: int, unit: str = "B") -> None:
-        """Say that a phase begins."""
+        """Begin a phase."""
         with self._lock:
             self._title, self._unit, self._total, self._done = title, unit, total, 0
             self._began = self._said = self._clock()
-        self._write(f"{title}: {self._amount(total)}")
 
     def advance(self, amount: int) -> None:
-        """Count, and say so every few seconds."""
+        """Count, and say so once a minute."""
         with self._lock:
             self._done += amount
             now = self._clock()

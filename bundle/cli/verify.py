@@ -10,8 +10,9 @@ from typing import Final
 
 import click
 
+from bundle.cli.depots import DEFAULT_DEPOT
 from bundle.cli.given import Given
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.cli.verify_page import Verification, facts, page
 from bundle.model.digest import digest_of
@@ -29,7 +30,6 @@ from bundle.trust.upstream.site_policy import load_site_policy
 from bundle.trust.verify import verify_trust
 from bundle.trust.waiver import GrantedWaiver, kept_waiver
 
-DEFAULT_DEPOT: Final = Path("/var/lib/isoward")
 TRUST_STATES: Final = "trust"
 
 
@@ -53,7 +53,7 @@ TRUST_STATES: Final = "trust"
 )
 @click.option("--key", type=click.Path(path_type=Path), help="The key that signs the receipt.")
 @passphrase_option
-@json_option
+@output_options
 @pass_output
 def command(
     output: Output,

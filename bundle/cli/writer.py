@@ -14,6 +14,7 @@ from typing import Any, Final, TextIO, TypeAlias
 
 import click
 
+from bundle.cli.colour import coloured, wants_colour
 from bundle.model.plain import visible
 
 Lines: TypeAlias = list[str] | tuple[str, ...]
@@ -30,9 +31,14 @@ def write_lines(lines: Lines, *, err: bool = False) -> None:
 
 def write_to(stream: TextIO, lines: Lines) -> None:
     """Write lines to a stream; what its encoding cannot say is written out."""
-    text = "".join(f"{visible(line)}\n" for line in lines)
+    shown = [visible(line) for line in lines]
+    if wants_colour(stream):
+        shown = [coloured(line) for line in shown]
+    text = "".join(f"{line}\n" for line in shown)
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, nl=False)
+    text = text.encode(encoding, "backslashreplace").decode(encoding)
+    # Whether there is colour was decided above.
+    click.echo(text, file=stream, nl=False, color=True)
 
 
 def write_json(data: Mapping[str, Any]) -> None:

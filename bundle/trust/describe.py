@@ -16,6 +16,14 @@ from bundle.trust.metadata import keys_of, names_of
 from bundle.trust.restrictions import product_of
 from bundle.trust.root import ROLES, parse_root
 
+ROLE_WORDS: Final = {
+    "root": "root keys",
+    "targets": "approvers",
+    "snapshot": "build system (snapshot)",
+    "timestamp": "build system (timestamp)",
+}
+"""What people call the roles of TUF, everywhere."""
+
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bundle.cli.given import Given
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.cli.progress import readable_size
 from bundle.cli.questions import confirm
@@ -35,7 +35,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--collect", "collecting", is_flag=True, help="Take over the approvals of OTHER.")
 @passphrase_option
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@json_option
+@output_options
 @pass_output
 def command(
     output: Output,

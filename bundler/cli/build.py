@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from bundle.cli.given import Given
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.cli.progress import readable_size
 from bundle.model.digest import digest_of
@@ -45,7 +45,7 @@ _FILE = click.Path(path_type=Path)
 )
 @passphrase_option
 @connection_options
-@json_option
+@output_options
 @pass_output
 def command(
     output: Output,

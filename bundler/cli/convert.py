@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
+from bundle.cli.schema_line import schema_line
 from bundle.model.definition import Definition
 from bundle.model.errors import UsageError
 from bundle.model.policy import UnsignedRule, check_rules
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(path_type=Path)
 _FORMS = ("images", "hauler", "kubespray", "zarf")
-_MARK = "# yaml-language-server: $schema=manifests/schema/definition.json"
 
 
 @click.command("convert")
@@ -38,7 +38,7 @@ _MARK = "# yaml-language-server: $schema=manifests/schema/definition.json"
 @click.option("--waiver-ticket", help="And where.")
 @click.option("--waiver-expires", metavar="YYYY-MM-DD", help="And until when.")
 @connection_options
-@json_option
+@output_options
 @pass_output
 def command(
     says: Output,
@@ -87,7 +87,7 @@ def command(
     chosen = form or form_of(source)
     try:
         definition, found = _convert(asked, chosen, sources, cache, says)
-        write_new(target, f"{_MARK}\n{dump_yaml(definition)}".encode())
+        write_new(target, f"{schema_line(target, 'definition')}{dump_yaml(definition)}".encode())
     except BaseException:
         # It is of no use without its definition, and in the way of the next try.
         shutil.rmtree(content_folder(target), ignore_errors=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bundle.cli.given import Given
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.store.atomic import write_new
 from bundler.documents import load_lock
 
@@ -18,7 +18,7 @@ _FILE = click.Path(path_type=Path)
 @click.argument("lock", type=Given("lock"))
 @click.option("--to", "form", type=click.Choice(("images", "hauler")), required=True)
 @click.option("-o", "--output", "target", type=_FILE, required=True, help="The file to write.")
-@json_option
+@output_options
 @pass_output
 def command(says: Output, *, lock: Path, form: str, target: Path) -> None:
     """Write LOCK as an images.txt or a Hauler manifest, by digests."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.passphrase import ask_secret, new_passphrase, passphrase_option
 from bundle.model.errors import UsageError
 from bundle.trust.key_cosign import open_cosign_key
@@ -56,7 +56,7 @@ def command() -> None:
 )
 @click.option("--no-passphrase", is_flag=True, help="Do not encrypt it: for a build system only.")
 @passphrase_option
-@json_option
+@output_options
 @pass_output
 def new(
     output: Output,
@@ -67,7 +67,9 @@ def new(
     no_passphrase: bool,
     passphrase_fd: int | None,
 ) -> None:
-    """Make a key for NAME, the person who will hold it, such as "Ada Example".
+    """Create a key for NAME, the person who will hold it.
+
+    A name is as people know it, such as "Ada Example".
 
     No file is ever overwritten.
     """
@@ -98,7 +100,7 @@ def new(
 )
 @click.option("--no-passphrase", is_flag=True, help="Do not encrypt it: for a build system only.")
 @passphrase_option
-@json_option
+@output_options
 @pass_output
 def import_cosign(
     output: Output,
@@ -110,7 +112,9 @@ def import_cosign(
     no_passphrase: bool,
     passphrase_fd: int | None,
 ) -> None:
-    """Make a key of ours of a cosign private key, for NAME; it stays the same key.
+    """Import a cosign private key for NAME.
+
+    It stays the same key, in our form.
 
     Asked first is the passphrase of the cosign key, then the new one; by file descriptor they are
     two lines.
@@ -150,7 +154,7 @@ def import_cosign(
     help="The reference, such as ada.hsm; the public key goes next to it, as ada.pub.",
 )
 @passphrase_option
-@json_option
+@output_options
 @pass_output
 def import_hsm(
     output: Output,
@@ -162,7 +166,9 @@ def import_hsm(
     path: Path,
     passphrase_fd: int | None,
 ) -> None:
-    """Use a key of NAME that is on a PKCS#11 token: ECDSA on P-256 or P-384.
+    """Use a key of NAME on a PKCS#11 token.
+
+    It is an ECDSA key on P-256 or P-384.
 
     The reference holds no secret. Give it wherever a private key's file is asked for.
     """

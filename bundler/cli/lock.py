@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
 
 from bundle.cli.given import Given
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.progress import readable_size
+from bundle.cli.schema_line import schema_line
 from bundle.model.definition import Definition
 from bundle.model.errors import ClosureError, DefinitionError
 from bundle.model.lock import Lock, lock_contents
@@ -23,11 +24,6 @@ from bundler.cli.connection import connection_options, open_cache, open_context
 from bundler.diff import Change, changes
 from bundler.documents import load_definition, load_lock, parse_lock
 
-SCHEMA: Final = "manifests/schema/lock.json"
-"""Where this repository has the schema; it is used when the definition does not say better."""
-
-_MARK: Final = "# yaml-language-server: $schema="
-
 
 @click.command("lock")
 @click.argument("definition", type=Given("definition"))
@@ -36,7 +32,7 @@ _MARK: Final = "# yaml-language-server: $schema="
 )
 @connection_options
 @click.option("--check", is_flag=True, help="Write nothing; fail unless the lock is current.")
-@json_option
+@output_options
 @pass_output
 def command(
     says: Output,
@@ -83,14 +79,11 @@ def _missing_images(target: Path) -> Path:
 
 
 def _header(definition: Path, target: Path) -> str:
-    """Name the lock's schema for editors: next to the definition's, where that is named."""
+    """Name the lock's schema for editors, if there is one: next to the definition's."""
     with storage_errors(f"read {definition}"), definition.open(encoding="utf-8") as file:
         first = file.readline().strip()
-    beside = first.removeprefix(_MARK)
-    named = first.startswith(_MARK) and beside.endswith("definition.json")
-    known = named and target.parent == definition.parent
-    schema = f"{beside.removesuffix('definition.json')}lock.json" if known else SCHEMA
-    return f"{_MARK}{schema}\n# Made by isoward lock; do not edit.\n"
+    like = first if target.parent == definition.parent else ""
+    return f"{schema_line(target, 'lock', like)}# Made by isoward lock; do not edit.\n"
 
 
 def _readable_back(text: str, target: Path) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from bundle.cli.given import Given
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.model.digest import hex_of
 from bundle.trust.describe import fingerprint_groups
@@ -32,10 +32,10 @@ def command() -> None:
 
 @command.command("show")
 @click.argument("release", type=Given("release"))
-@json_option
+@output_options
 @pass_output
 def show(output: Output, release: Path) -> None:
-    """Show the newest root and release of RELEASE, what expires when, and what waits."""
+    """Show what is in RELEASE, what expires when, and what waits."""
     status = release_status(release)
     output.result(_data(status), *_page(status, datetime.now(UTC)))
 
@@ -58,12 +58,12 @@ def show(output: Output, release: Path) -> None:
     help="A bundle of the newest release, which gets the new files; repeat it.",
 )
 @passphrase_option
-@json_option
+@output_options
 @pass_output
 def refresh(
     output: Output, release: Path, key: Path, bundles: tuple[Path, ...], passphrase_fd: int | None
 ) -> None:
-    """Sign snapshot and timestamp of RELEASE anew, without a build.
+    """Renew snapshot and timestamp of RELEASE, without a build.
 
     The number of the release stays, and so do its approvals, which expire when they do.
     """
@@ -82,10 +82,10 @@ def refresh(
 @click.argument("release", type=Given("release"))
 @click.argument("number", type=click.IntRange(min=1))
 @click.option("--reason", required=True, metavar="TEXT", help="Why, in one line, for the sites.")
-@json_option
+@output_options
 @pass_output
 def revoke_command(output: Output, release: Path, number: int, reason: str) -> None:
-    """Take release NUMBER of RELEASE back.
+    """Revoke release NUMBER of RELEASE.
 
     The next release says so, its approvers sign it, and sites that see it refuse the old one.
     """

@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from bundle.cli.given import Given
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.model.digest import hex_of
 from bundle.trust.ceremony import RootPlan, create_root
-from bundle.trust.describe import RootDescription, describe_root, fingerprint_groups
+from bundle.trust.describe import ROLE_WORDS, RootDescription, describe_root, fingerprint_groups
 from bundle.trust.draft import read_pending, sign_pending
 from bundle.trust.explain import explain, page
 from bundle.trust.keys import load_public_key
@@ -23,12 +23,6 @@ from bundler.cli import root_ceremony, root_change
 from bundler.cli.root_change import told_data
 
 _FILE = click.Path(path_type=Path)
-_ROLE_TITLES = {
-    "root": "root keys",
-    "targets": "approvers",
-    "snapshot": "build system (snapshot)",
-    "timestamp": "build system (timestamp)",
-}
 
 
 @click.group("root")
@@ -101,7 +95,7 @@ for _command in (*root_change.COMMANDS, *root_ceremony.COMMANDS):
     help="Private root key that signs now; repeat it. Others can sign with `isoward root sign`.",
 )
 @passphrase_option
-@json_option
+@output_options
 @pass_output
 def new(
     output: Output,
@@ -117,7 +111,10 @@ def new(
     private_keys: tuple[Path, ...],
     passphrase_fd: int | None,
 ) -> None:
-    """Make the root in the RELEASE folder, which the vendor keeps in Git."""
+    """Create the first root in the folder RELEASE.
+
+    The vendor keeps that folder in Git.
+    """
     now = datetime.now(UTC).replace(microsecond=0)
     plan = RootPlan(
         root_keys=tuple(load_public_key(path) for path in root_keys),
@@ -139,10 +136,10 @@ def new(
     "--key", type=Given("private-key"), required=True, metavar="PEM", help="A private root key."
 )
 @passphrase_option
-@json_option
+@output_options
 @pass_output
 def sign(output: Output, release: Path, key: Path, passphrase_fd: int | None) -> None:
-    """Add a root key holder's signature to the root in RELEASE that waits for them.
+    """Sign RELEASE's next root as a root key holder.
 
     That is the first root, or the draft of the next one, which takes its place when it has enough.
     """
@@ -161,10 +158,12 @@ def sign(output: Output, release: Path, key: Path, passphrase_fd: int | None) ->
 
 @command.command("show")
 @click.argument("source", metavar="RELEASE|BUNDLE", type=Given("release", "bundle", "root"))
-@json_option
+@output_options
 @pass_output
 def show(output: Output, source: Path) -> None:
-    """Show the newest root of a release folder, a bundle or a root file, to be read aloud.
+    """Show a root and its fingerprint, to be read aloud.
+
+    It is the newest of a release folder or a bundle, or a root file.
 
     Showing is not trusting: compare the fingerprint with the vendor's.
     """
@@ -203,7 +202,7 @@ def _page(root: RootDescription) -> list[str]:
     lines = [f"root version {root.version}, valid until {root.expires:%Y-%m-%d}", ""]
     for role in root.roles:
         holders = ", ".join(name for name, _ in role.keys)
-        lines.append(f"  {_ROLE_TITLES[role.name]}: {role.threshold} of {holders}")
+        lines.append(f"  {ROLE_WORDS[role.name]}: {role.threshold} of {holders}")
     if root.product:
         lines.append(f"  product: {root.product} only")
     lines += ["", f"  signed by: {', '.join(root.signed_by) or 'nobody yet'}"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bundle.cli.given import Given
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.model.digest import digest_of, hex_of
 from bundle.model.errors import UsageError
 from bundle.store.atomic import write_atomic
@@ -26,10 +26,10 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "-o", "--output", "path", type=_FILE, required=True, metavar="FILE", help="The request."
 )
-@json_option
+@output_options
 @pass_output
 def request_command(output: Output, release: Path, path: Path) -> None:
-    """Write a signing request for the root of RELEASE that waits for signatures.
+    """Write a signing request for RELEASE's next root.
 
     It holds that root and the one before it, and nothing secret. Its holders sign it with
     `isoward sign` on their own machines; `isoward root collect` takes what comes back.
@@ -52,10 +52,10 @@ def request_command(output: Output, release: Path, path: Path) -> None:
 @click.command("collect")
 @click.argument("release", type=Given("release"))
 @click.argument("files", type=Given("request"), nargs=-1, required=True)
-@json_option
+@output_options
 @pass_output
 def collect_command(output: Output, release: Path, files: tuple[Path, ...]) -> None:
-    """Take the signatures in FILES into the root of RELEASE that waits for them.
+    """Collect signatures for RELEASE's next root from FILES.
 
     With enough of them it becomes the newest root. All files are checked before one is taken.
     """

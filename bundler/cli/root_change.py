@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from bundle.cli.given import Given
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.model.digest import digest_of, hex_of
 from bundle.trust.changes import (
     PERSONS,
@@ -61,7 +61,7 @@ def _expires_option(function: F) -> F:
     help="Public key of a new root key holder; repeat it.",
 )
 @_expires_option
-@json_option
+@output_options
 @pass_output
 def add_command(
     output: Output,
@@ -70,7 +70,7 @@ def add_command(
     root_keys: tuple[Path, ...],
     expires_days: int | None,
 ) -> None:
-    """Let persons approve or hold a root key, from the next root of RELEASE on."""
+    """Add approvers or root keys to the next root of RELEASE."""
     change = add(
         [load_public_key(path) for path in root_keys],
         [load_public_key(path) for path in approvers],
@@ -88,12 +88,12 @@ def add_command(
     help="From this role only; left out, from both.",
 )
 @_expires_option
-@json_option
+@output_options
 @pass_output
 def retire_command(
     output: Output, release: Path, name: str, role: str | None, expires_days: int | None
 ) -> None:
-    """Take the keys of NAME away, from the next root of RELEASE on."""
+    """Remove the keys of NAME from the next root of RELEASE."""
     roles = (_ROLES[role],) if role else PERSONS
     _amend(output, release, [retire(name, roles)], expires_days)
 
@@ -105,12 +105,15 @@ def retire_command(
     "--new", type=Given("public-key"), required=True, metavar="PUB", help="The new public key."
 )
 @_expires_option
-@json_option
+@output_options
 @pass_output
 def rotate_command(
     output: Output, release: Path, name: str, new: Path, expires_days: int | None
 ) -> None:
-    """Replace the key of NAME, a person or the build system, from the next root of RELEASE on."""
+    """Replace the key of NAME in the next root of RELEASE.
+
+    NAME is a person or the build system.
+    """
     _amend(output, release, [rotate(name, load_public_key(new))], expires_days)
 
 
@@ -129,7 +132,7 @@ def rotate_command(
     help="How many approvers must approve a release.",
 )
 @_expires_option
-@json_option
+@output_options
 @pass_output
 def threshold_command(
     output: Output,
@@ -138,7 +141,7 @@ def threshold_command(
     approvals: int | None,
     expires_days: int | None,
 ) -> None:
-    """Change how many must sign, from the next root of RELEASE on."""
+    """Change how many must sign from the next root on."""
     _amend(output, release, [set_thresholds(root_keys, approvals)], expires_days)
 
 
@@ -151,7 +154,7 @@ def threshold_command(
     show_default=True,
     help="Days until the new root expires.",
 )
-@json_option
+@output_options
 @pass_output
 def refresh_command(output: Output, release: Path, expires_days: int) -> None:
     """Give the next root of RELEASE a later expiry."""
@@ -160,7 +163,7 @@ def refresh_command(output: Output, release: Path, expires_days: int) -> None:
 
 @click.command("discard")
 @click.argument("release", type=Given("release"))
-@json_option
+@output_options
 @pass_output
 def discard_command(output: Output, release: Path) -> None:
     """Drop the draft of the next root of RELEASE.

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from bundle.cli.given import Given
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.cli.questions import confirm
 from bundle.model.digest import digest_of
@@ -48,7 +48,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @passphrase_option
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@json_option
+@output_options
 @pass_output
 def command(
     output: Output,

@@ -11,9 +11,9 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from bundle.cli.depots import depot_option
 from bundle.cli.given import Given
 from installer.cluster_context import ClusterRequest
-from installer.depot.directory import DEFAULT_DEPOT
 from installer.documents import SiteFile, load_site
 from installer.secrets_file import load_secrets, secret_names
 from installer.site_inventory import read_overrides
@@ -22,13 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _PATH: Final = click.Path(path_type=Path)
 _OPTIONS: Final = (
     click.argument("site", metavar="SITE", type=Given("site")),
-    click.option(
-        "--depot",
-        type=Given("depot"),
-        default=DEFAULT_DEPOT,
-        show_default=True,
-        help="The depot's directory.",
-    ),
+    depot_option(),
     click.option(
         "--bundle",
         "medium",

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.depots import depot_option
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.progress import readable_size
 from bundle.model.errors import (
     DigestMismatchError,
@@ -21,7 +22,7 @@ from bundle.model.progress import counted
 from bundle.store.damage import told
 from bundle.store.hashing import HASH_THREADS
 from installer.depot.check_pass import CheckResult, PassRecord, Settings, run_pass
-from installer.depot.directory import DEFAULT_DEPOT, open_depot
+from installer.depot.directory import open_depot
 from installer.depot.marks import PROBLEM_WORDS, Mark
 
 _RECORD = "command"
@@ -40,18 +41,12 @@ def command() -> None:
 
 
 @command.command("check")
-@click.option(
-    "--depot",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_DEPOT,
-    show_default=True,
-    help="The depot's directory.",
-)
+@depot_option()
 @click.option("--restart", is_flag=True, help="Begin anew, also if a check was interrupted.")
-@json_option
+@output_options
 @pass_output
 def check(output: Output, depot: Path, restart: bool) -> int:
-    """Read every blob of the depot again, and say what is damaged.
+    """Read every blob of the depot and report damage.
 
     What is damaged is not served until an import restores it. Stopped and run again, it goes on
     where it was. The exit code is 0 only if all is well.

@@ -10,13 +10,19 @@ from typing import Final
 
 import click
 
+from bundle.cli.depots import depot_option
 from bundle.cli.given import Given
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.questions import ask
 from bundle.model.digest import hex_of
 from bundle.model.errors import TrustError, UsageError
 from bundle.trust.authority import MIN_THRESHOLD, Authority, load_authority, make_authority
-from bundle.trust.describe import fingerprint_groups, parse_fingerprint, plain_fingerprint
+from bundle.trust.describe import (
+    ROLE_WORDS,
+    fingerprint_groups,
+    parse_fingerprint,
+    plain_fingerprint,
+)
 from bundle.trust.enrolment import Candidate, enroll, find_enrolled, read_candidate
 from bundle.trust.keys import load_public_key
 from bundle.trust.state import STATES
@@ -28,9 +34,7 @@ _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 
 @click.command("enroll")
 @click.argument("source", metavar="ROOT|BUNDLE", type=Given("root", "bundle", "release"))
-@click.option(
-    "--depot", type=Given("depot"), required=True, help="The depot; it is made if need be."
-)
+@depot_option("The depot; it is made if need be.")
 @click.option(
     "--fingerprint",
     metavar="HEX",
@@ -55,7 +59,7 @@ _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
     metavar="N",
     help="How many of them decide together.",
 )
-@json_option
+@output_options
 @pass_output
 def command(
     output: Output,
@@ -128,7 +132,7 @@ def _page(candidate: Candidate, now: datetime) -> list[str]:
     groups.append(last[:-_GROUP] + "?" * _GROUP)
     lines = [f"root version {root.version}, valid until {root.expires:%Y-%m-%d}"]
     lines += [
-        f"  {role.name}: {role.threshold} of {', '.join(name for name, _ in role.keys)}"
+        f"  {ROLE_WORDS[role.name]}: {role.threshold} of {', '.join(name for name, _ in role.keys)}"
         for role in root.roles
     ]
     lines += ["", "Its fingerprint:", "", *(f"  {group}" for group in groups), ""]

@@ -9,12 +9,12 @@ from typing import Any
 import click
 import msgspec
 
+from bundle.cli.depots import depot_option
 from bundle.cli.given import Given
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.progress import readable_size
 from bundle.store.damage import told
 from bundle.store.leftovers import shown_leftovers
-from installer.depot.directory import DEFAULT_DEPOT
 from installer.depot.importer import ImportOutcome, import_bundle
 
 _PATH = click.Path(path_type=Path)
@@ -22,17 +22,11 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("import")
 @click.argument("bundle", type=Given("bundle"))
-@click.option(
-    "--depot",
-    type=Given("depot"),
-    default=DEFAULT_DEPOT,
-    show_default=True,
-    help="The depot's directory.",
-)
+@depot_option()
 @click.option(
     "--waiver", type=_PATH, metavar="FILE", help="The site's signed waiver, for an expired bundle."
 )
-@json_option
+@output_options
 @pass_output
 def command(output: Output, bundle: Path, depot: Path, waiver: Path | None) -> None:
     """Verify the BUNDLE and put it into the depot.

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.model.errors import UsageError
 from installer.cli.cluster_options import (
     age_key_option,
@@ -46,7 +46,7 @@ from installer.preflight.table import table
 @age_key_option
 @click.option("--dry-run", is_flag=True, help="Change nothing on the nodes; say what would be.")
 @click.option("--preflight-only", is_flag=True, help="Ask the nodes, then stop.")
-@json_option
+@output_options
 @pass_output
 def command(
     output: Output,

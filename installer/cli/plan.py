@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from installer.cli.cluster_options import cluster_options, cluster_request, utc_now
 from installer.cli.cluster_page import plan_page
 from installer.cluster_install import plan_cluster
@@ -15,7 +15,7 @@ from installer.cluster_steps import cluster_steps
 
 @click.command("plan")
 @cluster_options
-@json_option
+@output_options
 @pass_output
 def command(output: Output, /, **options: Any) -> None:
     """Show what `isoward install` is going to do with the machines of a SITE file.

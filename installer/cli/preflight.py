@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
+from bundle.cli.depots import depot_option
 from bundle.cli.given import Given
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.model.errors import IsowardError
 from bundle.store.atomic import write_atomic
 from installer.cli.cluster_options import age_key_option, site_secrets, utc_now
-from installer.depot.directory import DEFAULT_DEPOT
 from installer.documents import load_site
 from installer.preflight.answers import Report
 from installer.preflight.ask import require_ready
@@ -25,20 +25,14 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("preflight")
 @click.argument("site", metavar="SITE", type=Given("site"))
-@click.option(
-    "--depot",
-    type=Given("depot"),
-    default=DEFAULT_DEPOT,
-    show_default=True,
-    help="The depot's directory.",
-)
+@depot_option()
 @click.option("--ca", type=_PATH, help="The site's CA, PEM; otherwise the depot's own.")
 @click.option(
     "--overrides", type=_PATH, help="A folder whose files take the place of the inventory's."
 )
 @age_key_option
 @click.option("--page", type=_PATH, metavar="FILE.html", help="Write the answers as a page, too.")
-@json_option
+@output_options
 @pass_output
 def command(
     output: Output,

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from bundle.cli.depots import depot_option
 from bundle.cli.given import Given
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.model.digest import hex_of
 from bundle.model.errors import UsageError
@@ -23,7 +24,7 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.group("recover", invoke_without_command=True)
-@click.option("--depot", type=Given("depot"), help="The depot whose record is lost or damaged.")
+@depot_option("The depot whose record is lost or damaged.")
 @click.option("--fingerprint", metavar="HEX", help="Of the enrolled root, from the vendor.")
 @click.option(
     "--floor",
@@ -39,14 +40,14 @@ _PATH = click.Path(path_type=Path)
 @click.option("--reason", metavar="TEXT", help="What happened.")
 @click.option("--root", type=_PATH, help="A bundle or root file, if the depot has none.")
 @click.option("-o", "--output", "file", type=_PATH, help="The new file, to be signed.")
-@json_option
+@output_options
 @pass_output
 @click.pass_context
 def command(
     ctx: click.Context,
     output: Output,
     *,
-    depot: Path | None,
+    depot: Path,
     fingerprint: str | None,
     floor: int | None,
     lower_clock: bool,
@@ -63,9 +64,9 @@ def command(
     if floor is None and lower_clock:
         # The record is whole, and so is what it knows of releases.
         floor = 1
-    if depot is None or fingerprint is None or floor is None or reason is None or file is None:
+    if fingerprint is None or floor is None or reason is None or file is None:
         raise UsageError(
-            "expected --depot, --fingerprint, --floor, --reason and --output, found fewer",
+            "expected --fingerprint, --floor, --reason and --output, found fewer",
             "docs/runbooks/recovery.md says where each comes from.",
         )
     require_new(file)
@@ -89,10 +90,10 @@ def command(
     "--key", type=Given("private-key"), required=True, metavar="PEM", help="One of the site's keys."
 )
 @passphrase_option
-@json_option
+@output_options
 @pass_output
 def sign(output: Output, file: Path, key: Path, passphrase_fd: int | None) -> None:
-    """Add a signature to a recovery's FILE, after it has been shown."""
+    """Sign the recovery in FILE, after it was shown."""
     facts, lines = _look(file, read_statement(file))
     output.say(*lines)
     signed = signed_facts(file, KIND, load_signing_key(output, key, passphrase_fd))
@@ -101,21 +102,27 @@ def sign(output: Output, file: Path, key: Path, passphrase_fd: int | None) -> No
 
 @command.command("show")
 @click.argument("file", type=_PATH)
-@json_option
+@output_options
 @pass_output
 def show(output: Output, file: Path) -> None:
-    """Show what a recovery's FILE says; its signatures are verified by `isoward recover apply`."""
+    """Show what the recovery in FILE says.
+
+    Its signatures are verified by `isoward recover apply`.
+    """
     facts, lines = _look(file, read_statement(file))
     output.result(facts, *lines)
 
 
 @command.command("apply")
 @click.argument("file", type=_PATH)
-@click.option("--depot", type=Given("depot"), required=True, help="The depot.")
-@json_option
+@depot_option()
+@output_options
 @pass_output
 def apply(output: Output, file: Path, depot: Path) -> None:
-    """Rebuild the record by a FILE that enough of the site's keys have signed."""
+    """Rebuild the record as the signed FILE says.
+
+    Enough of the site's keys must have signed it.
+    """
     done = apply_recovery(depot, read_statement(file), datetime.now(UTC), str(file))
     record = done.record
     facts = {

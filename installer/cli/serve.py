@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
-from bundle.cli.given import Given
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.depots import depot_option
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.model.canonical import canonical_json
 from bundle.model.errors import InterruptedByUserError, IsowardError
 from bundle.model.reference import is_host
@@ -19,7 +19,6 @@ from bundle.store.atomic import write_atomic
 from bundle.trust.clock import latest_known
 from bundle.trust.state import load_readable_states
 from installer.depot.directory import (
-    DEFAULT_DEPOT,
     DepotDirectory,
     create_depot,
     open_depot,
@@ -38,13 +37,7 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.command("serve")
-@click.option(
-    "--depot",
-    type=Given("depot"),
-    default=DEFAULT_DEPOT,
-    show_default=True,
-    help="The depot's directory.",
-)
+@depot_option()
 @click.option("--address", default="0.0.0.0", show_default=True, help="IP address to listen on.")  # noqa: S104
 @click.option(
     "--port",
@@ -71,7 +64,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--access-log", is_flag=True, help="Log every request on standard error.")
 @click.option("--ready-file", type=_PATH, help="Write {url, ca, ...} as JSON there when ready.")
-@json_option
+@output_options
 @pass_output
 def command(
     output: Output,

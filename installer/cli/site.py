@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bundle.cli.given import Given
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.model.errors import DefinitionError
 from bundle.model.problem import Problem
 from bundle.model.site import Site
@@ -29,10 +29,10 @@ command.add_command(inventory)
 
 @command.command("check")
 @click.argument("file", metavar="SITE", type=Given("site"))
-@json_option
+@output_options
 @pass_output
 def check(output: Output, *, file: Path) -> int:
-    """Say everything that is wrong with a SITE file, by line.
+    """Check a SITE file and report every problem by line.
 
     Also looks at the SSH key and the secrets file that it names; no machine is asked.
     """

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bundle.cli.given import Given
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.model.digest import digest_of
 from bundle.model.errors import UsageError
 from bundle.store.atomic import storage_errors
@@ -27,7 +27,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--ca", type=_PATH, help="The CA that vouches for the identity provider, PEM.")
 @click.option("--overrides", type=_PATH, help="A folder whose files take the place of those made.")
 @click.option("-o", "--output", "folder", type=_PATH, required=True, help="A new folder.")
-@json_option
+@output_options
 @pass_output
 def inventory(
     output: Output,
@@ -39,7 +39,7 @@ def inventory(
     overrides: Path | None,
     folder: Path,
 ) -> None:
-    """Write Kubespray's inventory for a SITE file and a bundle into a new folder."""
+    """Write Kubespray's inventory of a SITE file and a bundle."""
     if (depot is None) == (bundle is None):
         raise UsageError("expected one of --depot and --bundle", "Say which bundle is meant.")
     loaded = load_site(site)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.model.errors import DefinitionError
 from bundle.model.site_cluster import (
     DEFAULT_POD_NETWORK,
@@ -71,7 +71,7 @@ _LISTS: Final = ("time_servers", "dns_servers", "names")
     help="Known to nodes and pods without DNS; repeat it.",
 )
 @click.option("--secrets", metavar="FILE", help="The file that SOPS encrypted, relative to SITE.")
-@json_option
+@output_options
 @pass_output
 def new(output: Output, /, *, file: Path, **given: Any) -> None:
     """Write a SITE file from answers on the terminal.

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from bundle.cli.depots import depot_option
 from bundle.cli.given import Given
-from bundle.cli.output import Output, json_option, pass_output
+from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.store.atomic import require_new, write_new
 from bundle.store.layout import BundleDirectory
@@ -19,7 +20,6 @@ from bundle.trust.state import STATES, find_state, load_states
 from bundle.trust.verify import examine_expired
 from bundle.trust.waiver import KIND, draft_waiver
 from installer.cli.statements import common_facts, common_lines, signed_facts, signed_lines
-from installer.depot.directory import DEFAULT_DEPOT
 
 _PATH = click.Path(path_type=Path)
 
@@ -31,13 +31,7 @@ def command() -> None:
 
 @command.command("new")
 @click.argument("bundle", type=Given("bundle"))
-@click.option(
-    "--depot",
-    type=Given("depot"),
-    default=DEFAULT_DEPOT,
-    show_default=True,
-    help="The depot's directory.",
-)
+@depot_option()
 @click.option("--reason", required=True, metavar="TEXT", help="Why the bundle is needed now.")
 @click.option("--ticket", required=True, metavar="ID", help="Where the decision is written down.")
 @click.option(
@@ -47,7 +41,7 @@ def command() -> None:
     help="How many days it holds.",
 )
 @click.option("-o", "--output", "file", type=_PATH, required=True, help="The new file.")
-@json_option
+@output_options
 @pass_output
 def new(
     output: Output,
@@ -59,7 +53,10 @@ def new(
     days: int,
     file: Path,
 ) -> None:
-    """Make a waiver for the BUNDLE, whose metadata has expired and with which all else is well."""
+    """Draft a waiver of expiry for the BUNDLE.
+
+    Its metadata has expired, and all else is well with it.
+    """
     directory = BundleDirectory(bundle)
     directory.require()
     require_new(file)
@@ -78,10 +75,13 @@ def new(
     "--key", type=Given("private-key"), required=True, metavar="PEM", help="One of the site's keys."
 )
 @passphrase_option
-@json_option
+@output_options
 @pass_output
 def sign(output: Output, file: Path, key: Path, passphrase_fd: int | None) -> None:
-    """Add a signature to a waiver's FILE; read it first with `isoward waiver show`."""
+    """Sign the waiver in FILE.
+
+    Read it first with `isoward waiver show`.
+    """
     facts, lines = _look(file, read_statement(file))
     output.say(*lines)
     signed = signed_facts(file, KIND, load_signing_key(output, key, passphrase_fd))
@@ -90,10 +90,13 @@ def sign(output: Output, file: Path, key: Path, passphrase_fd: int | None) -> No
 
 @command.command("show")
 @click.argument("file", type=_PATH)
-@json_option
+@output_options
 @pass_output
 def show(output: Output, file: Path) -> None:
-    """Show what a waiver's FILE says; its signatures are verified by `isoward import`."""
+    """Show what the waiver in FILE says.
+
+    Its signatures are verified by `isoward import`.
+    """
     facts, lines = _look(file, read_statement(file))
     output.result(facts, *lines)
 

@@ -33,7 +33,6 @@ from bundle.model.limits import MIB
 from bundle.store.atomic import make_directory, storage_errors, write_atomic
 from bundle.trust.upstream.site_policy import POLICY_NAME
 
-DEFAULT_DEPOT: Final = Path("/var/lib/isoward")
 DEPOT_NAME: Final = "depot.json"
 IMPORT_NAME: Final = "import.json"
 PARTIAL_SUFFIX: Final = ".tmp"

@@ -6,9 +6,9 @@ from installer.preflight.answers import Answer, Report, Verdict
 
 _MARKS = {
     Verdict.OK: "ok  ",
-    Verdict.WARN: "WARN",
+    Verdict.WARN: "warn",
     Verdict.NEED: "need",
-    Verdict.FAIL: "FAIL",
+    Verdict.FAIL: "fail",
 }
 
 

@@ -11,7 +11,7 @@ from installer.steps.inventory import render_html
 
 _TEMPLATE: Final = "preflight.html.j2"
 _MARKS: Final = {
-    Verdict.OK: "pass",
+    Verdict.OK: "ok",
     Verdict.WARN: "warn",
     Verdict.NEED: "warn",
     Verdict.FAIL: "fail",
@@ -47,7 +47,7 @@ def render_page(site: str, report: Report, when: datetime) -> str:
         site=site,
         when=f"{when:%Y-%m-%d %H:%M}",
         ready="fail" not in answers,
-        counts=[(mark, answers.count(mark)) for mark in ("pass", "warn", "fail")],
+        counts=[(mark, answers.count(mark)) for mark in ("ok", "warn", "fail")],
         nodes=marked,
         todo=todo,
     )

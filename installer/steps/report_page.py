@@ -10,8 +10,8 @@ from installer.steps.inventory import render_html
 
 _TEMPLATE: Final = "report.html.j2"
 _MAX_FIGURE: Final = 60
-_MARKS: Final = {"proven": "pass", "not proven": "warn", "failed": "fail"}
-_ANSWERS: Final = {"ok": "pass", "warn": "warn", "fail": "fail"}
+_MARKS: Final = {"proven": "ok", "not proven": "warn", "failed": "fail"}
+_ANSWERS: Final = {"ok": "ok", "warn": "warn", "fail": "fail"}
 _GIB: Final = 2**30
 
 
@@ -27,7 +27,7 @@ def render_report(data: Mapping[str, Any]) -> str:
         report=data,
         proofs=proofs,
         counts=[(word, _count(proofs, mark)) for word, mark in _MARKS.items()],
-        whole=bool(proofs) and _count(proofs, "pass") == len(proofs),
+        whole=bool(proofs) and _count(proofs, "ok") == len(proofs),
         size=f"{data['bundle']['size'] / _GIB:.1f} GiB",
         total=duration(data["seconds"]),
         steps=[
@@ -65,8 +65,8 @@ def _answers(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         rows.append(
             {
                 "node": node["node"],
-                "counts": {mark: _count(marked, mark) for mark in ("pass", "warn", "fail")},
-                "open": [answer for answer in marked if answer["mark"] != "pass"],
+                "counts": {mark: _count(marked, mark) for mark in ("ok", "warn", "fail")},
+                "open": [answer for answer in marked if answer["mark"] != "ok"],
             }
         )
     return rows

@@ -288,7 +288,7 @@ def test_z_the_command_ends_as_the_nodes_are(world: World) -> None:
     with planted(full, world.lab.nodes[0], **world.names(0)):
         done = world.run("--page", page)
     assert done.returncode == 51, done.stdout + done.stderr
-    assert "FAIL  disk" in done.stdout
+    assert "fail  disk" in done.stdout
     assert "node1: disk: expected" in done.stderr
     assert "What is to be done" in page.read_text()
     world.lab.nodes[1].stop()

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 import pytest
 
-from bundle.cli.main import COMMANDS, cli
+from bundle.cli.commands import COMMANDS
+from bundle.cli.main import cli
 from bundle.cli.roles import ROLE_OF
 from bundle.model.errors import UsageError
 from tests.support.roles import ROLES, RoleEnvironment, role_environment

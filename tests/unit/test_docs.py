@@ -10,7 +10,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from click.testing import CliRunner
 
-from bundle.cli.main import COMMANDS, cli
+from bundle.cli.commands import COMMANDS
+from bundle.cli.main import cli
 from tests.support.readme import command_blocks
 from tests.vectors.hostile.families import large_cases, small_cases
 

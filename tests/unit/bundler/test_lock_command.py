@@ -92,8 +92,7 @@ def test_a_lock_is_written_next_to_its_definition(vendor: Vendor) -> None:
     assert "2 images, 1 file: 9 blobs with" in out
     assert str(vendor.lock) in out
     text = vendor.lock.read_text()
-    assert text.startswith("# yaml-language-server: $schema=manifests/schema/lock.json\n")
-    assert "Made by isoward lock; do not edit." in text
+    assert text.startswith("# Made by isoward lock; do not edit.\n")
     lock = load_lock(vendor.lock)
     assert [i.reference for i in lock.images] == [
         f"{vendor.registry.host}/app/db:1",
@@ -102,11 +101,21 @@ def test_a_lock_is_written_next_to_its_definition(vendor: Vendor) -> None:
     assert lock.files[0].size == 4
 
 
-def test_the_schema_is_named_next_to_the_definitions(vendor: Vendor) -> None:
-    head = "# yaml-language-server: $schema=../schema/definition.json\n"
+@pytest.mark.parametrize("folder", ["schema", "elsewhere/of-ours"])
+def test_the_schema_is_named_next_to_the_definitions(vendor: Vendor, folder: str) -> None:
+    head = f"# yaml-language-server: $schema={folder}/definition.json\n"
     vendor.define("app/web:1", head=head)
     vendor.run()
-    assert vendor.lock.read_text().startswith(head.replace("definition", "lock"))
+    # A line that leads nowhere is an error in every editor.
+    assert "$schema" not in vendor.lock.read_text()
+    vendor.lock.unlink()
+    where = vendor.lock.parent / folder
+    with pytest.raises(SystemExit):
+        main(["schema", "--write", str(where)])
+    vendor.run()
+    first = vendor.lock.read_text().splitlines()[0]
+    assert first == head.replace("definition", "lock").strip()
+    assert (vendor.lock.parent / first.partition("=")[2]).is_file()
 
 
 def test_a_second_run_changes_nothing(vendor: Vendor) -> None:

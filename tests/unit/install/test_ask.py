@@ -91,7 +91,7 @@ def test_one_failure_has_its_own_advice() -> None:
 def test_the_table_says_what_to_do_about_what_is_not_ok() -> None:
     report = ask_site(_SITE, _second_is_down, _WANTED, questions=(_GOOD, _BAD, _ODD))
     text = "\n".join(table(report))
-    assert "FAIL  bad" in text
+    assert "fail  bad" in text
     assert "make it x" in text
     assert "look at it" in text
     assert "Is it on?" in text

@@ -46,7 +46,7 @@ def test_a_node_that_is_down_ends_with_its_exit_code_and_a_receipt(
     done = _isoward(site, "--depot", depot)
     assert done.returncode == 53, done.stderr
     assert "node1: nothing answers at 127.0.0.1 port 9" in done.stderr
-    assert "FAIL  ssh" in done.stdout
+    assert "fail  ssh" in done.stdout
     assert "Traceback" not in done.stderr
     receipt = max((depot / "runs").glob("*/receipt.json"))
     written = json.loads(receipt.read_bytes())

@@ -88,7 +88,7 @@ def test_the_table_has_a_line_for_each_question() -> None:
     assert len([line for line in lines if line.startswith("  ok    kernel ")]) == 1
     assert "  ok    hostname             2 nodes" in lines
     assert "  ok    kernel               6.1.0-25-amd64" in lines
-    swap = lines.index("  FAIL  swap                 node2: /dev/sda2")
+    swap = lines.index("  fail  swap                 node2: /dev/sda2")
     assert lines[swap + 1].strip() == "expected: no swap"
     assert "swapoff" in lines[swap + 2]
     assert lines[swap - 1] == "  ok    swap                 none"
@@ -102,7 +102,7 @@ def test_what_many_nodes_lack_is_advised_once() -> None:
     )
     report = Report(tuple(NodeAnswers(f"n{i}", "x", True, (a,)) for i, a in enumerate(answers)))
     assert by_question(report) == [
-        "  FAIL  swap  n0: /dev/sda",
+        "  fail  swap  n0: /dev/sda",
         "              n1: /dev/sdb",
         "              expected: no swap",
         "              swapoff",

@@ -188,7 +188,7 @@ def test_a_site_without_a_cluster_is_asked_what_it_was_always_asked(
     site, page = write_site(tmp_path, data), tmp_path / "page.html"
     done = _isoward(site, "--depot", depot, "--page", page)
     assert done.returncode == 53, done.stderr
-    assert "FAIL  ssh" in done.stdout
+    assert "fail  ssh" in done.stdout
     assert "node1: nothing answers at 127.0.0.1 port 9" in done.stderr
     assert "nothing answers" in page.read_text()
     said = json.loads(_isoward(site, "--depot", depot, "--json").stdout)

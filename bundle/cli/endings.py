@@ -1,0 +1,120 @@
+"""How a command ends: each kind of error as its exit code, and what is said of it."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from bundle.cli.commands import COMMANDS
+from bundle.cli.output import report_error, wants_json
+from bundle.cli.roles import missing_library
+from bundle.cli.writer import write_lines, write_traceback
+from bundle.model.errors import (
+    InterruptedByUserError,
+    IsowardError,
+    StorageError,
+    UsageError,
+)
+
+_OF_OUTPUT: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EBADF, errno.EROFS, errno.EPIPE}
+)
+_ALIKE: Final = 0.6
+"""How alike two names must be for one to be meant by the other; difflib's own default."""
+
+
+def ended(error: BaseException, arguments: Sequence[str]) -> int:
+    """Say how a command ended that raised an error; return its exit code."""
+    if isinstance(error, BrokenPipeError):
+        # The reader of our output went away, as `head` does; nothing is wrong.
+        discard_output()
+        return 0
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        write_lines(error.format_message().splitlines(), err=True)
+        return UsageError.exit_code
+    as_json = wants_json(arguments)
+    if isinstance(error, OSError) and is_about_output(error):
+        discard_output()
+        error, as_json = output_lost(error), False
+    return _told(_as_ours(error, arguments), as_json=as_json)
+
+
+def _as_ours(error: BaseException, arguments: Sequence[str]) -> BaseException:
+    """Turn an error that is not ours into one that is; a bug stays what it is."""
+    if isinstance(error, click.UsageError):
+        return usage_error(error)
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        return InterruptedByUserError(
+            "stopped by the user", "Run the same command again to go on where it was."
+        )
+    if isinstance(error, ModuleNotFoundError):
+        # Libraries of one role are imported where they are used, at any depth.
+        command = next((word for word in arguments if word in COMMANDS), "")
+        return missing_library(error, command) or error
+    return error
+
+
+def _told(error: BaseException, *, as_json: bool) -> int:
+    try:
+        if isinstance(error, IsowardError):
+            report_error(error, as_json=as_json)
+            return error.exit_code
+        write_traceback(error)
+        write_lines(["isoward: this is a bug; please report it with the lines above"], err=True)
+    except OSError:
+        # Nobody can read it: the exit code has to say it alone.
+        discard_output()
+    return error.exit_code if isinstance(error, IsowardError) else IsowardError.exit_code
+
+
+def usage_error(error: click.UsageError) -> UsageError:
+    """Turn click's error into ours, with the command that was probably meant."""
+    context = error.ctx
+    where = context.command_path if context else "isoward"
+    message = error.format_message()
+    meant = ""
+    if context is not None and isinstance(context.command, click.Group) and "No such c" in message:
+        given = next((part for part in message.split("'")[1:2]), "")
+        meant = closest(given, context.command.list_commands(context))
+        message = f"there is no command {where} {given}"
+    hint = f"Did you mean `{where} {meant}`? " if meant else ""
+    return UsageError(message, f"{hint}Run `{where} --help`.")
+
+
+def closest(given: str, names: list[str]) -> str:
+    """Return the name that was probably meant; an empty text if none is like it."""
+    begin = [name for name in names if given and name.startswith(given)]
+    found = begin if len(begin) == 1 else difflib.get_close_matches(given, names, 1, _ALIKE)
+    return found[0] if found else ""
+
+
+def is_about_output(error: OSError) -> bool:
+    """Say whether standard output refused; every file of ours is named where it is written."""
+    return error.filename is None and error.errno in _OF_OUTPUT
+
+
+def output_lost(error: OSError) -> StorageError:
+    """Say that what there was to say could not be written."""
+    return StorageError(
+        f"cannot write to standard output: {error.strerror}",
+        "Free some space, or send the output elsewhere; the exit code says how a command ended.",
+    )
+
+
+def discard_output() -> None:
+    """Let what is still buffered go nowhere, so that Python's own end does not complain of it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
