@@ -17,11 +17,13 @@ _SHARED = ("bundle.model", "bundle.store", "bundle.trust", "bundle.registry")
 _ONLINE = ("bundler.sources", "bundler.gates", "bundler.formats")
 _OFFLINE = ("installer.depot", "installer.preflight", "installer.steps")
 _OUTPUT = (
+    "bundle.cli.depots",
     "bundle.cli.given",
     "bundle.cli.output",
     "bundle.cli.passphrase",
     "bundle.cli.progress",
     "bundle.cli.questions",
+    "bundle.cli.schema_line",
 )
 """What commands on both sides talk to a person with; it is all that they see of bundle.cli."""
 
