@@ -6,6 +6,7 @@ import gzip
 import io
 import tarfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -31,8 +32,9 @@ from bundle.model.source_config import SourceConfig, check_source_config
 from bundle.model.yaml_strict import load_yaml
 from bundler.formats.hauler import read_hauler
 from bundler.formats.image_list import read_image_list
-from bundler.sources.apt_release import read_release
+from bundler.sources.apt_release import read_in_release, read_release
 from bundler.sources.chart_index import read_index
+from bundler.sources.promised import LENGTHS
 from bundler.sources.rpm_metadata import is_carried, read_repomd
 from fuzz.target import Target
 from installer.depot.catalogue import Catalogue
@@ -136,21 +138,26 @@ def chart_index(data: bytes) -> None:
 
 
 def release(data: bytes) -> None:
-    """Read the signed list of an apt repository."""
-    found = read_release(data, "https://mirror.example.org/dists/stable/InRelease")
-    assert all(is_digest(content.digest) for content in found.contents.values())
+    """Read the signed list of an apt repository, alone and beside its signature."""
     try:
-        paths = [path for path, _ in found.indexes("main", "amd64")]
-    except DefinitionError:
-        return
-    assert all(path.startswith("main/binary-") for path in paths)
+        found = read_in_release(data, "https://mirror.example.org/dists/stable/InRelease")
+    except FormatError:
+        found = read_release(data, "https://mirror.example.org/Release")
+    for listed in found.contents.values():
+        assert listed.promises
+        assert all(len(one.value) == LENGTHS[one.algorithm] for one in listed.promises)
+    for component in ("main", ""):
+        with suppress(DefinitionError):
+            for forms in found.indexes(component, "amd64"):
+                assert all("Packages" in one.path for one in forms)
 
 
 def repomd(data: bytes) -> None:
     """Read the index of an rpm repository."""
     found = read_repomd(data, "https://mirror.example.org/repodata/repomd.xml")
     assert "primary" in {file.kind for file in found}
-    assert all(is_digest(file.digest) and is_carried(file.kind) for file in found)
+    assert all(is_carried(file.kind) for file in found)
+    assert all(len(file.promise.value) == LENGTHS[file.promise.algorithm] for file in found)
 
 
 def converted(data: bytes) -> None:

@@ -136,7 +136,7 @@ def _install(system: System) -> str:
 def _apt_source(repository: SystemRepository, keyring: str) -> str:
     options = f"arch=$(dpkg --print-architecture) signed-by=$work/os/{keyring}"
     where = f"file:$work/os/{repository.folder}"
-    return f"deb [{options}] {where} {repository.suite} {' '.join(repository.components)}\n"
+    return f"{' '.join(['deb', f'[{options}]', where, repository.suite, *repository.components])}\n"
 
 
 def _rpm_source(repository: SystemRepository, keyring: str) -> str:

@@ -48,7 +48,20 @@ SuitePath = Annotated[
         max_length=128,
     ),
 ]
-"""A suite or a component of an apt repository."""
+"""A component of an apt repository."""
+
+SuiteName = Annotated[
+    str,
+    formed(
+        rf"^(\./|/|(\./)?{_WORD}(/{_WORD})*/?)$(?!\n)",
+        "words of letters, digits, '.', '_' and '-' with '/' between them; for a flat repository "
+        "a '/' at the end",
+        "bookworm",
+        "./",
+        max_length=128,
+    ),
+]
+"""A suite of an apt repository, or the folder of a flat one: that ends in a slash."""
 
 PackageName = Annotated[
     str,
@@ -85,7 +98,7 @@ class OsRepositorySource(Document, frozen=True, kw_only=True):
     url: Url
     name: Name | None = None
     """The folder that it is served under; left out, the last part of the URL's path."""
-    suite: SuitePath | None = None
+    suite: SuiteName | None = None
     components: tuple[SuitePath, ...] = ()
     metadata_signed: bool = True
     """rpm only; false says that the distribution signs its packages, but not repomd.xml."""
@@ -122,7 +135,7 @@ class OsPlace(Document, frozen=True, kw_only=True):
     """Where a repository is served, and what of it there is."""
 
     folder: Name
-    suite: SuitePath | None = None
+    suite: SuiteName | None = None
     components: tuple[SuitePath, ...] = ()
 
 
@@ -199,6 +212,21 @@ class OsEntry(Document, frozen=True, kw_only=True):
             yield f"{self.name}/{file.path}", file.digest
 
 
+def is_flat(suite: str) -> bool:
+    """Say whether an apt repository has its lists beside its packages, and no components."""
+    return suite.endswith("/")
+
+
+def lists_folder(suite: str) -> str:
+    """Return the folder of an apt repository that has the signed list, with a final slash or empty.
+
+    Source: sources.list(5): a suite that ends in a slash is an exact path.
+    """
+    if is_flat(suite):
+        return suite.removeprefix("./").lstrip("/")
+    return f"dists/{suite}/"
+
+
 def os_kind(release: str) -> OsKind:
     """Return the kind of repositories that a release has."""
     return "rpm" if release.startswith("rocky-") else "apt"
@@ -270,7 +298,7 @@ def place_of(repository: OsRepositorySource) -> OsPlace:
     """
     return OsPlace(
         folder=msgspec.convert(repository.folder, Name),
-        suite=repository.suite,
+        suite=_plain_suite(repository.suite),
         components=repository.components,
     )
 
@@ -320,10 +348,18 @@ def sized_files(all_packages: Iterable[LockedOs]) -> Iterator[SizedOsFile]:
 
 
 def _check_place(place: OsPlace, kind: OsKind, where: str) -> None:
-    if kind == "apt" and not (place.suite and place.components):
+    if kind == "apt" and not place.suite:
         raise DefinitionError(
-            f"{where}: an apt repository needs a suite and components",
-            "Write it as {url: ..., suite: bookworm, components: [main]}.",
+            f"{where}: an apt repository needs a suite",
+            "Write it as {url: ..., suite: bookworm, components: [main]}, or with suite: ./ for a "
+            "flat one.",
+        )
+    if kind == "apt" and place.suite and is_flat(place.suite) == bool(place.components):
+        raise DefinitionError(
+            f"{where}: expected components for a suite, and none for a flat repository, whose "
+            f"suite ends in '/'; found the suite {place.suite} and "
+            f"{', '.join(place.components) or 'no components'}",
+            "Write it as its publisher does in sources.list: `suite component...`, or `/` alone.",
         )
     if kind == "rpm" and (place.suite or place.components):
         raise DefinitionError(
@@ -335,6 +371,13 @@ def _check_place(place: OsPlace, kind: OsKind, where: str) -> None:
             f"{where}: {place.folder!r} is not a name for a repository", "Choose another `name`."
         )
     each_once(place.components, f"{where}: components")
+
+
+def _plain_suite(suite: str | None) -> str | None:
+    """Return a suite in its one spelling: apt takes `./` and `/` for the same folder."""
+    if suite is None or not is_flat(suite):
+        return suite
+    return lists_folder(suite) or "/"
 
 
 def _key(place: OsPlace) -> str:

@@ -20,6 +20,7 @@ from bundle.model.errors import DefinitionError, FormatError, SignatureError
 from bundle.model.os_packages import OsPlace
 from bundle.store.atomic import storage_errors
 from bundle.store.programs import Finished, Runner
+from bundler.sources.promised import Promise
 
 _FOLDERS: Final = (
     "etc/apt/apt.conf.d",
@@ -34,7 +35,12 @@ _FOLDERS: Final = (
 _BASE: Final = ("?essential", "?priority(required)")
 """What every system of the release has, so that an older one can be brought to the same state."""
 
-_LINE: Final = re.compile(r"'copy:([^']+)' (\S+) ([0-9]{1,15}) SHA256:([0-9a-f]{64})")
+_LINE: Final = re.compile(
+    r"'copy:([^']+)' (\S+) ([0-9]{1,15}) ?(?:(SHA256|SHA512):([0-9a-f]{64,128}))?.*"
+)
+_BOTH: Final = ("SHA256", "SHA512")
+"""A digest by the first is taken where there is one, since a bundle names all by SHA-256."""
+
 _SHOWN: Final = 1200
 
 
@@ -47,16 +53,14 @@ class Chosen:
         name: Of the package.
         version: Of the package.
         architecture: Of the package.
-        sha256: Of the archive, in hexadecimal.
-        size: Of the archive, in bytes.
+        promise: Of the archive.
     """
 
     path: str
     name: str
     version: str
     architecture: str
-    sha256: str
-    size: int
+    promise: Promise
 
 
 class AptRoot:
@@ -116,7 +120,7 @@ class AptRoot:
 
         Raises:
             DefinitionError: It cannot: a package does not exist, or something that it needs.
-            FormatError: The repository gives a package no SHA-256, or no sane path.
+            FormatError: The repository gives a package no SHA-256 or SHA-512, or no sane path.
             ProgramError: apt is missing, or did not end.
         """
         chosen = [
@@ -127,29 +131,37 @@ class AptRoot:
         return list({found.path: found for found in chosen}.values())
 
     def _install(self, wanted: Sequence[str], where: str) -> list[Chosen]:
-        done = self._apt("install", "--print-uris", *wanted)
-        if done.code != 0:
-            raise DefinitionError(
-                f"{where}: apt cannot install the packages: {_words(done)}",
-                "Correct their names, or name the repository that has what is missing.",
+        lines: dict[str, re.Match[str]] = {}
+        for algorithm in _BOTH:
+            done = self._apt(
+                "install", "--print-uris", f"-oAcquire::ForceHash={algorithm}", *wanted
             )
-        lines = done.output.decode("utf-8", "replace").splitlines()
-        return [self._chosen(line, where) for line in lines if line.startswith("'")]
+            if done.code != 0 and not lines:
+                raise DefinitionError(
+                    f"{where}: apt cannot install the packages: {_words(done)}",
+                    "Correct their names, or name the repository that has what is missing.",
+                )
+            for line in done.output.decode("utf-8", "replace").splitlines():
+                found = _LINE.fullmatch(line.rstrip())
+                if line.startswith("'") and found is None:
+                    raise _refuse(where, line)
+                if found is not None and not (lines.get(found[1]) or found)[4]:
+                    lines[found[1]] = found
+                elif found is not None:
+                    lines.setdefault(found[1], found)
+            if all(found[4] for found in lines.values()):
+                break
+        return [self._chosen(found, where) for found in lines.values()]
 
-    def _chosen(self, line: str, where: str) -> Chosen:
-        found = _LINE.fullmatch(line.rstrip())
-        parts = unquote(found[2]).removesuffix(".deb").split("_") if found else []
+    def _chosen(self, found: re.Match[str], where: str) -> Chosen:
+        parts = unquote(found[2]).removesuffix(".deb").split("_")
         folder = f"{self._mirror}/"
-        path = unquote(found[1]) if found else ""
-        if found is None or len(parts) != 3 or not path.startswith(folder):  # noqa: PLR2004
-            raise FormatError(
-                f"{where}: expected a package with a path and a SHA-256, found {line[:200]!r}",
-                "The repository is too old to be carried, or broken; ask its publisher.",
-            )
+        path = unquote(found[1])
+        if len(parts) != 3 or not path.startswith(folder) or not found[4]:  # noqa: PLR2004
+            raise _refuse(where, found[0])
         name, version, architecture = parts
-        return Chosen(
-            path.removeprefix(folder), name, version, architecture, found[4], int(found[3])
-        )
+        promise = Promise(found[4].lower(), found[5], int(found[3]))
+        return Chosen(plain_path(path.removeprefix(folder)), name, version, architecture, promise)
 
     def _apt(self, *arguments: str) -> Finished:
         return self._run(
@@ -159,14 +171,29 @@ class AptRoot:
         )
 
     def _stanza(self, place: OsPlace, architecture: str, keyring: Path) -> str:
+        # A flat repository has none, and apt refuses the field for it.
+        components = f"Components: {' '.join(place.components)}\n" if place.components else ""
         return (
             "Types: deb\n"
             f"URIs: copy:{quote(str(self._mirror / place.folder))}\n"
             f"Suites: {place.suite}\n"
-            f"Components: {' '.join(place.components)}\n"
+            f"{components}"
             f"Architectures: {architecture}\n"
             f"Signed-By: {keyring}\n"
         )
+
+
+def plain_path(path: str) -> str:
+    """Return a path without what means nothing in it: many lists have `./pool/...`."""
+    return "/".join(part for part in path.split("/") if part not in {"", "."})
+
+
+def _refuse(where: str, line: str) -> FormatError:
+    return FormatError(
+        f"{where}: expected a package with a path and a digest by SHA-256 or SHA-512, found "
+        f"{line[:200]!r}",
+        "The repository is too old to be carried, or broken; ask its publisher.",
+    )
 
 
 def _settings(folder: Path, architecture: str, *, recommends: bool) -> str:
@@ -185,7 +212,6 @@ def _settings(folder: Path, architecture: str, *, recommends: bool) -> str:
         "Acquire::AllowWeakRepositories": "false",
         "Acquire::AllowDowngradeToInsecureRepositories": "false",
         "Acquire::Check-Valid-Until": "true",
-        "Acquire::ForceHash": "SHA256",
         "Acquire::Languages": "none",
     }
     lines = [f'{name} "{value}";' for name, value in settings.items()]

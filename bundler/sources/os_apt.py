@@ -17,9 +17,17 @@ from urllib.parse import quote
 
 import msgspec
 
-from bundle.model.digest import PREFIX, digest_of, hex_of
-from bundle.model.errors import DefinitionError, FormatError, SignatureError
-from bundle.model.limits import MAX_OS_INDEX_BYTES, MAX_OS_RELEASE_BYTES
+from bundle.model.digest import PREFIX, digest_of
+from bundle.model.errors import (
+    AuthenticationError,
+    DefinitionError,
+    FormatError,
+    IsowardError,
+    NotFoundError,
+    SignatureError,
+    TransportRefusedError,
+)
+from bundle.model.limits import MAX_DEB_BYTES, MAX_OS_INDEX_BYTES, MAX_OS_RELEASE_BYTES
 from bundle.model.lock import Content
 from bundle.model.os_packages import (
     LockedOs,
@@ -27,15 +35,18 @@ from bundle.model.os_packages import (
     OsPackage,
     OsRepositorySource,
     OsSource,
+    is_flat,
+    lists_folder,
     place_of,
 )
 from bundle.model.platform import Platform
 from bundle.store.atomic import storage_errors
-from bundler.sources.apt_release import AptRelease, read_release
+from bundler.sources.apt_release import AptRelease, Listed, read_in_release, read_release
 from bundler.sources.apt_root import AptRoot, Chosen
 from bundler.sources.context import SourceContext
-from bundler.sources.download import check_bytes, read_whole
+from bundler.sources.download import read_whole
 from bundler.sources.os_keyring import keep_keyring
+from bundler.sources.promised import keep_promised
 
 ARCHITECTURES: Final = {
     "linux/386": "i386",
@@ -50,19 +61,25 @@ ARCHITECTURES: Final = {
 """What Debian calls each platform."""
 
 
+_ABSENT: Final = (NotFoundError, AuthenticationError, TransportRefusedError)
+"""How servers say that they do not have a file: stores of objects say 403 to who may not list."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Suite:
     """One suite of one repository.
 
     Attributes:
         source: As the definition has it.
-        release: What its InRelease says.
-        file: That InRelease, kept in the store.
+        folder: Of its lists, below the repository's address.
+        release: What they say.
+        files: InRelease, or Release with its signature; kept in the store.
     """
 
     source: OsRepositorySource
+    folder: str
     release: AptRelease
-    file: LockedOsFile
+    files: tuple[LockedOsFile, ...]
 
 
 def resolve_apt(
@@ -81,7 +98,8 @@ def resolve_apt(
     """
     keyring = keep_keyring(source.keyring, context)
     suites = [_fetch_suite(repository, context) for repository in source.repositories]
-    files = {suite.file.path: suite.file for suite in suites}
+    signed = [file for suite in suites for file in suite.files]
+    files = {file.path: file for file in signed}
     chosen: list[Chosen] = []
     with tempfile.TemporaryDirectory(dir=context.store.workspace("apt")) as name:
         work = Path(name)
@@ -91,7 +109,7 @@ def resolve_apt(
             fetched = list(_fetch_indexes(suites, architecture, context))
             files |= {file.path: file for file in fetched}
             mirror = work / architecture / "mirror"
-            for file in (*(suite.file for suite in suites), *fetched):
+            for file in (*signed, *fetched):
                 _link(context.store.blob_path(file.digest), mirror / file.path)
             root = AptRoot(work / architecture / "root", mirror, context.run)
             places = map(place_of, source.repositories)
@@ -100,7 +118,7 @@ def resolve_apt(
             root.update(where)
             chosen += root.closure(source.packages, where)
             shutil.rmtree(work / architecture)
-    packages = dict(_packages(chosen, source))
+    packages = dict(_packages(chosen, source, context))
     files |= {file.path: file for file, _ in packages.values()}
     return LockedOs(
         name=source.name,
@@ -126,19 +144,50 @@ def _architectures(source: OsSource, platforms: tuple[Platform, ...]) -> list[st
 
 
 def _fetch_suite(source: OsRepositorySource, context: SourceContext) -> _Suite:
-    """Fetch an InRelease; it moves, so it is kept for the build."""
-    path = f"dists/{source.suite}/InRelease"
-    url = _url(source, path)
-    data = read_whole(lambda: context.client.open_url(url), MAX_OS_RELEASE_BYTES, url)
-    release = read_release(data, url)
-    if source.suite not in release.names:
+    """Fetch what is signed; it moves, so it is kept for the build."""
+    suite = place_of(source).suite or ""
+    folder = lists_folder(suite)
+    files: tuple[LockedOsFile, ...]
+    try:
+        data, file = _keep_moving(source, f"{folder}InRelease", context)
+        release, files = read_in_release(data, file.url), (file,)
+    except _ABSENT as error:
+        release, files = _fetch_detached(source, folder, error, context)
+    url = files[0].url
+    if not release.is_suite(suite):
         raise SignatureError(
-            f"{url}: expected the suite {source.suite}, found {', '.join(sorted(release.names))}",
+            f"{url}: expected the suite {suite}, found {', '.join(sorted(release.names))}",
             "A server may not put another suite in its place; name it by its own name.",
         )
+    if not release.names and not is_flat(suite):
+        context.progress.note(f"{url}: it does not say which suite it is; only its key speaks")
+    return _Suite(source, folder, release, files)
+
+
+def _fetch_detached(
+    source: OsRepositorySource, folder: str, absent: IsowardError, context: SourceContext
+) -> tuple[AptRelease, tuple[LockedOsFile, ...]]:
+    """Fetch Release and its signature, as apt does where there is no InRelease."""
+    try:
+        data, file = _keep_moving(source, f"{folder}Release", context)
+        _, signature = _keep_moving(source, f"{folder}Release.gpg", context)
+    except _ABSENT as error:
+        raise NotFoundError(
+            f"{absent.message}; nor is there a Release with its Release.gpg: {error.message}",
+            "Check the repository's address and suite; one that is not signed is not carried.",
+            error.context,
+        ) from error
+    return read_release(data, file.url), (file, signature)
+
+
+def _keep_moving(
+    source: OsRepositorySource, path: str, context: SourceContext
+) -> tuple[bytes, LockedOsFile]:
+    url = _url(source, path)
+    data = read_whole(lambda: context.client.open_url(url), MAX_OS_RELEASE_BYTES, url)
     digest = digest_of(data)
     context.store.put_bytes(digest, data)
-    return _Suite(source, release, _file(source, path, url, Content(digest=digest, size=len(data))))
+    return data, _file(source, path, url, Content(digest=digest, size=len(data)))
 
 
 def _fetch_indexes(
@@ -146,54 +195,63 @@ def _fetch_indexes(
 ) -> Iterator[LockedOsFile]:
     """Fetch the indexes of packages, each under the names that apt may ask for."""
     for suite in suites:
-        for component in suite.source.components:
-            for path, content in suite.release.indexes(component, architecture):
-                plain = f"dists/{suite.source.suite}/{path}"
-                folder = plain.rpartition("/")[0]
-                hashed = f"{folder}/by-hash/SHA256/{hex_of(content.digest)}"
-                names = (hashed, plain) if suite.release.by_hash else (plain,)
-                url = _url(suite.source, names[0])
-                _fetch(url, content, context)
-                for name in names:
+        for component in suite.source.components or ("",):
+            for forms in suite.release.indexes(component, architecture):
+                listed, url, content = _fetch_one(suite, forms, context)
+                for name in (*_hashed_names(suite, listed), suite.folder + listed.path):
                     yield _file(suite.source, name, url, content)
 
 
-def _fetch(url: str, content: Content, context: SourceContext) -> None:
-    """Fetch an index into the store, if it is not there, and check it."""
-    if context.store.has(content.digest, content.size):
-        return
-    if content.size > MAX_OS_INDEX_BYTES:
-        raise FormatError(
-            f"{url}: expected an index of at most {MAX_OS_INDEX_BYTES} bytes, found one of "
-            f"{content.size}",
-            "Is it the right repository?",
-        )
-    data = read_whole(lambda: context.client.open_url(url), content.size, url)
-    check_bytes(data, content, url)
-    context.store.put_bytes(content.digest, data)
+def _fetch_one(
+    suite: _Suite, forms: tuple[Listed, ...], context: SourceContext
+) -> tuple[Listed, str, Content]:
+    """Fetch the first form of an index that the server has: many list forms that they lack."""
+    last: IsowardError | None = None
+    for listed in forms:
+        for name in (*_hashed_names(suite, listed)[:1], suite.folder + listed.path):
+            url = _url(suite.source, name)
+            try:
+                content = keep_promised(url, listed.promises[0], MAX_OS_INDEX_BYTES, context)
+            except _ABSENT as error:
+                last = error
+            else:
+                return listed, url, content
+    raise last or AssertionError  # there is one form at least
+
+
+def _hashed_names(suite: _Suite, listed: Listed) -> list[str]:
+    if not suite.release.by_hash:
+        return []
+    folder = (suite.folder + listed.path).rpartition("/")[0]
+    below = f"{folder}/by-hash" if folder else "by-hash"
+    return [f"{below}/{one.algorithm.upper()}/{one.value}" for one in listed.promises]
 
 
 def _packages(
-    chosen: Iterable[Chosen], source: OsSource
+    chosen: Iterable[Chosen], source: OsSource, context: SourceContext
 ) -> Iterator[tuple[tuple[str, str, str], tuple[LockedOsFile, OsPackage]]]:
     """Yield each package with its file; one of all architectures is chosen for each of them."""
     repositories = {place_of(r).folder: r for r in source.repositories}
     for found in chosen:
         folder, _, path = found.path.partition("/")
-        digest = PREFIX + found.sha256
         try:
+            repository = repositories[folder]
+            url = _url(repository, path)
+            # Made first: its path may be one that no server is to be asked for.
+            _file(repository, path, url, Content(digest=PREFIX + "0" * 64, size=0))
+            content = found.promise.content or keep_promised(
+                url, found.promise, MAX_DEB_BYTES, context
+            )
             package = msgspec.convert(
                 {
                     "name": found.name,
                     "version": found.version,
                     "architecture": found.architecture,
-                    "digest": digest,
+                    "digest": content.digest,
                 },
                 OsPackage,
             )
-            repository = repositories[folder]
-            url = _url(repository, path)
-            file = _file(repository, path, url, Content(digest=digest, size=found.size))
+            file = _file(repository, path, url, content)
         except (msgspec.ValidationError, KeyError):
             raise FormatError(
                 f"osPackages {source.name}: {found.name[:100]!r} {found.version[:100]!r} at "

@@ -12,12 +12,11 @@ from typing import Final
 from bundle.model.digest import digest_of
 from bundle.model.errors import DigestMismatchError, NotFoundError
 from bundle.model.limits import MAX_OS_INDEX_BYTES
-from bundle.model.lock import LockedFile
 from bundle.model.os_packages import LockedOs, LockedOsFile
 from bundler.sources.context import SourceContext
 from bundler.sources.download import read_whole
-from bundler.sources.local_files import local_opener
 from bundler.sources.opener import BlobStream, Opener, WholeBytes
+from bundler.sources.os_keyring import keyring_opener
 
 _MOVED: Final = (
     "The repository moved on since the lock was made: run `isoward lock` again, or name a snapshot "
@@ -27,9 +26,7 @@ _MOVED: Final = (
 
 def os_openers(packages: LockedOs, context: SourceContext) -> Iterator[tuple[str, Opener]]:
     """Yield the digest of each file of locked packages, and how to open it."""
-    keyring = packages.keyring
-    beside = LockedFile(digest=keyring.digest, size=keyring.size, path=keyring.source)
-    yield keyring.digest, local_opener(beside, context)
+    yield packages.keyring.digest, keyring_opener(packages.keyring, context)
     moving = {file.digest for file in packages.files} - {p.digest for p in packages.packages}
     for file in packages.files:
         made = _index(file, context) if file.digest in moving else _package(file, context)

@@ -8,14 +8,18 @@ from __future__ import annotations
 from typing import Final
 
 from bundle.model.digest import digest_of
-from bundle.model.errors import DefinitionError
+from bundle.model.errors import DefinitionError, DigestMismatchError
 from bundle.model.limits import MAX_KEYRING_BYTES
+from bundle.model.openpgp import keyring_packets
 from bundle.model.os_packages import KEYRING_NAMES, LockedKeyring
 from bundle.store.atomic import storage_errors
 from bundler.sources.context import SourceContext
 from bundler.sources.local_files import open_local
+from bundler.sources.opener import BlobStream, Opener, WholeBytes
 
 _ARMOUR: Final = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
+_END: Final = b"-----END PGP PUBLIC KEY BLOCK-----"
+_KEYBOX: Final = b"KBXf"
 _PRIVATE: Final = b"PRIVATE KEY"
 _PUBLIC_KEY: Final = 6
 _PACKET: Final = 0x80
@@ -34,18 +38,54 @@ def keep_keyring(source: str, context: SourceContext) -> LockedKeyring:
         DefinitionError: There is no such file in the folder, or it is not public keys.
         StorageError: It cannot be read.
     """
+    data, armoured = _read(source, context)
+    digest = digest_of(data)
+    context.store.put_bytes(digest, data)
+    name = KEYRING_NAMES[0] if armoured else KEYRING_NAMES[1]
+    return LockedKeyring(path=name, digest=digest, size=len(data), source=source)
+
+
+def keyring_opener(locked: LockedKeyring, context: SourceContext) -> Opener:
+    """Return how a build opens the keyring beside its lock, in the form that was locked."""
+
+    def opener(offset: int, *, mirrors: bool) -> BlobStream:  # noqa: ARG001 - it is always whole
+        data, _ = _read(locked.source, context)
+        if digest_of(data) != locked.digest:
+            raise DigestMismatchError(
+                f"keyring {locked.source}: expected {locked.digest}, found {digest_of(data)}",
+                "It was changed since the lock was made; run `isoward lock` again.",
+                {"expected": locked.digest, "found": digest_of(data)},
+            )
+        return WholeBytes(data)
+
+    return opener
+
+
+def _read(source: str, context: SourceContext) -> tuple[bytes, bool]:
+    """Read a keyring, in a form that every apt and rpm takes, and say whether that is armoured."""
     with open_local(context.folder, source) as file, storage_errors(f"read {source}"):
         data = file.read(MAX_KEYRING_BYTES + 1)
-    armoured = data.lstrip().startswith(_ARMOUR)
+    if data[8:12] == _KEYBOX:
+        raise DefinitionError(
+            f"keyring {source}: expected OpenPGP public keys, found a keybox, which is GnuPG's own",
+            f"Write its keys with `gpg --no-default-keyring --keyring {source} --export`.",
+        )
+    armoured = _ARMOUR in data
     if len(data) > MAX_KEYRING_BYTES or _PRIVATE in data or not (armoured or _is_public(data)):
         raise DefinitionError(
             f"keyring {source}: expected OpenPGP public keys of at most {MAX_KEYRING_BYTES} bytes",
             "Give the file that the distribution publishes, such as `gpg --export` makes it.",
         )
-    digest = digest_of(data)
-    context.store.put_bytes(digest, data)
-    name = KEYRING_NAMES[0] if armoured else KEYRING_NAMES[1]
-    return LockedKeyring(path=name, digest=digest, size=len(data), source=source)
+    if armoured and not _is_plain(data):
+        return keyring_packets(data.decode("ascii", "replace"), f"keyring {source}"), False
+    return data, armoured
+
+
+def _is_plain(data: bytes) -> bool:
+    """Say whether an armoured keyring is one block and nothing else: of several apt reads one."""
+    text = data.strip()
+    alone = text.startswith(_ARMOUR) and text.endswith(_END) and data.count(_ARMOUR) == 1
+    return alone and b"\r" not in data and b"\n\n" in data
 
 
 def _is_public(data: bytes) -> bool:

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Final
 
 from bundle.model.errors import FormatError, MissingBlobError
+from bundle.model.limits import MAX_RPM_BYTES
 from bundle.model.lock import Content
+from bundle.model.openpgp import separate_keys
 from bundle.model.os_packages import LockedKeyring, LockedOs, OsPackage, OsSource, place_of
 from bundle.model.platform import Platform
 from bundle.store.atomic import storage_errors
@@ -52,6 +54,8 @@ def resolve_rpm(
     with storage_errors("make a folder for dnf"):
         work = tempfile.TemporaryDirectory(prefix="isoward-rpm-", ignore_cleanup_errors=True)
     with work as folder:
+        # Nodes get each key in a file of its own; a keyring that cannot be divided is refused now.
+        separate_keys(_key_data(keyring, context), f"keyring {source.keyring}")
         keys = RpmKeys(_key_data(keyring, context), _folder(folder, "keys"), context.run, where)
         repositories: list[RpmRepository] = []
         packages: list[OsPackage] = []
@@ -117,11 +121,14 @@ def _keep_packages(
 ) -> list[OsPackage]:
     """Fetch the packages of a closure and verify them."""
     paths: dict[int, Path] = {}
+    contents: dict[int, Content] = {}
 
     def keep(item: tuple[int, Solved]) -> None:
         number, package = item
-        content = Content(digest=package.digest, size=package.size)
-        paths[number] = repositories[package.repository].keep(package.location, content)
+        repository = repositories[package.repository]
+        paths[number], contents[number] = repository.keep(
+            package.location, package.promise, MAX_RPM_BYTES
+        )
 
     run_parallel(keep, enumerate(solved), _THREADS, lambda: None)
     addresses = [repositories[p.repository].address(p.location) for p in solved]
@@ -144,9 +151,9 @@ def _keep_packages(
             name=package.name,
             version=package.full_version,
             architecture=package.architecture,
-            digest=package.digest,
+            digest=contents[number].digest,
         )
-        for package in solved
+        for number, package in enumerate(solved)
     ]
 
 

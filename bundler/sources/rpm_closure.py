@@ -14,7 +14,6 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from bundle.model.digest import PREFIX, is_digest
 from bundle.model.errors import DefinitionError, FormatError, MissingProgramError, ProgramError
 from bundle.model.limits import (
     MAX_REASON,
@@ -27,6 +26,8 @@ from bundle.model.os_packages import OsPath, PackageArchitecture, PackageName, P
 from bundle.store.atomic import storage_errors
 from bundle.store.programs import Finished, Runner
 from bundler.sources import rpm_solver
+from bundler.sources.promised import Promise
+from bundler.sources.rpm_metadata import elsewhere, promised
 
 _PYTHONS: Final = ("/usr/bin/python3", "/usr/libexec/platform-python")
 """The system's own, for which dnf is installed; ours is another one, in an environment."""
@@ -59,9 +60,13 @@ class Solved(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=
     size: Annotated[int, msgspec.Meta(ge=0, le=MAX_RPM_BYTES)]
 
     @property
-    def digest(self) -> str:
-        """SHA-256 of the package's file."""
-        return PREFIX + self.checksum
+    def promise(self) -> Promise:
+        """What the package's file must be.
+
+        Raises:
+            FormatError: It has no checksum of SHA-2.
+        """
+        return promised({self.checksum_kind: self.checksum}, self.size, self.name)
 
     @property
     def full_version(self) -> str:
@@ -199,21 +204,18 @@ def _decode(done: Finished, answer: Path, where: str) -> _Answer:
 
 
 def _package(raw: msgspec.Raw, where: str) -> Solved:
+    said = msgspec.json.decode(raw)
+    if isinstance(said, dict) and said.get("base"):
+        raise elsewhere(f"{where}: the package {_line(str(said.get('name')))}")
     try:
         found = msgspec.json.decode(raw, type=Solved)
     except msgspec.MsgspecError as error:
-        said = msgspec.json.decode(raw)
         raise FormatError(
             f"{where}: the metadata has a package that cannot be carried, "
             f"{_line(str(said.get('name')))} at {_line(str(said.get('location')))}: {error}",
             "Do not use the repository before you know why.",
         ) from error
-    if found.checksum_kind != "sha256" or not is_digest(found.digest):
-        raise FormatError(
-            f"{where}: {found.name}: expected a checksum by SHA-256, "
-            f"found {_line(found.checksum_kind)}",
-            "Ask the repository's operator for metadata with SHA-256.",
-        )
+    promised({found.checksum_kind: found.checksum}, found.size, f"{where}: {found.name}")
     return found
 
 

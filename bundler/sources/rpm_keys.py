@@ -104,14 +104,8 @@ class RpmKeys:
             ],
             environment=self._environment,
         )
-        status = [
-            line.removeprefix("[GNUPG:] ").split(" ")
-            for line in done.output.decode("utf-8", "replace").splitlines()
-            if line.startswith("[GNUPG:] ")
-        ]
-        said = {line[0] for line in status}
-        digests = {line[8] for line in status if line[0] == "VALIDSIG" and len(line) > 8}  # noqa: PLR2004 - its field 8
-        good = done.code == 0 and "GOODSIG" in said and digests and digests <= _SHA2
+        # One good signature is enough, as for dnf: a publisher that changes keys signs with both.
+        good, said = _judge(done.output)
         if not good:
             reasons = sorted(said & _REASONS.keys())
             why = ", ".join(_REASONS[name] for name in reasons) or "none that counts was found"
@@ -171,6 +165,26 @@ class RpmKeys:
         }
         options = [word for item in defined.items() for word in ("--define", " ".join(item))]
         return self._run([program, *options, *arguments], environment=self._environment)
+
+
+def _judge(output: bytes) -> tuple[bool, set[str]]:
+    """Say whether one signature counts and none is of other bytes, and all that gpgv said."""
+    signatures: list[dict[str, list[str]]] = [{}]
+    for line in output.decode("utf-8", "replace").splitlines():
+        if not line.startswith("[GNUPG:] "):
+            continue
+        word, *rest = line.removeprefix("[GNUPG:] ").split(" ")
+        if word == "NEWSIG":
+            signatures.append({})
+        signatures[-1][word] = rest
+    said = {word for signature in signatures for word in signature}
+    return any(map(_counts, signatures)) and "BADSIG" not in said, said
+
+
+def _counts(signature: Mapping[str, list[str]]) -> bool:
+    valid = signature.get("VALIDSIG", [])
+    # Its field 7 is the digest's number.
+    return "GOODSIG" in signature and len(valid) > 7 and valid[7] in _SHA2  # noqa: PLR2004
 
 
 def _is_good(said: str) -> bool:

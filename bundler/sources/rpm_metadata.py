@@ -8,13 +8,14 @@ Source: createrepo_c; libsolv, repo_repomdxml.c; dnf.conf(5), "optional_metadata
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from xml.parsers import expat
 
-from bundle.model.digest import PREFIX, is_digest
 from bundle.model.errors import FormatError
 from bundle.model.limits import MAX_OS_INDEX_BYTES, MAX_REASON, MAX_REPOMD_DEPTH
+from bundler.sources.promised import LENGTHS, Promise
 
 NAMESPACE: Final = "http://linux.duke.edu/metadata/repo"
 CARRIED: Final = frozenset(
@@ -27,6 +28,7 @@ _SEPARATOR: Final = " "
 _DATA: Final = (f"{NAMESPACE}{_SEPARATOR}repomd", f"{NAMESPACE}{_SEPARATOR}data")
 _MAX_TEXT: Final = 1000
 _MAX_FILES: Final = 100
+_HEX: Final = re.compile(r"[0-9a-f]+")
 _NUMBER: Final = re.compile(r"[0-9]{1,15}")
 
 
@@ -37,14 +39,12 @@ class MetadataFile:
     Attributes:
         kind: As repomd.xml calls it.
         path: Below the repository's address, unchecked.
-        digest: SHA-256, of the file as it is sent.
-        size: In bytes.
+        promise: Of the file as it is sent.
     """
 
     kind: str
     path: str
-    digest: str
-    size: int
+    promise: Promise
 
 
 def read_repomd(data: bytes, where: str) -> tuple[MetadataFile, ...]:
@@ -54,7 +54,8 @@ def read_repomd(data: bytes, where: str) -> tuple[MetadataFile, ...]:
         data: repomd.xml, of bounded size.
         where: Its address, for messages.
     Raises:
-        FormatError: Not such a document, without a primary, or with a file that has no SHA-256.
+        FormatError: Not such a document, without a primary, or with a file without a checksum of
+            SHA-2.
     """
     reader = _Reader(where)
     # The encoding is said outright: a document could name any that Python knows, or none.
@@ -125,7 +126,7 @@ class _Reader:
                 raise refuse(self._where, f"it names more than {_MAX_FILES} files")
         elif self._in_entry() == "location":
             if f"http://www.w3.org/XML/1998/namespace{_SEPARATOR}base" in attributes:
-                raise refuse(self._where, "a file is to be had from another address (xml:base)")
+                raise elsewhere(f"{self._where}: the metadata {self.entries[-1].kind[:50]}")
             self.entries[-1].path = attributes.get("href", "")
         elif self._in_entry() == "checksum":
             self._checksum = attributes.get("type", "")
@@ -152,18 +153,50 @@ class _Reader:
         return self._open[-1].removeprefix(NAMESPACE + _SEPARATOR) if inside else ""
 
 
+def promised(checksums: Mapping[str, str], size: int | None, where: str) -> Promise:
+    """Return the best of some checksums.
+
+    Args:
+        checksums: In hexadecimal, by the name of their kind.
+        size: In bytes, if it is known.
+        where: What has them, for messages.
+    Raises:
+        FormatError: None is of SHA-2.
+    """
+    for algorithm, length in LENGTHS.items():
+        value = checksums.get(algorithm, "").lower()
+        if len(value) == length and _HEX.fullmatch(value):
+            return Promise(algorithm, value, size)
+    found = ", ".join(sorted(checksums)) or "none"
+    weak = not {"sha", "sha1", "md5"}.isdisjoint(checksums)
+    raise FormatError(
+        f"{where}: expected a checksum by SHA-256 or SHA-512, found {found[:MAX_REASON]}",
+        "Such a checksum proves nothing any more: ask the repository's operator for metadata by "
+        "`createrepo_c --checksum sha256`."
+        if weak
+        else "Ask the repository's operator for metadata with SHA-256.",
+    )
+
+
+def elsewhere(what: str) -> FormatError:
+    """Return the error about something that the metadata wants fetched from another address."""
+    return FormatError(
+        f"{what} is to be had from another address (xml:base)",
+        "The metadata is signed as it is, so a site's machines would ask that address and not the "
+        "depot: name a mirror of the repository that has its packages below its own address.",
+    )
+
+
 def _file(entry: _Entry, where: str) -> MetadataFile:
-    digest = PREFIX + entry.checksums.get("sha256", "")
-    if not is_digest(digest):
-        found = ", ".join(sorted(entry.checksums)) or "none"
-        raise refuse(
-            where, f"{entry.kind}: expected a checksum by SHA-256, found {found[:MAX_REASON]}"
-        )
     size = int(entry.size) if _NUMBER.fullmatch(entry.size) else -1
-    if not 0 <= size <= MAX_OS_INDEX_BYTES:
+    # Old metadata has no sizes at all.
+    if entry.size and not 0 <= size <= MAX_OS_INDEX_BYTES:
         raise refuse(
             where,
             f"{entry.kind}: expected a size up to {MAX_OS_INDEX_BYTES} bytes, "
             f"found {entry.size[:30]!r}",
         )
-    return MetadataFile(entry.kind, entry.path, digest, size)
+    known = size if entry.size else None
+    return MetadataFile(
+        entry.kind, entry.path, promised(entry.checksums, known, f"{where}: {entry.kind}")
+    )

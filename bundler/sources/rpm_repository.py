@@ -12,14 +12,14 @@ import msgspec
 
 from bundle.model.digest import digest_of
 from bundle.model.errors import DefinitionError, FormatError, NotFoundError, SignatureError
-from bundle.model.limits import MAX_REPOMD_BYTES, MAX_SIGNATURE_FILE_BYTES
+from bundle.model.limits import MAX_OS_INDEX_BYTES, MAX_REPOMD_BYTES, MAX_SIGNATURE_FILE_BYTES
 from bundle.model.lock import Content
 from bundle.model.os_packages import LockedOsFile, OsPath, OsRepositorySource
 from bundle.model.platform import Platform, matches
 from bundle.store.atomic import storage_errors
 from bundler.sources.context import SourceContext
 from bundler.sources.download import read_whole
-from bundler.sources.promised import keep_url
+from bundler.sources.promised import Promise, keep_promised
 from bundler.sources.rpm_keys import RpmKeys
 from bundler.sources.rpm_metadata import read_repomd
 
@@ -48,17 +48,22 @@ class RpmRepository:
     context: SourceContext
     files: dict[str, LockedOsFile] = field(default_factory=dict)
 
-    def keep(self, path: str, content: Content) -> Path:
-        """Fetch a file of the repository, note it, and return where it is in `root`.
+    def keep(self, path: str, promise: Promise, limit: int) -> tuple[Path, Content]:
+        """Fetch a file of the repository and note it.
+
+        Returns:
+            Where it is in `root`, and what it is.
 
         Raises:
             FormatError: The path is none, or is taken by something else.
             NotFoundError: The server does not have it.
-            IntegrityError, TransportError, StorageError: As `keep_url`.
+            IntegrityError, TransportError, StorageError: As `keep_promised`.
         """
         url = self.address(path)
         try:
-            return self._note(path, content, keep_url(url, content, self.context))
+            content = keep_promised(url, promise, limit, self.context)
+            blob = self.context.store.blob_path(content.digest)
+            return self._note(path, content, blob), content
         except NotFoundError as error:
             raise NotFoundError(
                 f"{url}: the metadata names this file, and the server does not have it",
@@ -150,7 +155,7 @@ def open_repository(
     with storage_errors(f"read {index}"):
         data = index.read_bytes()
     for file in read_repomd(data, made.address(REPOMD)):
-        made.keep(file.path, Content(digest=file.digest, size=file.size))
+        made.keep(file.path, file.promise, MAX_OS_INDEX_BYTES)
     return made
 
 

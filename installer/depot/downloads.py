@@ -52,7 +52,8 @@ class Downloads:
 
     def os_packages(self, request: Request) -> Reply:
         """Answer a GET or HEAD below /os/; the folder itself is a list of the repositories."""
-        path = request.path.removeprefix("/os").removeprefix("/")
+        # apt asks for a path as the list has it, and many lists have `./pool/...`.
+        path = "/".join(part for part in request.path.split("/")[2:] if part not in {"", "."})
         if not path:
             return json_reply(200, {"osPackages": self._os_list()}, {"cache-control": REVALIDATE})
         digest = self._catalogue.os_files.get(path)

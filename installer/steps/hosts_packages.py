@@ -166,9 +166,10 @@ def _apt_uri(name: str, folder: str, depots: Sequence[str]) -> tuple[str, list[N
 
 
 def _apt_stanza(place: OsPlace, uri: str, key: str) -> str:
+    # A flat repository has none, and apt refuses the field for it.
+    components = f"Components: {' '.join(place.components)}\n" if place.components else ""
     return (
-        f"Types: deb\nURIs: {uri}\nSuites: {place.suite}\n"
-        f"Components: {' '.join(place.components)}\nSigned-By: {key}\n"
+        f"Types: deb\nURIs: {uri}\nSuites: {place.suite}\n{components}Signed-By: {key}\n"
         # Behind the gap a list is good for as long as the release that brought it. And a machine
         # may be set up for lists that the bundle does not carry, such as those of desktops.
         "Check-Valid-Until: no\nTargets: Packages\n"

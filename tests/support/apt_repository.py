@@ -69,6 +69,10 @@ class SigningKey:
         """Return `data` with its signature around it."""
         return self._gpg("--clearsign", data=data)
 
+    def detached(self, data: bytes) -> bytes:
+        """Return an armoured signature of `data`."""
+        return self._gpg("--armor", "--detach-sign", data=data)
+
     def close(self) -> None:
         """End the agent that gpg started for this keyring."""
         self._run(["gpgconf", "--kill", "gpg-agent"], b"")
