@@ -23,6 +23,7 @@ from bundle.model.limits import (
     RPM_SOLVER_SECONDS,
 )
 from bundle.model.os_packages import OsPath, PackageArchitecture, PackageName, PackageVersion
+from bundle.model.yaml_strict import readable_problem
 from bundle.store.atomic import storage_errors
 from bundle.store.programs import Finished, Runner
 from bundler.sources import rpm_solver
@@ -212,7 +213,8 @@ def _package(raw: msgspec.Raw, where: str) -> Solved:
     except msgspec.MsgspecError as error:
         raise FormatError(
             f"{where}: the metadata has a package that cannot be carried, "
-            f"{_line(str(said.get('name')))} at {_line(str(said.get('location')))}: {error}",
+            f"{_line(str(said.get('name')))} at {_line(str(said.get('location')))}: "
+            f"{readable_problem(str(error), said)}",
             "Do not use the repository before you know why.",
         ) from error
     promised({found.checksum_kind: found.checksum}, found.size, f"{where}: {found.name}")
