@@ -221,9 +221,14 @@ def _unasked(artifact: LockedArtifact) -> str:
 
 def _referrers(name: str, artifact: LockedArtifact) -> dict[str, str]:
     return {
-        f"{name}: referrer {_kind(r)} of {short(r.subject)} ({r.tag or short(r.digest)})": r.digest
+        f"{name}: referrer {_kind(r)} of {short(r.subject)} ({_by(r)})": r.digest
         for r in artifact.referrers
     }
+
+
+def _by(referrer: LockedReferrer) -> str:
+    """Return what tells one referrer from another: a tag of its own, else its digest."""
+    return referrer.tag if referrer.via == "cosign-tag" else short(referrer.digest)
 
 
 def _kind(referrer: LockedReferrer) -> str:

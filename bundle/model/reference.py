@@ -25,6 +25,14 @@ _MAX_PORT: Final = 65535
 DOCKER_HUB: Final = "docker.io"
 
 
+def fallback_tag(subject: str) -> str:
+    """Return the tag under which registries without the referrers API keep a subject's referrers.
+
+    Source: OCI distribution-spec, "Referrers Tag Schema".
+    """
+    return subject.replace(":", "-", 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A fully qualified reference: exactly one of `tag` and `digest` may be empty.

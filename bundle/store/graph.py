@@ -17,7 +17,7 @@ from bundle.model.limits import MAX_OCI_MANIFEST_BYTES
 from bundle.model.manifest import Artifact, Manifest, ManifestEntry, ReferrerEntry
 from bundle.model.oci import OCI_INDEX, OciDescriptor, OciIndex, OciManifest, parse_oci
 from bundle.model.plan import REF_NAME
-from bundle.model.reference import parse_reference
+from bundle.model.reference import fallback_tag, parse_reference
 from bundle.store.hashing import check_content
 from bundle.store.layout import BundleDirectory
 
@@ -116,7 +116,9 @@ def _names(manifest: Manifest) -> dict[str, str]:
     names: dict[str, str] = {}
     for artifact in _artifacts(manifest):
         repository = parse_reference(artifact.reference).name
-        names |= {f"{repository}:{r.tag}": r.digest for r in artifact.referrers if r.tag}
+        # A fallback tag names a list, which the depot makes; not one of those that are on it.
+        tagged = (r for r in artifact.referrers if r.tag not in {"", fallback_tag(r.subject)})
+        names |= {f"{repository}:{r.tag}": r.digest for r in tagged}
     return names | {artifact.reference: artifact.digest for artifact in _artifacts(manifest)}
 
 

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal, TypeVar
 
-from bundle.model.digest import hex_of
+from msgspec.structs import replace
+
 from bundle.model.errors import FormatError, IntegrityError, TransportError
 from bundle.model.limits import MAX_REFERRER_DEPTH, MAX_REFERRERS
 from bundle.model.lock import LockedIndex, LockedManifest, LockedReferrer
 from bundle.model.oci import OCI_INDEX, OciDescriptor, OciIndex, OciManifest
-from bundle.model.reference import Reference
+from bundle.model.reference import Reference, fallback_tag
 from bundle.model.unasked import Place, Unasked
 from bundle.registry.client import by_tag
 from bundler.sources.answers import answer_of, plain_answer
@@ -93,14 +94,14 @@ class ReferrerSearch:
             pending = sorted(set(found) - known)
             known.update(pending)
         return Found(
-            tuple(self._found[key] for key in sorted(self._found)),
+            tuple(sorted(self._found.values(), key=lambda r: (r.subject, r.tag, r.digest))),
             tuple(self._manifests[key] for key in sorted(self._manifests)),
             tuple(self._indexes[key] for key in sorted(self._indexes)),
             tuple(self._unasked[key] for key in sorted(self._unasked)),
         )
 
     def _of(self, subject: str) -> Iterator[tuple[Parsed, Via, str]]:
-        tag = f"sha256-{hex_of(subject)}"
+        tag = fallback_tag(subject)
         listed = self._ask(
             "referrers",
             lambda: self._source.listed_referrers(self._reference, subject, self._pass_over),
@@ -109,7 +110,7 @@ class ReferrerSearch:
             yield from ((parsed, "api", "") for parsed in self._claimed(subject, entry))
         fallback = self._ask("fallback-tag", lambda: self._fallback_entries(subject, tag))
         for entry in fallback or ():
-            yield from ((parsed, "fallback-tag", "") for parsed in self._claimed(subject, entry))
+            yield from ((parsed, "fallback-tag", tag) for parsed in self._claimed(subject, entry))
         for place in COSIGN_PLACES:
             found = self._ask(place, partial(self._other_at, subject, f"{tag}.{place}"))
             if found is not None:
@@ -188,7 +189,11 @@ class ReferrerSearch:
         return parsed
 
     def _add(self, subject: str, parsed: Parsed, via: Via, tag: str, depth: int) -> str:
-        """Keep a referrer and return its digest; the first place where it was found counts."""
+        """Keep a referrer and return its digest; the first place where it was found counts.
+
+        A list that a fallback tag names may have what the API listed too: it is kept once, with the
+        tag, so that the depot has that tag for whoever looks for referrers by it.
+        """
         if depth > MAX_REFERRER_DEPTH:
             raise FormatError(
                 f"{self._reference.name}@{parsed.digest}: referrers of referrers deeper than "
@@ -197,7 +202,10 @@ class ReferrerSearch:
             )
         made = self._entry(parsed.digest, lambda: self._locked(subject, parsed, via, tag))
         if made is not None:
-            self._found.setdefault((subject, tag, parsed.digest), made)
+            key = (subject, tag if via == "cosign-tag" else "", parsed.digest)
+            first = self._found.setdefault(key, made)
+            if tag and not first.tag:
+                self._found[key] = replace(first, tag=tag)
         if len(self._found) > _MAX_TOTAL:
             raise self._too_many(self._reference.name)
         return parsed.digest

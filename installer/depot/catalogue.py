@@ -15,7 +15,7 @@ from bundle.model.manifest import Artifact, ChartEntry, Manifest, ReferrerEntry
 from bundle.model.names import chart_folder, kubespray_path
 from bundle.model.os_packages import OsEntry
 from bundle.model.python_packages import PythonSet, WheelEntry
-from bundle.model.reference import DOCKER_HUB, parse_reference, path_host
+from bundle.model.reference import DOCKER_HUB, fallback_tag, parse_reference, path_host
 
 _HUB_ALIASES: Final = frozenset({"index.docker.io", "registry-1.docker.io"})
 _LIBRARY: Final = "library/"
@@ -210,11 +210,3 @@ def namespace_host(namespace: str) -> str:
     """Return the registry of a `?ns=` as a component of a path."""
     host = path_host(namespace)
     return DOCKER_HUB if host in _HUB_ALIASES else host
-
-
-def fallback_tag(subject: str) -> str:
-    """Return the tag under which registries without the referrers API keep a subject's referrers.
-
-    Source: OCI distribution-spec, "Referrers Tag Schema".
-    """
-    return subject.replace(":", "-", 1)

@@ -107,8 +107,20 @@ def test_by_the_fallback_tag(registry: FaultyRegistry, cache: BlobCache, api: bo
     registry.referrers_api = api
     # With an API it lists the same one, which is then not listed twice.
     assert found(resolve(registry, cache)) == {
-        (AMD.digest, made.digest, "api" if api else "fallback-tag", "")
+        (AMD.digest, made.digest, "api" if api else "fallback-tag", fallback_tag(AMD.digest))
     }
+
+
+@pytest.mark.parametrize("api", [True, False])
+def test_a_fallback_tag_keeps_its_name_for_all_that_it_lists(
+    registry: FaultyRegistry, cache: BlobCache, api: bool
+) -> None:
+    made = [referrer(SBOM, f"bom {number}".encode(), AMD) for number in range(3)]
+    registry.content.put("app/web", fallback(*made), fallback_tag(AMD.digest))
+    registry.referrers_api = api
+    locked = resolve(registry, cache)
+    assert {r.digest for r in locked.referrers} == {each.digest for each in made}
+    assert {r.tag for r in locked.referrers} == {fallback_tag(AMD.digest)}
 
 
 @pytest.mark.parametrize("suffix", ["sig", "att", "sbom"])
