@@ -7,13 +7,14 @@ whole. What has no marker is made anew.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -52,6 +53,18 @@ _ISOLATED: Final[dict[str, str]] = {
 """Nothing that the user or the machine has set may decide what is installed."""
 
 
+_PIP_LEAST: Final = (22, 3)
+"""The first pip that installs for another Python (`--python`)."""
+_NUMBER: Final = re.compile(r"[0-9]+")
+
+
+def _own_pip() -> str | None:
+    try:
+        return metadata.version("pip")
+    except metadata.PackageNotFoundError:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class ThisMachine:
     """What an environment has to fit.
@@ -62,6 +75,7 @@ class ThisMachine:
         program: That Python.
         find: Finds another program by its name; None when there is none.
         run: Runs programs.
+        pip: Version of the pip beside the Python that runs this; None when there is none.
     """
 
     machine: str = field(default_factory=platform.machine)
@@ -69,6 +83,7 @@ class ThisMachine:
     program: str = sys.executable
     find: Callable[[str], str | None] = shutil.which
     run: Runner = run_program
+    pip: str | None = field(default_factory=_own_pip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +232,10 @@ def _pip(
             if project_of(file.name) == "pip":
                 _link_checked(depot, bundle, file.name, file.digest, wheels / file.name)
                 return [str(python), "-I", str(wheels / file.name / "pip"), *quiet]
-    if importlib.util.find_spec("pip") is None:
+    if here.pip is None or tuple(map(int, _NUMBER.findall(here.pip)[:2])) < _PIP_LEAST:
         raise InstallError(
-            f"expected pip in the bundle or beside {here.program}, found none",
+            f"expected pip in the bundle, or one from {'.'.join(map(str, _PIP_LEAST))} on beside "
+            f"{here.program}, found {here.pip or 'none'}",
             "Ask the vendor for a bundle with start:, which has pip.",
         )
     return [here.program, "-I", "-m", "pip", "--python", str(python), *quiet]

@@ -134,6 +134,19 @@ def test_a_machine_without_the_right_python_is_told_what_the_bundle_has(
         ClusterStep(machine=other).run(world.context())
 
 
+@pytest.mark.parametrize("pip", [None, "22.2.2", "9.0.3"])
+def test_a_pip_that_cannot_install_for_another_python_is_named(
+    tmp_path: Path, pip: str | None
+) -> None:
+    with cluster_world(tmp_path, nodes=1) as world:
+        machine = ThisMachine(pip=pip)
+        with pytest.raises(InstallError, match=f"from 22.3 on .*found {pip or 'none'}"):
+            prepare_environment(
+                world.depot, world.context().bundle, choose_environment(world.manifest),
+                NO_PROGRESS, machine,
+            )  # fmt: skip
+
+
 def test_a_bundle_without_the_environment_is_refused(tmp_path: Path) -> None:
     with cluster_world(tmp_path, nodes=1) as world:
         world.manifest = msgspec.structs.replace(world.manifest, python_packages=())
