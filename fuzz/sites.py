@@ -23,8 +23,8 @@ from tests.support.clusters import kubespray_manifest
 
 _KEY = Path("/home/admin/{{ key }}")
 _OURS = (
-    "-o UserKnownHostsFile='{{ inventory_dir }}/known_hosts' -o GlobalKnownHostsFile=/dev/null "
-    "-o StrictHostKeyChecking=yes"
+    '-o UserKnownHostsFile=\'"{{ inventory_dir | replace("%", "%%") }}/known_hosts"\' '
+    "-o GlobalKnownHostsFile=/dev/null -o StrictHostKeyChecking=yes"
 )
 """What Ansible is to evaluate, which no site has a part in."""
 

@@ -16,6 +16,7 @@ from installer.depot.directory import DepotDirectory
 from installer.depot.preview import preview_bundle
 from installer.depot.tls import CA_NAME
 from installer.documents import SiteFile
+from installer.folders import require_folder_for_kubespray
 from installer.plan import SITES
 from installer.preflight.ask import over_ssh
 from installer.steps.site_ca import read_ca
@@ -78,6 +79,7 @@ def make_context(
 
     Raises:
         DefinitionError: The site has no cluster, or there is no bundle for one.
+        UsageError: Kubespray would not take the depot's path.
         IsowardError: The depot or the medium is not good.
     """
     site = request.site.site
@@ -86,6 +88,7 @@ def make_context(
             f"{request.site.path}: kubernetes: expected the options of a cluster, found none",
             'Add kubernetes: to the site file; docs/FORMAT.md, "Site", says what it has.',
         )
+    require_folder_for_kubespray(depot.path, "--depot")
     if request.medium is not None:
         bundle = preview_bundle(request.medium.absolute(), depot.path, now(), waiver=request.waiver)
         _require_kubespray(bundle)

@@ -21,6 +21,7 @@ from bundle.model.site_warnings import site_warnings
 from bundle.model.yaml_strict import load_yaml, yaml_lines
 from bundle.store.atomic import storage_errors
 from installer.preflight.host_key import parse_host_key
+from installer.preflight.ssh_path import ssh_path_problem
 from installer.secrets_file import secrets_problems
 
 _ADVICE = 'See docs/FORMAT.md, "Site", and inventory/samples/site.yaml.'
@@ -168,7 +169,11 @@ def _host_key_problems(site: Site) -> list[Problem]:
 
 
 def _key_path(site: Site, path: Path) -> Path:
-    return path.parent / Path(site.ssh.key).expanduser()
+    try:
+        return path.parent / Path(site.ssh.key).expanduser()
+    except RuntimeError:
+        # Nobody has that name here: then it is a folder that is called so.
+        return path.parent / site.ssh.key
 
 
 def _read(path: Path) -> bytes:
@@ -181,11 +186,12 @@ def _read(path: Path) -> bytes:
 def _key_problems(key: Path) -> list[Problem]:
     try:
         mode = key.stat().st_mode
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
         return [
             Problem(
                 "ssh.key",
-                f"expected a private key at {key}, found none ({error.strerror})",
+                f"expected a private key at {str(key)[:300]!r}, found none ({why})",
                 "Write the path relative to the site file.",
             )
         ]
@@ -203,6 +209,15 @@ def _key_problems(key: Path) -> list[Problem]:
                 "ssh.key",
                 f"expected {key} to be its owner's alone, found mode {mode & 0o777:o}",
                 f"Run `chmod 600 {key}`; ssh refuses a key that others can read.",
+            )
+        ]
+    problem = ssh_path_problem(key.resolve())
+    if problem:
+        return [
+            Problem(
+                "ssh.key",
+                f"expected a path that ssh takes, found {problem}",
+                "Put the key where folders have plain names, and name it there.",
             )
         ]
     return []

@@ -16,6 +16,7 @@ from bundle.store.atomic import write_atomic
 from installer.depot.directory import DepotDirectory, open_depot
 from installer.depot.exceptions import words_of
 from installer.documents import SiteFile
+from installer.folders import require_folder_for_ssh
 from installer.preflight.answers import Report
 from installer.preflight.ask import (
     QUESTIONS,
@@ -158,6 +159,7 @@ class _Prepared:
 
 def _prepare(request: InstallRequest) -> _Prepared:
     # Ansible runs in a folder of its own, so what it is told of has to be an absolute path.
+    require_folder_for_ssh(request.depot, "--depot")
     depot = open_depot(request.depot.absolute())
     chosen = choose_image(depot, request.site.site.required_first_image.reference)
     return _Prepared(depot, chosen, read_ca(request.ca or depot.tls / _CA_NAME))

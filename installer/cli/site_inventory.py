@@ -12,6 +12,7 @@ from bundle.model.digest import digest_of
 from bundle.model.errors import UsageError
 from bundle.store.atomic import storage_errors
 from installer.documents import load_site
+from installer.folders import require_folder_for_kubespray
 from installer.site_inventory import of_bundle, of_depot, read_overrides
 from installer.steps.inventory_folder import write_inventory
 from installer.steps.kubespray_inventory import HOSTS_NAME, KubesprayInput, render_kubespray
@@ -42,6 +43,7 @@ def inventory(
     """Write Kubespray's inventory of a SITE file and a bundle."""
     if (depot is None) == (bundle is None):
         raise UsageError("expected one of --depot and --bundle", "Say which bundle is meant.")
+    require_folder_for_kubespray(folder, "--output")
     loaded = load_site(site)
     carried = of_depot(depot) if depot is not None else of_bundle(bundle or Path())
     rendered = render_kubespray(

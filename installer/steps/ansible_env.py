@@ -12,8 +12,10 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
+
+from installer.preflight.ssh_path import ssh_path
+from installer.steps.memory import memory_folder
 
 _INHERITED: Final = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ")
 _RUNNERS_OWN: Final = (
@@ -59,12 +61,13 @@ def ansible_environment(
         local: Whether the run is on this machine, whose home directory stays as it is.
         inherited: Where the few inherited variables come from, such as os.environ.
     """
-    # Control sockets have to have short paths, so not in the run's own folder.
-    with TemporaryDirectory(prefix="isoward-") as temporary:
-        sockets = Path(temporary) / "cp"
+    # Not below TMPDIR: control sockets have to have short paths, and Ansible and ssh read paths
+    # with ideas of their own about `$`, `%`, `:` and braces.
+    with memory_folder() as temporary:
+        sockets = temporary / "cp"
         sockets.mkdir(mode=0o700)
         # An empty one: without any, Ansible would look for the user's and the machine's.
-        configuration = Path(temporary) / "ansible.cfg"
+        configuration = temporary / "ansible.cfg"
         configuration.touch()
         kept = {key: inherited[key] for key in _INHERITED if key in inherited}
         settings = {
@@ -72,7 +75,7 @@ def ansible_environment(
             **_SETTINGS,
             "ANSIBLE_CONFIG": str(configuration),
             "ANSIBLE_COLLECTIONS_PATH": f"{temporary}/collections",
-            "ANSIBLE_HOME": temporary,
+            "ANSIBLE_HOME": str(temporary),
             "ANSIBLE_LOCAL_TEMP": f"{temporary}/local",
             "ANSIBLE_ROLES_PATH": str(roles),
             "ANSIBLE_SSH_ARGS": ssh_arguments(known_hosts),
@@ -90,11 +93,9 @@ def ansible_environment(
 
 def ssh_arguments(known_hosts: Path) -> str:
     """Return ssh's options: the pinned keys, our own key, and nothing of the user's."""
-    # ssh reads a percent sign as a token and a space as the next file.
-    pinned = str(known_hosts).replace("%", "%%")
     options = [
         "StrictHostKeyChecking=yes",
-        f'UserKnownHostsFile="{pinned}"',
+        f'UserKnownHostsFile="{ssh_path(known_hosts)}"',
         "GlobalKnownHostsFile=/dev/null",
         "UpdateHostKeys=no",
         "VerifyHostKeyDNS=no",

@@ -11,6 +11,8 @@ from bundle.model.digest import digest_of
 from bundle.model.os_packages import OsEntry
 from bundle.store.atomic import make_directory, write_atomic
 from installer.preflight.host_key import known_hosts
+from installer.preflight.ssh_path import ssh_path
+from installer.steps.ansible_text import render_ansible
 from installer.steps.hosts_ask import System, ask_systems, set_clock
 from installer.steps.hosts_names import Resolve, names_of, resolve_here
 from installer.steps.hosts_packages import (
@@ -21,7 +23,7 @@ from installer.steps.hosts_packages import (
     package_files,
     read_keyrings,
 )
-from installer.steps.inventory import render_template, url_of
+from installer.steps.inventory import url_of
 from installer.steps.kubespray_inventory import NODE_CA
 from installer.steps.leftovers import end_leftovers
 from installer.steps.redact import Redactor
@@ -167,10 +169,10 @@ def _write_inputs(
         for name, found in sets.items()
     }
     weak = {name: any(entry.recommends for entry in found) for name, found in sets.items()}
-    text = render_template(
+    text = render_ansible(
         _TEMPLATE,
         site=site,
-        ssh_key=context.ssh_key,
+        ssh_key=ssh_path(context.ssh_key),
         become=site.ssh.user != "root",
         names=names,
         ca_file=folder / "ca.pem",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -12,11 +11,10 @@ import jinja2
 
 from bundle.model.reference import Reference
 from bundle.model.site import DepotAddress, Site
+from installer.preflight.ssh_path import ssh_path
+from installer.steps.ansible_text import read_template, render_ansible
 
 _TEMPLATE: Final = "first.yml.j2"
-_ESCAPES: Final = {'"': '\\"', "\\": "\\\\"}
-_PLAIN: Final = (0x20, 0x7E)
-_SHORT: Final = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +44,11 @@ class InventoryInput:
 
 def render_inventory(what: InventoryInput) -> str:
     """Return the inventory as YAML."""
-    return render_template(
+    return render_ansible(
         _TEMPLATE,
         site=what.site,
-        ssh_key=what.ssh_key,
-        image=what.image,
+        ssh_key=ssh_path(what.ssh_key),
+        image=str(what.image),
         registries=what.registries,
         ca_file=what.ca_file,
         run=what.run,
@@ -59,22 +57,6 @@ def render_inventory(what: InventoryInput) -> str:
         depot=depot_url(what.site),
         python=sys.executable,
     )
-
-
-def render_template(name: str, **values: object) -> str:
-    """Render a template of the package `inventory`.
-
-    Args:
-        name: Its path there.
-        values: What it needs; one that is missing is a mistake of ours.
-    """
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - YAML, where every text goes through `text` or `tojson`
-        keep_trailing_newline=True,
-    )
-    environment.filters["text"] = unsafe_text
-    return environment.from_string(_read(name)).render(**values)
 
 
 def render_html(name: str, **values: object) -> str:
@@ -87,14 +69,10 @@ def render_html(name: str, **values: object) -> str:
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
         autoescape=True,
-        loader=jinja2.FunctionLoader(_read),
+        loader=jinja2.FunctionLoader(read_template),
         keep_trailing_newline=True,
     )
     return environment.get_template(name).render(**values)
-
-
-def _read(name: str) -> str:
-    return resources.files("inventory").joinpath(name).read_text(encoding="utf-8")
 
 
 def depot_url(site: Site) -> str:
@@ -106,17 +84,3 @@ def url_of(depot: DepotAddress) -> str:
     """Return the address of one depot."""
     host = f"[{depot.address}]" if ":" in depot.address else depot.address
     return f"https://{host}:{depot.port}"
-
-
-def unsafe_text(value: object) -> str:
-    """Quote a value for YAML and mark it as data that Ansible must not evaluate."""
-    return f'!unsafe "{"".join(_quoted(character) for character in str(value))}"'
-
-
-def _quoted(character: str) -> str:
-    code = ord(character)
-    if character in _ESCAPES:
-        return _ESCAPES[character]
-    if _PLAIN[0] <= code <= _PLAIN[1]:
-        return character
-    return f"\\u{code:04x}" if code <= _SHORT else f"\\U{code:08x}"

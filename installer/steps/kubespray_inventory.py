@@ -17,8 +17,10 @@ from bundle.model.reference import parse_reference
 from bundle.model.site import DepotAddress, Node, Site
 from bundle.model.site_cluster import Kubernetes, Role, Zone
 from installer.preflight.host_key import known_hosts
+from installer.preflight.ssh_path import ssh_path
+from installer.steps.ansible_text import render_ansible
 from installer.steps.choose_image import source_registries
-from installer.steps.inventory import render_template, url_of
+from installer.steps.inventory import url_of
 from installer.steps.kubespray_carried import check_parts, parts_of
 from installer.steps.kubespray_checksums import checksum_values
 from installer.steps.kubespray_versions import version_values
@@ -78,13 +80,14 @@ def render_kubespray(what: KubesprayInput) -> dict[str, str]:
     entry = _check_carried(options, what.manifest)
     members = {node.name: f"etcd{i}" for i, node in enumerate(site.nodes_with("etcd"), start=1)}
     files = {
-        HOSTS_NAME: render_template(
+        HOSTS_NAME: render_ansible(
             "kubespray/hosts.yaml.j2",
             site=site,
-            ssh_key=what.ssh_key,
+            ssh_key=ssh_path(what.ssh_key),
             members=members,
             groups=[(group, site.nodes_with(role)) for group, role in _GROUPS.items()],
             zones=_zones(site),
+            taints={zone.name: _taints(zone) for zone in site.all_zones},
         ),
         "known_hosts": known_hosts(site),
     }
@@ -97,6 +100,7 @@ def render_kubespray(what: KubesprayInput) -> dict[str, str]:
         "kubelet_peers": kubelet_peers(site),
         "version": plain_version(options.version),
         "dns_servers": site.dns_servers,
+        "etc_hosts": _etc_hosts(site),
         "node_address": site.nodes_with("control-plane")[0].address,
         "depots": [url_of(depot) for depot in site.depots],
         "file_depot": url_of(what.file_depot or site.depot),
@@ -109,7 +113,7 @@ def render_kubespray(what: KubesprayInput) -> dict[str, str]:
     }
     for name in ("cluster", "nodes", "offline", "security"):
         path = f"{_FOLDER}/{name}.yml"
-        files[path] = render_template(f"kubespray/{path}.j2", **values)
+        files[path] = render_ansible(f"kubespray/{path}.j2", **values)
     return files
 
 
@@ -137,6 +141,14 @@ def _zones(site: Site) -> list[tuple[Zone, str, Sequence[Node]]]:
         )
         for zone in site.all_zones
     ]
+
+
+def _taints(zone: Zone) -> list[str]:
+    return [f"{taint.key}={taint.value}:{taint.effect}" for taint in zone.taints]
+
+
+def _etc_hosts(site: Site) -> str:
+    return "".join(f"{address} {name}\n" for name, address in sorted(site.names.items()))
 
 
 def kubelet_peers(site: Site) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 from bundle.model.errors import StorageError
 from bundle.store.atomic import storage_errors
+from installer.steps.ansible_text import ansible_variables
 
 _SHARED: Final = Path("/dev/shm")  # noqa: S108 - memory, in a folder of our own
 _NAME: Final = re.compile(r"isoward-([0-9]+)-([0-9]+)-.*")
@@ -44,16 +44,16 @@ def memory_folder() -> Iterator[Path]:
 
 
 def write_variables(folder: Path, variables: Mapping[str, Any]) -> Path:
-    """Write variables for Ansible into a folder in memory, for ourselves alone.
+    """Write variables for Ansible into a folder in memory, for ourselves alone, as data.
 
     Raises:
         StorageError: The memory is full.
     """
-    path = folder / "variables.json"
+    path = folder / "variables.yml"
     with storage_errors(f"write {path}"):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(json.dumps(dict(variables)).encode())
+            file.write(ansible_variables(variables).encode())
     return path
 
 

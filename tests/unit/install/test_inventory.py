@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bundle.model.reference import Reference
-from installer.steps.inventory import InventoryInput, depot_url, render_inventory, unsafe_text
+from installer.steps.ansible_text import ansible_value
+from installer.steps.inventory import InventoryInput, depot_url, render_inventory
 from tests.unit.install.sites import HOST_KEY, node_data, site_data, site_of
 
 _IMAGE = Reference("r.example:5000", "app/web", "", "sha256:" + "a" * 64)
@@ -78,7 +79,10 @@ def test_every_text_survives_quoting(value: str) -> None:
         pass
 
     Loader.add_constructor("!unsafe", lambda loader, node: node.value)
-    assert yaml.load(unsafe_text(value), Loader=Loader) == value
+    assert yaml.load(ansible_value([value, {value: Path(value or ".")}]), Loader=Loader) == [
+        value,
+        {value: str(Path(value or "."))},
+    ]
 
 
 @pytest.mark.parametrize(

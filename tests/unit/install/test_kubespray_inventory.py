@@ -57,7 +57,10 @@ def _ansible(folder: Path) -> dict[str, Any]:
     )
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
-    listed: dict[str, Any] = json.loads(done.stdout)
+    # It says of each text of the site that it will not be evaluated.
+    listed: dict[str, Any] = json.loads(
+        done.stdout, object_hook=lambda found: found.get("__ansible_unsafe", found)
+    )
     return listed
 
 
