@@ -15,9 +15,11 @@ from bundle.model.closure import MissingImage, MissingImages, Named
 from bundle.model.definition import ImageSource
 from bundle.model.documents import API_VERSION
 from bundle.model.errors import ClosureError, DefinitionError
+from bundle.model.image_holes import has_holes
 from bundle.model.reference import Reference, parse_reference
 from bundle.model.rendering import ChartImage, How, LeftOut, plain_image
 from bundle.model.yaml_strict import dump_yaml
+from bundler.gates.templates import answered
 
 _WORD: Final = re.compile(r"[a-z]+")
 _MOVING: Final = frozenset(
@@ -34,6 +36,11 @@ _PIN: Final = (
 )
 _DECIDE: Final = (
     "add it to the chart's images: if something starts it, else to its leaveOut: with a reason"
+)
+_FILLED: Final = "it is put together when it is used, so that nobody can say which image it is"
+_DECIDE_FILLED: Final = (
+    "add the images that it comes to to the chart's images:, and this text to its leaveOut: with a "
+    "reason"
 )
 
 
@@ -164,12 +171,18 @@ class _Gate:
 
     def with_found(self, chart: Wanting, wanted: dict[str, set[How]]) -> dict[str, set[How]]:
         """Add what only looks like an image and is carried anyhow; ask a person about the rest."""
+        declared = {text for image in chart.declared for text in (image, plain_image(image))}
         for named in _kept(chart):
             if named.how != "found":
                 continue
             full = plain_image(named.image)
             if full in self._known:
                 wanted.setdefault(full, set()).add("found")
+            elif has_holes(named.image):
+                if not answered(named.image, declared):
+                    self.missing.append(
+                        _missing(named.image, chart.who, named.where, _FILLED, _DECIDE_FILLED)
+                    )
             elif not self._is_part(named.image):
                 why = "it looks like an image that something may start"
                 self.missing.append(_missing(named.image, chart.who, named.where, why, _DECIDE))

@@ -1,36 +1,106 @@
-"""Text that looks like a reference to an image, where nothing says that it is one.
+"""Free text: scripts, templates and files of unknown form, of which words and lines are looked at.
 
-Wrong in both directions it costs something: an image that is passed over is missing at the site,
-and each that is not one must be declared as left out by a person. So a field, variable or option
-that says `image` is believed sooner than any other text.
+It is not understood, and so a name of one part is believed only where it stands alone behind an
+option, a variable or a field that says `image`. Variables that a script sets itself are filled in.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
-from bundle.model.digest import is_digest
-from bundle.model.reference import is_host, is_repository, is_tag
+from bundle.model.image_holes import has_holes, holes_in, plain_reference
+from bundler.sources.image_grammar import (
+    is_bare_name,
+    is_full_reference,
+    is_template,
+    looks_like_image,
+    says_image,
+    says_only_image,
+    shown,
+)
+from bundler.sources.image_parts import NOWHERE, Scope, images_in_parts
 
 _SPLIT: Final = re.compile(r"([\s\"'`,;=\[\]{}()<>|\\]+)")
-_OTHERS: Final = (
-    "dir", "format", "path", "policy", "pull", "registry", "secret", "size", "type",
-)  # fmt: skip
-"""What a name that says `image` says besides, when its value is none."""
-_LONGEST: Final = 512
-_PORT: Final = re.compile(r"[0-9]{4,5}")
-"""Of `cache:6379`; a version such as that of `postgres:16` is shorter."""
+_MARK: Final = re.compile("\ue000([0-9]+)\ue001")
+"""Stands for a hole while words are told apart: a template has spaces and braces of its own."""
+
+_LINE: Final = re.compile(
+    r"^([ \t]*)(-[ \t]+|)(?:(?:export|readonly|local)[ \t]+)?"
+    r"[\"']?([A-Za-z_][\w.-]{0,99})[\"']?[ \t]*[:=][ \t]*"
+    r"([\"'`]?)([^\s\"'`#,;]{1,512})\4[ \t]*[,;]?[ \t]*(?:#.*)?$"
+)
+_VARIABLE: Final = re.compile(
+    r"\$(?:\{([A-Za-z_]\w*)(?::?[-=]([^{}\s]*))?\}|\(([A-Za-z_]\w*)\)|([A-Za-z_]\w*))"
+)
+"""Also with what it is where nobody sets it: `${IMAGE:-busybox}`."""
+_PULL: Final = re.compile(
+    r"\b(?:docker|podman|nerdctl|crictl|ctr|buildah)\b[^\n;|&]{0,200}?\bpull\s+"
+    r"(?:-\S+\s+){0,9}[\"']?([^\s\"';|&]{1,512})"
+)
+_MAX_ROUNDS: Final = 4
+"""Variables that are made of variables."""
+_MAX_LINE: Final = 1000
+"""Characters of a line that a person wrote."""
+_MAX_GROWTH: Final = 65_536
 
 
-def images_in_text(text: str, *, named: bool = False) -> Iterator[str]:
-    """Yield the words of a text that look like images.
+def images_in_text(text: str, *, named: bool = False, scope: Scope = NOWHERE) -> Iterator[str]:
+    """Yield the words of a text that look like images, and what its lines make of parts.
 
     Args:
-        text: A variable's value, an argument, or a whole configuration file.
+        text: A variable's value, an argument, or a whole file.
         named: What the text is the value of says `image`.
+        scope: What holds for images in it.
     """
+    text = filled_in(text.replace("\ue000", "").replace("\ue001", ""), {})
+    joined: set[str] = set()
+    if "\n" in text:
+        blocks = _blocks(text)
+        yield from _in_blocks(blocks, scope, joined)
+        text = filled_in(text, blocks[0])
+    holes = holes_in(text)
+    kept = [text[start:end] for start, end in holes]
+    for number, (start, end) in reversed(list(enumerate(holes))):
+        text = f"{text[:start]}\ue000{number}\ue001{text[end:]}"
+
+    def whole(word: str) -> str:
+        return _MARK.sub(lambda found: kept[int(found[1])], word)
+
+    for image, word in _words(text, whole, named=named):
+        if word not in joined:
+            yield image
+    for found in _PULL.finditer(text):
+        word = whole(found[1]).rstrip(".:")
+        if is_bare_name(word) or has_holes(word) or looks_like_image(word):
+            yield shown(plain_reference(word))
+
+
+def expanded(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return variables with those filled in that are among them, as a kubelet and a shell do."""
+    known = dict(fields)
+    for _ in range(_MAX_ROUNDS):
+        known = {name: filled_in(text, known) for name, text in known.items()}
+    return known
+
+
+def filled_in(text: str, variables: Mapping[str, str]) -> str:
+    """Return a text with the variables filled in that are known."""
+    if "$" not in text:
+        return text
+
+    def fill(found: re.Match[str]) -> str:
+        default = found[0] if found[2] is None else found[2]
+        return variables.get(found[1] or found[3] or found[4], default)
+
+    made = _VARIABLE.sub(fill, text)
+    # Variables of variables grow without end where somebody means it.
+    return made if len(made) <= len(text) + _MAX_GROWTH else text
+
+
+def _words(text: str, whole: Callable[[str], str], *, named: bool) -> Iterator[tuple[str, str]]:
+    """Yield images, and the words that they are."""
     parts = _SPLIT.split(text)
     before, bound = "", False
     for separator, word in zip(["", *parts[1::2]], parts[::2], strict=True):
@@ -39,67 +109,60 @@ def images_in_text(text: str, *, named: bool = False) -> Iterator[str]:
             # The colon of `"image": "x"` binds; an empty word at an edge does nothing.
             bound = bound or bool(word)
             continue
+        full = whole(plain)
         said = named or (says_image(before) and (bound or "=" in separator))
-        if looks_like_image(plain) if said else _is_full_reference(plain):
-            yield plain
+        if looks_like_image(full) if said else is_full_reference(full) or is_template(full):
+            yield shown(plain_reference(full)), full
+        elif not named and says_only_image(before) and _alone(before, separator, full, bound):
+            yield shown(full), full
         # What follows `image:` and `--image` is its value; what follows the mere word is not.
         before, bound = plain, word.endswith(":") or word.startswith("-")
 
 
-def says_image(name: str) -> bool:
-    """Say whether a field, variable or option of this name may have an image as its value."""
-    plain = name.lower()
-    return "image" in plain and not any(word in plain for word in _OTHERS)
+def _alone(before: str, separator: str, word: str, bound: bool) -> bool:  # noqa: FBT001 - internal
+    """Say whether a name of one part is the value of what stands before it."""
+    if has_holes(word):
+        return bound or "=" in separator
+    if bound and not before.startswith("-"):
+        return any(quote in separator for quote in "\"'`") and is_bare_name(word)
+    option = before.startswith("-") and "\n\n" not in separator
+    variable = separator in {"=", '="', "='"} and before.isupper()
+    return (option or variable) and is_bare_name(word)
 
 
-def looks_like_image(text: str) -> bool:
-    """Say whether the value of something that says `image` may be one.
-
-    Names of one part without a tag, such as `true` and `Always`, are not.
-    """
-    name, tag, digest = _parts(text)
-    if not name or not (tag or digest or "/" in name):
-        return False
-    return "/" in name or bool(digest) or _PORT.fullmatch(tag) is None
-
-
-def joined_image(fields: Mapping[Any, Any]) -> str:
-    """Put together an image that is written as `registry`, `repository`, `tag` and `digest`.
-
-    Returns:
-        An empty string if it is no such thing.
-    """
-    texts = {key: value for key, value in fields.items() if isinstance(value, str) and value}
-    name = texts.get("repository") or texts.get("name") or texts.get("image") or ""
-    if not name:
-        return ""
-    registry = texts.get("registry") or texts.get("hub") or ""
-    image = f"{registry.rstrip('/')}/{name}" if registry else name
-    tag = texts.get("tag") or texts.get("version") or ""
-    digest = texts.get("digest") or texts.get("sha") or ""
-    image += f":{tag}" if tag and ":" not in image.rpartition("/")[2] else ""
-    image += f"@{digest}" if digest and "@" not in image else ""
-    return image if looks_like_image(image) else ""
+def _blocks(text: str) -> list[dict[str, str]]:
+    """Return the settings of each block of lines, those without an indent first."""
+    top: dict[str, str] = {}
+    open_blocks: list[tuple[int, dict[str, str]]] = [(0, top)]
+    blocks = [top]
+    for line in text.splitlines():
+        found = _LINE.match(line) if len(line) <= _MAX_LINE else None
+        if found is None:
+            continue
+        lead, item, key, _, value = found.groups()
+        depth = len(lead.expandtabs())
+        while len(open_blocks) > 1 and (
+            open_blocks[-1][0] > depth or (item and open_blocks[-1][0] == depth)
+        ):
+            open_blocks.pop()
+        if item or open_blocks[-1][0] < depth:
+            # What follows the dash of an item is indented by it.
+            open_blocks.append((depth + len(item.expandtabs()), {}))
+            blocks.append(open_blocks[-1][1])
+        open_blocks[-1][1].setdefault(key, value)
+    return blocks
 
 
-def _is_full_reference(text: str) -> bool:
-    """Say whether the text names a registry, a repository and which of its images."""
-    name, tag, digest = _parts(text)
-    host, slash, _ = name.partition("/")
-    return bool(slash and "." in host and (tag or digest))
-
-
-def _parts(text: str) -> tuple[str, str, str]:
-    """Return name, tag and digest of what could be a reference, else three empty texts."""
-    if len(text) > _LONGEST or "//" in text:
-        return "", "", ""
-    rest, at, digest = text.partition("@")
-    head, slash, last = rest.rpartition("/")
-    leaf, colon, tag = last.partition(":")
-    name = f"{head}{slash}{leaf}"
-    host, _, path = name.partition("/")
-    has_host = "/" in name and ("." in host or ":" in host or host == "localhost")
-    good = is_host(host) and is_repository(path) if has_host else is_repository(name)
-    if not good or (colon and not is_tag(tag)) or (at and not is_digest(digest)):
-        return "", "", ""
-    return name, tag, digest
+def _in_blocks(blocks: list[dict[str, str]], scope: Scope, joined: set[str]) -> Iterator[str]:
+    """Yield the images that lines of one block name together: `tag: x` below `repository: y`."""
+    variables = expanded(blocks[0])
+    for block in blocks:
+        fields = {key: filled_in(text, variables) for key, text in block.items()}
+        named: set[str] = set()
+        for found in images_in_parts(fields, "", scope):
+            named |= found.used
+            joined |= {text for key in found.used for text in (block[key], fields[key])}
+            yield shown(found.image)
+        for key, text in fields.items():
+            if key not in named and says_only_image(key) and is_bare_name(text):
+                yield shown(text)

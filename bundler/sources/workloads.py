@@ -19,7 +19,8 @@ from typing import Any, Final
 from bundle.model.closure import Named
 from bundle.model.errors import FormatError
 from bundle.model.limits import MAX_RENDERED_NODES
-from bundler.sources.image_text import images_in_text, joined_image, looks_like_image, says_image
+from bundler.sources.image_search import Search
+from bundler.sources.image_text import expanded
 
 _POD_PATHS: Final[Mapping[str, tuple[str, ...]]] = {
     "Pod": ("spec",),
@@ -59,6 +60,7 @@ class _Walk:
     def __init__(self, what: str) -> None:
         self._what = what
         self._left = MAX_RENDERED_NODES
+        self._search = Search(self._count)
 
     def object(self, tree: Any) -> Iterator[Named]:
         if not isinstance(tree, dict) or not isinstance(tree.get("kind"), str):
@@ -85,7 +87,7 @@ class _Walk:
         spec = tree
         for step in path:
             spec = spec.get(step) if isinstance(spec, dict) else None
-            if step == "template" and isinstance(spec, dict):
+            if step in ("template", "jobTemplate") and isinstance(spec, dict):
                 yield from self._annotations(spec, where)
         if not isinstance(spec, dict):
             raise self.refuse(f"{where}: without {'.'.join(path)}")
@@ -102,73 +104,72 @@ class _Walk:
 
     def _inputs(self, container: dict[Any, Any], place: str) -> Iterator[Named]:
         """Look at what a container is told: an operator learns there what it is to start."""
+        variables = {
+            str(variable.get("name")): variable["value"]
+            for variable in self._list(container, "env", place)
+            if isinstance(variable.get("value"), str)
+        }
         for field in ("command", "args"):
-            words = container.get(field) or []
+            words = container.get(field)
             self._count()
-            for image in images_in_text("\n".join(w for w in words if isinstance(w, str))):
+            given = (
+                [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
+            )
+            for image in self._search.words(given, variables):
                 yield Named(image, "found", f"{place}, {field}")
-        for variable in self._list(container, "env", place):
-            name, value = variable.get("name"), variable.get("value")
-            if isinstance(name, str) and isinstance(value, str):
-                for image in images_in_text(value, named=says_image(name)):
-                    yield Named(image, "found", f"{place}, env {name}")
+        for image, name in self._search.settings(expanded(variables)):
+            yield Named(image, "found", f"{place}, env {name}")
 
     def _annotations(self, tree: dict[Any, Any], where: str) -> Iterator[Named]:
         metadata = tree.get("metadata")
         found = metadata.get("annotations") if isinstance(metadata, dict) else None
-        for name, value in found.items() if isinstance(found, dict) else ():
-            if isinstance(name, str) and isinstance(value, str):
-                for image in images_in_text(value, named=says_image(name)):
-                    yield Named(image, "found", f"{where}, annotation {name}")
+        for image, name in self._search.settings(_texts(found)):
+            yield Named(image, "found", f"{where}, annotation {name}")
 
     def _texts(self, tree: dict[Any, Any], where: str) -> Iterator[Named]:
         for field in ("data", "stringData", "binaryData"):
-            entries = tree.get(field)
             coded = field == "binaryData" or (field == "data" and tree["kind"] == "Secret")
-            for name, value in entries.items() if isinstance(entries, dict) else ():
-                self._count()
-                if isinstance(value, str):
-                    text = _decoded(value) if coded else value
-                    for image in images_in_text(text, named=says_image(str(name))):
-                        yield Named(image, "found", f"{where}, {field} {name}")
+            texts = _texts(tree.get(field))
+            if coded:
+                texts = {name: _decoded(value) for name, value in texts.items()}
+            for image, name in self._search.settings(texts):
+                yield Named(image, "found", f"{where}, {field} {name}")
 
     def _fields(self, tree: Any, path: str, where: str) -> Iterator[Named]:
-        """Look for fields called image in a resource whose kind only its operator knows."""
-        self._count()
-        if isinstance(tree, list):
-            for item in tree:
-                yield from self._fields(item, path, where)
-            return
-        for key, value in tree.items() if isinstance(tree, dict) else ():
-            if key == "annotations" and path == ".metadata":
-                continue
-            place = f"{path}.{key}"
-            if says_image(str(key)):
-                for image in _named_images(value):
-                    yield Named(image, "found", f"{where}, {place[1:]}")
-            if isinstance(value, dict | list):
-                yield from self._fields(value, place, where)
-            elif isinstance(value, str):
-                for image in images_in_text(value):
-                    yield Named(image, "found", f"{where}, {place[1:]}")
+        """Look for images in a resource whose kind only its operator knows."""
+        for image, place in self._search.fields(tree, path):
+            yield Named(image, "found", f"{where}, {place[1:]}")
 
-    def _defaults(self, tree: Any, name: str, where: str) -> Iterator[Named]:
-        """Look at the defaults in a CRD's schemas: the API server fills them in."""
+    def _defaults(self, tree: Any, name: str, where: str, *, held: bool = False) -> Iterator[Named]:
+        """Look at the defaults in a CRD's schemas: the API server fills them in.
+
+        Args:
+            tree: Of the CRD.
+            name: Of the field that it is in.
+            where: The CRD.
+            held: Its own default was looked at, with those beside it.
+        """
         self._count()
         if isinstance(tree, list):
             for item in tree:
                 yield from self._defaults(item, name, where)
             return
-        for key, value in tree.items() if isinstance(tree, dict) else ():
-            if key == "default" and name != "properties":
-                place = f"{where}, default of {name}"
-                if isinstance(value, str):
-                    for image in images_in_text(value, named=says_image(name)):
-                        yield Named(image, "found", place)
-                else:
-                    yield from self._fields(value, f".{name}", place)
-            elif isinstance(value, dict | list):
-                yield from self._defaults(value, str(key), where)
+        if not isinstance(tree, dict):
+            return
+        given = {name: tree["default"]} if "default" in tree and not held else {}
+        if name == "properties":
+            # What stands beside each other in an object stands so in its schema.
+            given = {
+                str(field): schema["default"]
+                for field, schema in tree.items()
+                if isinstance(schema, dict) and "default" in schema
+            }
+        for image, place in self._search.fields(given):
+            field = place[1:].partition(".")[0]
+            yield Named(image, "found", f"{where}, default of {field}")
+        for key, value in tree.items():
+            if isinstance(value, dict | list) and (key != "default" or name == "properties"):
+                yield from self._defaults(value, str(key), where, held=name == "properties")
 
     def _list(self, tree: dict[Any, Any], field: str, where: str) -> list[dict[Any, Any]]:
         items = tree.get(field)
@@ -197,16 +198,9 @@ class _Walk:
         )
 
 
-def _named_images(value: Any) -> Iterator[str]:
-    """Yield what looks like an image in the value of a field called image or images."""
-    for item in value if isinstance(value, list) else (value,):
-        if isinstance(item, str):
-            if looks_like_image(item):
-                yield item
-        elif isinstance(item, dict):
-            image = joined_image(item)
-            if image:
-                yield image
+def _texts(tree: Any) -> dict[str, str]:
+    entries = tree.items() if isinstance(tree, dict) else ()
+    return {str(name): value for name, value in entries if isinstance(value, str)}
 
 
 def _decoded(value: str) -> str:

@@ -179,3 +179,20 @@ def test_a_person_is_told_of_everything_at_once() -> None:
     assert "'latest' names no version" in by_name["nginx"].why
     assert caught.value.exit_code == 17
     require_closed([])
+
+
+def test_what_is_put_together_later_is_answered_by_what_fits_it_or_left_out() -> None:
+    filled, anything = "{{.hub}}/proxy:{{.tag}}", "{{.ProxyImage}}"
+    named = (found(filled), found(anything))
+    assert decided(chart(*named))[1] == sorted([filled, anything])
+    proxy = ("quay.io/mesh/proxy:1.30.3",)
+    assert decided(chart(*named, declared=proxy))[1] == [anything], "holes alone fit everything"
+    assert decided(chart(*named, declared=proxy, left_out=(anything,)))[1] == []
+    other = ("quay.io/mesh/other:1.30.3",)
+    assert decided(chart(found(filled), declared=other))[1] == [filled]
+
+
+def test_it_is_said_what_to_do_about_a_template() -> None:
+    _, missing = close([chart(found("$(IMAGE)"))], [])
+    assert "put together when it is used" in missing[0].why
+    assert "leaveOut" in missing[0].add

@@ -9,7 +9,9 @@ import pytest
 
 from bundle.model.errors import FormatError
 from bundle.model.limits import MAX_RENDERED_NODES
-from bundler.sources.image_text import images_in_text, joined_image, looks_like_image
+from bundler.sources.image_grammar import looks_like_image
+from bundler.sources.image_parts import images_in_parts
+from bundler.sources.image_text import images_in_text
 from bundler.sources.rendered_yaml import rendered_documents
 from bundler.sources.workloads import images_of
 
@@ -65,12 +67,12 @@ def test_words_that_look_like_an_image(text: str, named: bool, expected: list[st
         ({"image": "a/b", "version": "2", "sha": DIGEST}, f"a/b:2@{DIGEST}"),
         ({"repository": "a/b:1", "tag": "2"}, "a/b:1"),
         ({"pullPolicy": "Always"}, ""),
-        ({"name": "plain"}, ""),
-        ({"repository": ["a"]}, ""),
+        ({"name": "plain"}, "plain"),
     ],
 )
 def test_an_image_in_parts(fields: dict[str, Any], expected: str) -> None:
-    assert joined_image(fields) == expected
+    joined = [found.image for found in images_in_parts(fields, "image")]
+    assert joined == ([expected] if expected else [])
 
 
 def test_a_port_is_no_tag() -> None:
