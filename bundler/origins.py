@@ -122,7 +122,10 @@ def _manifest(client: RegistryClient, reference: Reference, digest: str) -> Open
 
 
 def _from_url(client: RegistryClient, url: str) -> Opener:
-    def opener(offset: int, *, mirrors: bool) -> BlobStream:  # noqa: ARG001 - mirrors are registries
-        return client.open_url(url, offset)
+    def opener(offset: int, *, mirrors: bool) -> BlobStream:
+        if mirrors:
+            return client.open_url(url, offset)
+        # It has none; but other bytes than were promised may be what came out of gzip, and is it.
+        return client.open_url(url, offset, undo=False)
 
     return opener

@@ -9,13 +9,15 @@ Source: OCI distribution-spec v1.1, "Pull" and "Listing Referrers".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from bundle.model.errors import (
     FormatError,
+    HostNotAllowedError,
     IsowardError,
     NotFoundError,
+    TransportError,
 )
 from bundle.model.limits import MAX_OCI_MANIFEST_BYTES, MAX_REFERRERS
 from bundle.model.oci import ACCEPT, OCI_INDEX, OciDescriptor
@@ -34,6 +36,7 @@ from bundle.registry.transport import ATTEMPTS, Transport
 A = TypeVar("A", Answer, Response)
 R = TypeVar("R")
 _MAX_DIGITS: Final = 19
+_HEAD_ATTEMPTS: Final = 2
 _OK: Final = 200
 _PARTIAL: Final = 206
 _UNAUTHORIZED: Final = 401
@@ -47,6 +50,19 @@ _MANIFEST_HEADERS: Final = {"Accept": ", ".join(ACCEPT), **_IDENTITY}
 
 def _say_nothing(_: str) -> None:
     return
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Whose credentials are for an address, and how often it is asked."""
+
+    host: str
+    scope: str = ""
+    attempts: int = ATTEMPTS
+
+    @classmethod
+    def of(cls, endpoint: Endpoint) -> _Place:
+        return cls(endpoint.host, endpoint.scope, endpoint.attempts)
 
 
 class RegistryClient:
@@ -142,7 +158,8 @@ class RegistryClient:
             reference: Names the registry and the repository.
             digest: Of the blob.
             offset: Where to begin; see `ContentStream.start` for where it did begin.
-            mirrors: Whether mirrors may answer; say no after one of them sent other bytes.
+            mirrors: Whether mirrors may answer; say no after one of them sent other bytes. Then
+                also a compression for the way is undone, of which layers are full by mistake.
         Raises:
             NotFoundError: No such blob.
             TransportError: And its other subclasses, when it cannot be had.
@@ -150,7 +167,7 @@ class RegistryClient:
 
         def ask(endpoint: Endpoint) -> ContentStream | None:
             url = endpoint.url("blobs", digest)
-            return self._open(url, endpoint.host, endpoint.scope, offset, endpoint.attempts)
+            return self._open(url, _Place.of(endpoint), offset, undo=not mirrors)
 
         found = self._anywhere(reference, ask, by_digest=True, mirrors=mirrors)
         if found is None:
@@ -161,15 +178,21 @@ class RegistryClient:
             )
         return found
 
-    def open_url(self, url: str, offset: int = 0) -> ContentStream:
+    def open_url(self, url: str, offset: int = 0, *, undo: bool = True) -> ContentStream:
         """Open a file or a chart on a web server; nothing about it is checked here.
 
+        Args:
+            url: Where it is.
+            offset: Where to begin; see `ContentStream.start` for where it did begin.
+            undo: Whether a compression for the way is undone, which nobody asked for; say no
+                after that gave other bytes than were promised.
         Raises:
             NotFoundError: No such file.
             TransportError: And its other subclasses, when it cannot be had.
         """
         address = parse_url(url)
-        found = self._open(address, address.key, "", offset, ATTEMPTS)
+        path = address.target.partition("?")[0]
+        found = self._open(address, _Place(address.key), offset, undo=undo, path=path)
         if found is None:
             raise no_file(address)
         return found
@@ -199,25 +222,39 @@ class RegistryClient:
         """Ask for a file's size by HEAD; in bytes.
 
         Returns:
-            None when the server does not say, or does not answer HEAD.
+            None when the server does not say, or does not answer HEAD: many answer GET alone.
         Raises:
             NotFoundError: No such file.
-            TransportError: And its other subclasses, when nothing can be had.
+            HostNotAllowedError: It is on a host that is not allowed.
         """
         address = parse_url(url)
+        try:
+            size = self._size_by_head(address)
+        except HostNotAllowedError:
+            raise
+        except NotFoundError:
+            with self.open_url(url) as stream:
+                return stream.size
+        except TransportError:
+            return None
+        return size
+
+    def _size_by_head(self, address: Url) -> int | None:
         with self._authorized(
             address,
             address.key,
             "",
-            lambda header: self._transport.open("HEAD", address, _IDENTITY, authorization=header),
+            lambda header: self._transport.open(
+                "HEAD", address, _IDENTITY, authorization=header, attempts=_HEAD_ATTEMPTS
+            ),
         ) as response:
             if response.status == _NOT_FOUND:
                 raise no_file(address)
             length = response.headers.get("Content-Length", "")
             encoding = response.headers.get("Content-Encoding", "identity")
             known = response.status == _OK and encoding == "identity" and length.isdecimal()
-            # Python itself refuses numbers of thousands of digits.
-            return int(length) if known and len(length) <= _MAX_DIGITS else None
+            # Python itself refuses numbers of thousands of digits, and some say 0 of everything.
+            return int(length) or None if known and len(length) <= _MAX_DIGITS else None
 
     def _list_referrers(
         self, endpoint: Endpoint, digest: str, pass_over: Callable[[str], None]
@@ -280,29 +317,34 @@ class RegistryClient:
         )
 
     def _open(
-        self, url: Url, host: str, scope: str, offset: int, attempts: int
+        self, url: Url, endpoint: _Place, offset: int, *, undo: bool, path: str | None = None
     ) -> ContentStream | None:
         """Open some content; None when it is not there."""
         headers = {**_IDENTITY, "Range": f"bytes={offset}-"} if offset else _IDENTITY
         response = self._authorized(
             url,
-            host,
-            scope,
+            endpoint.host,
+            endpoint.scope,
             lambda header: self._transport.open(
-                "GET", url, headers, authorization=header, attempts=attempts
+                "GET", url, headers, authorization=header, attempts=endpoint.attempts
             ),
         )
         place = response.content_range()
         bad_part = response.status == _PARTIAL and (place is None or place[0] != offset)
-        if offset and (bad_part or response.status == _BAD_RANGE):
+        # A part of what was compressed for the way is no part of the content.
+        coded = response.status == _PARTIAL and undo and response.is_coded
+        if offset and (bad_part or coded or response.status == _BAD_RANGE):
             # Its Range is not to be relied on, or what we have is longer than the content.
             response.close()
-            return self._open(url, host, scope, 0, attempts)
+            return self._open(url, endpoint, 0, undo=undo, path=path)
         if response.status == _NOT_FOUND:
             response.close()
             return None
-        expect(response, host, *((_OK, _PARTIAL) if offset else (_OK,)))
-        return ContentStream(response)
+        all_of_it = (
+            not offset and place is not None and place[0] == 0 and response.length == place[1]
+        )
+        expect(response, endpoint.host, *((_OK, _PARTIAL) if offset or all_of_it else (_OK,)))
+        return ContentStream(response, undo=undo, path=path)
 
     def _authorized(self, url: Url, host: str, scope: str, send: Callable[[str | None], A]) -> A:
         """Send a request, and again once with what a 401 demanded."""

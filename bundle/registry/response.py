@@ -13,6 +13,7 @@ import urllib3
 
 from bundle.model.errors import FormatError, TransportError
 from bundle.model.limits import KIB
+from bundle.registry.encoding import is_coded
 from bundle.registry.hosts import Url
 from bundle.registry.pace import Pace
 
@@ -72,6 +73,11 @@ class Response:
     def length(self) -> int | None:
         """Bytes still to come, or None when the server did not say."""
         return self._left
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether it says that its content is compressed for the way."""
+        return is_coded(self.headers.get("Content-Encoding", ""))
 
     def readinto(self, buffer: memoryview) -> int:
         """Read into `buffer` and return how many bytes, 0 at the end.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 
 from bundle.model.errors import FormatError
 from bundle.model.limits import MAX_DOWNLOAD_BYTES
+from bundle.registry.encoding import Uncoded
 from bundle.registry.response import Response
 
 
@@ -22,14 +24,33 @@ class ContentStream:
         host: The host that answered in the end.
     """
 
-    def __init__(self, response: Response, limit: int = MAX_DOWNLOAD_BYTES) -> None:
-        """Read from an answer of status 200 or 206, at most `limit` bytes."""
+    def __init__(
+        self,
+        response: Response,
+        limit: int = MAX_DOWNLOAD_BYTES,
+        *,
+        undo: bool = False,
+        path: str | None = None,
+    ) -> None:
+        """Read from an answer of status 200 or 206.
+
+        Args:
+            response: The answer.
+            limit: The most bytes of content.
+            undo: Whether a compression for the way is undone, if there is one.
+            path: See `Uncoded`.
+        """
         self._response = response
+        self._read: Callable[[memoryview], int] = response.readinto
         self._limit = self._rest = limit
         place = response.content_range()
         self.start = place[0] if place else 0
         self.size = place[1] if place else response.length
         self.host = response.url.key
+        if undo and response.is_coded:
+            # Its length is that of what comes in.
+            self.size = None
+            self._read = Uncoded(response.readinto, response.url.shown, path).readinto
 
     def readinto(self, buffer: memoryview) -> int:
         """Read into `buffer` and return how many bytes, 0 at the end.
@@ -38,7 +59,7 @@ class ContentStream:
             TransportError: The connection broke; what was read so far is good to go on from.
             FormatError: It has more than anything that is carried.
         """
-        count = self._response.readinto(buffer)
+        count = self._read(buffer)
         self._rest -= count
         if self._rest < 0:
             self.close()

@@ -18,6 +18,7 @@ import urllib3
 
 from bundle.model.errors import DefinitionError, TransportError, TransportRefusedError
 from bundle.model.source_config import HostSource, SourceConfig
+from bundle.registry.encoding import plain_bytes
 from bundle.registry.hosts import AllowList, Url, host_key, is_loopback, settings_key
 from bundle.registry.pace import Pace, Patience, at_pace, paced_pool
 from bundle.registry.response import Answer, Response
@@ -35,6 +36,8 @@ _LONGEST_RETRY_AFTER: Final = 300.0
 _LATER: Final = frozenset({429, *range(500, 600)} - {501, 505})
 """Statuses that may be others when asked again: 501 and 505 say what a server never can."""
 
+_OUT_OF_DATE: Final = frozenset({400, 401, 403, 410})
+_FRESH_TRIES: Final = 2
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
@@ -120,7 +123,7 @@ class Transport:
             TransportError: No answer after all attempts.
         """
         return self._patiently(
-            lambda: self._follow(method, url, headers, authorization), url, attempts
+            lambda: self._freshly(method, url, headers, authorization), url, attempts
         )
 
     def fetch(
@@ -142,14 +145,16 @@ class Transport:
         """
 
         def once() -> Answer:
-            with self._follow(method, url, headers, authorization, body) as response:
+            with self._freshly(method, url, headers, authorization, body) as response:
                 try:
                     data = response.read(limit)
                 except TransportError as failure:
                     if type(failure) is not TransportError:
                         raise
                     raise _TryAgainError(failure) from failure
-                return Answer(response.status, response.headers, response.url, data)
+                encoding = response.headers.get("Content-Encoding", "")
+                plain = plain_bytes(data, encoding, limit, response.url.shown)
+                return Answer(response.status, response.headers, response.url, plain)
 
         return self._patiently(once, url, attempts)
 
@@ -179,6 +184,28 @@ class Transport:
                 again.failure.context,
             ) from again
         return again.wait
+
+    def _freshly(
+        self,
+        method: str,
+        url: Url,
+        headers: Mapping[str, str],
+        authorization: str | None,
+        body: bytes | None = None,
+    ) -> Response:
+        """Follow redirects, and again from the start when they led to an address out of date.
+
+        Storage services say of a signed address that has ended what they say of a forbidden one,
+        and what sends us there may have kept it for too long.
+        """
+        for _ in range(_FRESH_TRIES):
+            response = self._follow(method, url, headers, authorization, body)
+            demands = "WWW-Authenticate" in response.headers
+            if response.url == url or response.status not in _OUT_OF_DATE or demands:
+                return response
+            response.close()
+            self._sleep(_FIRST_WAIT)
+        return self._follow(method, url, headers, authorization, body)
 
     def _follow(
         self,
