@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bundle.model.errors import DefinitionError, SizeMismatchError
 from bundle.model.lock import Content, Lock, LockedArtifact, LockedChart
+from bundle.model.queries import beside
 from bundle.model.reference import Reference, parse_reference
 from bundle.model.rendering import ValuesFile
 from bundle.registry.client import RegistryClient, by_digest
@@ -57,7 +58,7 @@ def _add_chart(found: dict[str, Opener], chart: LockedChart, context: SourceCont
     else:
         found.setdefault(chart.archive.digest, _from_url(context.client, chart.url))
         if chart.provenance is not None:
-            signed = _from_url(context.client, f"{chart.url}.prov")
+            signed = _from_url(context.client, beside(chart.url, ".prov"))
             found.setdefault(chart.provenance.digest, signed)
     for values in chart.rendering.values if chart.rendering is not None else ():
         found.setdefault(values.digest, _values(context.folder / values.path, values))

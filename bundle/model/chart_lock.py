@@ -13,13 +13,13 @@ from bundle.model.chart_source import (
     repository_host,
 )
 from bundle.model.digest import Digest, Size
-from bundle.model.documents import Document, Url
+from bundle.model.documents import Document, QueriedUrl, Text
 from bundle.model.errors import DefinitionError
 from bundle.model.git import GitSource, check_git_source, git_host
 from bundle.model.paths import InnerPath, check_inner_path
 from bundle.model.patterns import formed
 from bundle.model.policy import Material
-from bundle.model.reference import check_url
+from bundle.model.reference import check_url, parse_reference
 
 
 class LockedDependency(Document, frozen=True, kw_only=True):
@@ -30,8 +30,10 @@ class LockedDependency(Document, frozen=True, kw_only=True):
     repository: ChartRepository
     digest: Digest
     size: Size
-    url: Url | None = None
+    url: QueriedUrl | None = None
     """Of the archive, for a chart of an HTTP repository."""
+    reference: Text = ""
+    """Of the artefact, for one of an HTTP repository whose index says that it is in a registry."""
 
 
 Fingerprint = Annotated[
@@ -77,6 +79,8 @@ def folder_hosts(folder: LockedFolder) -> Iterator[str]:
         yield repository_host(dependency.repository)
         if dependency.url is not None:
             yield repository_host(dependency.url)
+        if dependency.reference:
+            yield parse_reference(dependency.reference).registry
 
 
 def check_folder(folder: LockedFolder | None, repository: str, url: str | None, where: str) -> None:
@@ -105,3 +109,5 @@ def check_folder(folder: LockedFolder | None, repository: str, url: str | None, 
         check_url(dependency.repository, f"{where}.dependencies")
         if dependency.url is not None:
             check_url(dependency.url, f"{where}.dependencies")
+        if dependency.reference:
+            parse_reference(dependency.reference, f"{where}.dependencies")

@@ -48,6 +48,18 @@ Url = Annotated[
 ]
 """An http(s) address without user, query and fragment, which could carry a secret into a bundle."""
 
+QueriedUrl = Annotated[
+    str,
+    formed(
+        r"^https?://[^\s#?@/\\\x00-\x1f\x7f]+(/[^\s#?\\\x00-\x1f\x7f]*)?"
+        r"(\?[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*)?$(?!\n)",
+        "an address that begins with http:// or https://, without a user and '#'",
+        "https://example.org/path?ref=main",
+        max_length=2048,
+    ),
+]
+"""One that a publisher gave, with a query that holds no secret (see `queries`)."""
+
 
 class Document(
     msgspec.Struct,

@@ -12,7 +12,7 @@ from bundle.model.chart_lock import LockedFolder, LockedProvenance, check_folder
 from bundle.model.chart_source import ChartName, ChartRepository, ChartVersion
 from bundle.model.closure import chart_wants, check_closure, kubespray_wants
 from bundle.model.digest import Digest, Size
-from bundle.model.documents import Document, Metadata, Text, Url
+from bundle.model.documents import Document, Metadata, QueriedUrl, Text, Url
 from bundle.model.errors import DefinitionError, FormatError
 from bundle.model.files import FileName, check_file_origin
 from bundle.model.git import GitSource
@@ -103,7 +103,7 @@ class LockedChart(Document, frozen=True, kw_only=True):
     version: ChartVersion
     repository: ChartRepository
     archive: Content
-    url: Url | None = None
+    url: QueriedUrl | None = None
     folder: LockedFolder | None = None
     provenance: LockedProvenance | None = None
     artifact: LockedArtifact

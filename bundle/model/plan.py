@@ -206,13 +206,7 @@ def _hosts(lock: Lock) -> Iterator[str]:
         if image.origin is None:
             yield parse_reference(image.reference).registry
     for chart in lock.charts:
-        if chart.folder is not None:
-            yield from folder_hosts(chart.folder)
-            continue
-        yield urlsplit(chart.repository).netloc
-        if chart.url is not None:
-            # An index may name archives on another host.
-            yield urlsplit(chart.url).netloc
+        yield from _chart_hosts(chart)
     yield from filter(None, map(file_host, lock.files))
     for python in lock.python_packages:
         yield from (urlsplit(wheel.url).netloc for wheel in python.files)
@@ -221,3 +215,16 @@ def _hosts(lock: Lock) -> Iterator[str]:
             yield urlsplit(part.url).netloc
     if lock.kubespray is not None:
         yield from kubespray_hosts(lock.kubespray)
+
+
+def _chart_hosts(chart: LockedChart) -> Iterator[str]:
+    if chart.folder is not None:
+        yield from folder_hosts(chart.folder)
+        return
+    yield urlsplit(chart.repository).netloc
+    if chart.url is not None:
+        # An index may name archives on another host,
+        yield urlsplit(chart.url).netloc
+    elif not chart.repository.startswith("oci://"):
+        # or what is in a registry.
+        yield parse_reference(chart.artifact.reference).registry

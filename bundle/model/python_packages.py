@@ -16,7 +16,7 @@ from typing import Annotated, Final
 import msgspec
 
 from bundle.model.digest import Digest, Size, hex_of
-from bundle.model.documents import Document, Name, Text, Url, each_once
+from bundle.model.documents import Document, Name, QueriedUrl, Text, Url, each_once
 from bundle.model.errors import DefinitionError
 from bundle.model.names import ServedNames
 from bundle.model.patterns import formed
@@ -80,7 +80,7 @@ class LockedWheel(Document, frozen=True, kw_only=True):
     """A wheel by URL."""
 
     name: WheelName
-    url: Url
+    url: QueriedUrl
     digest: Digest
     size: Size
     requires_python: Text = ""

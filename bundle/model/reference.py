@@ -138,7 +138,7 @@ def check_url(text: str, where: str) -> None:
         DefinitionError: The host is none, or the path steps upwards, which a server may follow, or
             has characters that a terminal would not show.
     """
-    host, _, path = text.partition("://")[2].partition("/")
+    host, _, path = text.partition("?")[0].partition("://")[2].partition("/")
     if not is_host(host):
         raise DefinitionError(
             f"{where}: {text[:200]!r}: {host[:100]!r} is not a host",

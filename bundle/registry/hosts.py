@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import unquote, urljoin
 
 from bundle.model.errors import HostNotAllowedError, TransportRefusedError
+from bundle.model.queries import shown_url
 from bundle.model.reference import DOCKER_HUB, is_host
 from bundle.model.shared_hosts import shared_domain
 from bundle.model.source_config import SourceConfig
@@ -80,14 +81,16 @@ def parse_url(text: str) -> Url:
     match = _URL.fullmatch(text)
     if match is None or not is_host(match[2]):
         raise TransportRefusedError(
-            f"{text.partition('?')[0][:200]!r} is not an http(s) address that can be asked",
+            f"{shown_url(text)[:200]!r} is not an http(s) address that can be asked",
             "Addresses have neither a user name nor spaces in their host.",
         )
     scheme = match[1].lower()
     host, port = _split_port(match[2].lower())
     number = int(port) if port else _PORTS[scheme]
     if not 0 < number <= _MAX_PORT:
-        raise TransportRefusedError(f"{text[:200]!r} has a port out of range", "Correct it.")
+        raise TransportRefusedError(
+            f"{shown_url(text)[:200]!r} has a port out of range", "Correct it."
+        )
     target = match[3] or "/"
     return Url(scheme, host, number, target if target.startswith("/") else f"/{target}")
 

@@ -17,6 +17,8 @@ from bundle.model.digest import digest_of
 from bundle.model.errors import DefinitionError, DigestMismatchError, FormatError
 from bundle.model.limits import MAX_CHART_BYTES
 from bundle.model.lock import Content, LockedChart
+from bundle.model.queries import shown_url
+from bundle.model.reference import parse_reference
 from bundler.sources.chart_dependencies import packed_chart
 from bundler.sources.chart_parts import Dependency
 from bundler.sources.chart_tree import ChartFolder, read_folder
@@ -113,6 +115,7 @@ def _fetch_new(
                 "Look at the disk, and run the command again.",
             )
         archives.append(archive)
+        from_there = found.url is not None or wanted_chart.is_oci
         fetched.append(
             LockedDependency(
                 name=found.name,
@@ -121,6 +124,7 @@ def _fetch_new(
                 digest=found.archive.digest,
                 size=found.archive.size,
                 url=found.url,
+                reference="" if from_there else found.artifact.reference,
             )
         )
     return archives
@@ -162,13 +166,18 @@ def _fetch_locked(
 def _by_digest(locked: LockedDependency, context: SourceContext) -> bytes:
     content = Content(digest=locked.digest, size=locked.size)
     if locked.url is None:
-        reference = oci_chart_reference(locked.repository, locked.name, locked.version)
+        reference = (
+            parse_reference(locked.reference)
+            if locked.reference
+            else oci_chart_reference(locked.repository, locked.name, locked.version)
+        )
         source = ManifestSource(context.client, context.store)
         return small_blob(source, reference, content, MAX_CHART_BYTES)
     kept = context.store.read_bytes(content.digest, content.size)
     if kept is not None:
         return kept
     url = locked.url
-    data = read_whole(lambda: context.client.open_url(url), MAX_CHART_BYTES, url)
-    check_bytes(data, content, url)
+    shown = shown_url(url)
+    data = read_whole(lambda: context.client.open_url(url), MAX_CHART_BYTES, shown)
+    check_bytes(data, content, shown)
     return data

@@ -24,6 +24,7 @@ from bundle.model.errors import (
 )
 from bundle.model.limits import MAX_PROVENANCE_BYTES
 from bundle.model.openpgp import crc24, keyring_packets
+from bundle.model.queries import beside, shown_url
 from bundle.registry.client import RegistryClient
 from bundle.store.atomic import storage_errors
 from bundle.store.programs import Runner
@@ -65,9 +66,10 @@ def fetch_provenance(client: RegistryClient, url: str, *, demanded: bool) -> byt
         FormatError: It is far too large.
         TransportError: And its subclasses, when it cannot be had.
     """
-    where = f"{url}.prov"
+    where = beside(url, ".prov")
+    shown = shown_url(where)
     try:
-        return read_whole(lambda: client.open_url(where), MAX_PROVENANCE_BYTES, where)
+        return read_whole(lambda: client.open_url(where), MAX_PROVENANCE_BYTES, shown)
     except NotFoundError:
         return None
     except AuthenticationError:

@@ -19,11 +19,12 @@ from bundle.model.chart import LAYER_TYPE, PROVENANCE_TYPE, ChartArtifact, chart
 from bundle.model.chart_lock import LockedProvenance
 from bundle.model.chart_source import ChartSource
 from bundle.model.digest import digest_of
-from bundle.model.documents import Url
+from bundle.model.documents import QueriedUrl
 from bundle.model.errors import DefinitionError, FormatError
 from bundle.model.limits import MAX_CHART_BYTES, MAX_INDEX_YAML_BYTES, MAX_PROVENANCE_BYTES
 from bundle.model.lock import Content, LockedArtifact, LockedChart, LockedManifest
 from bundle.model.oci import OCI_MANIFEST, OciManifest
+from bundle.model.queries import shown_url, without_secrets
 from bundle.model.reference import Reference, check_url, is_repository, parse_reference
 from bundle.store.programs import Runner
 from bundler.sources.chart_dependencies import check_complete
@@ -34,6 +35,7 @@ from bundler.sources.download import check_digest, read_whole, small_blob
 from bundler.sources.manifests import ManifestSource, locked_manifest
 from bundler.sources.referrers import ReferrerSearch
 
+_OCI: Final = "oci://"
 _FALLBACK_PATH: Final = "charts"
 _SHOWN: Final = 5
 """Versions named to a person who asked for another one."""
@@ -78,10 +80,11 @@ class ChartResolver:
             ClosureError: It lacks a chart that it depends on.
             TransportError: And its subclasses, when something cannot be had.
         """
-        return self._from_registry(chart) if chart.is_oci else self._from_http(chart)
+        if chart.is_oci:
+            return self._from_registry(chart, chart.oci_reference)
+        return self._from_http(chart)
 
-    def _from_registry(self, chart: ChartSource) -> LockedChart:
-        reference = chart.oci_reference
+    def _from_registry(self, chart: ChartSource, reference: Reference) -> LockedChart:
         parsed = self._source.at(reference)
         layers = [
             layer.content
@@ -136,34 +139,40 @@ class ChartResolver:
         entry = self._entry(chart)
         base = f"{chart.home.rstrip('/')}/"
         first = next(iter(entry.urls), "")
-        url = _archive_url(chart, _joined(base, first) if first else "")
-        archive = self._archive(entry, url)
+        address = _joined(base, first) if first else ""
+        if address.startswith(_OCI):
+            # The index says that the chart itself is in a registry, as Helm understands it.
+            return self._from_registry(chart, _pointed(chart, address))
+        url = _archive_url(chart, without_secrets(address))
+        shown = shown_url(url)
+        archive = self._archive(entry, address)
         digest = digest_of(archive)
         demanded = chart.provenance is not None
         document = None
         if self._provenance:
-            document = fetch_provenance(self._source.client, url, demanded=demanded)
-        made = chart_artifact(archive, url, document)
-        check_identity(chart, made, url)
-        check_complete(read_archive(archive, url), url)
+            document = fetch_provenance(self._source.client, address, demanded=demanded)
+        made = chart_artifact(archive, shown, document)
+        check_identity(chart, made, shown)
+        check_complete(read_archive(archive, shown), shown)
         content = Content(digest=digest, size=len(archive))
-        provenance = self._judged(chart, content, document, url)
+        provenance = self._judged(chart, content, document, shown)
         for data in (archive, document, made.config, made.manifest):
             if data is not None:
                 self._source.store.put_bytes(digest_of(data), data)
         artifact = made_artifact(chart_reference(chart), made, content, provenance)
         return _locked(chart, content, url, provenance, artifact)
 
-    def _archive(self, entry: IndexEntry, url: str) -> bytes:
+    def _archive(self, entry: IndexEntry, address: str) -> bytes:
         """Return a chart's archive, from the store where the index tells its digest."""
         kept = None
         if entry.digest:
             kept = self._source.store.find_bytes(entry.digest, MAX_CHART_BYTES)
         if kept is not None:
             return kept
-        archive = read_whole(lambda: self._source.client.open_url(url), MAX_CHART_BYTES, url)
+        shown = shown_url(address)
+        archive = read_whole(lambda: self._source.client.open_url(address), MAX_CHART_BYTES, shown)
         if entry.digest:
-            check_digest(digest_of(archive), entry.digest, url)
+            check_digest(digest_of(archive), entry.digest, shown)
         return archive
 
     def _entry(self, chart: ChartSource) -> IndexEntry:
@@ -228,16 +237,27 @@ def _joined(base: str, address: str) -> str:
         return address
 
 
+def _pointed(chart: ChartSource, address: str) -> Reference:
+    """Return what the index of a repository points to in a registry."""
+    text = address.removeprefix(_OCI)
+    if ":" not in text.rpartition("/")[2] and "@" not in text:
+        text = f"{text}:{chart.version.replace('+', '_')}"
+    try:
+        return parse_reference(text, f"{chart.home}/index.yaml: {chart.name} {chart.version}")
+    except DefinitionError as error:
+        raise FormatError(error.message, "Ask the repository's operator.") from error
+
+
 def _archive_url(chart: ChartSource, url: str) -> str:
-    """Refuse an address that a lock may not hold, such as one with a signature in its query."""
+    """Refuse an address that a lock may not hold, such as one with a user in it."""
     try:
         check_url(url, chart.name)
-        return msgspec.convert(url, Url)
+        return msgspec.convert(url, QueriedUrl)
     except (msgspec.ValidationError, DefinitionError):
         raise FormatError(
             f"{chart.home}/index.yaml: {chart.name} {chart.version} has no address that can "
-            f"be locked, found {url.partition('?')[0][:200]!r}",
-            "Only http(s) addresses without a query can be locked.",
+            f"be locked, found {shown_url(url)[:200]!r}",
+            "Only http(s) and oci addresses without a user can be locked.",
         ) from None
 
 

@@ -16,6 +16,7 @@ from bundle.model.errors import TransportError
 from bundle.model.files import FileSource
 from bundle.model.limits import CHUNK_BYTES
 from bundle.model.lock import LockedFile
+from bundle.model.queries import shown_url
 from bundle.registry.client import RegistryClient
 from bundle.store.atomic import fsync_directory, storage_errors
 from bundle.store.hashing import write_all
@@ -41,12 +42,18 @@ def resolve_file(file: FileSource, context: SourceContext) -> LockedFile:
         return resolve_local_file(file, context)
     size = context.client.url_size(file.url)
     if size is None:
-        size = _fetch(file.url, file.digest, context)
+        size = fetch_file(file.url, file.digest, context)
     return LockedFile(url=file.url, digest=file.digest, size=size)
 
 
-def _fetch(url: str, digest: str, context: SourceContext) -> int:
-    """Fetch a file of unknown size into the store and return its size."""
+def fetch_file(url: str, digest: str, context: SourceContext) -> int:
+    """Fetch a file of unknown size into the store and return its size.
+
+    Raises:
+        DigestMismatchError: It is not of the digest.
+        TransportError: And its subclasses, when it cannot be had.
+        StorageError: The disk refused.
+    """
     partial, final = context.store.partial_path(digest), context.store.blob_path(digest)
     with storage_errors(f"write {partial}"):
         if final.exists():
@@ -82,7 +89,7 @@ def _receive_all(
     else:
         raise AssertionError  # the last attempt returned or raised
     try:
-        check_digest(found, digest, url)
+        check_digest(found, digest, shown_url(url))
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

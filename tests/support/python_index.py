@@ -91,12 +91,14 @@ class PythonIndex:
         form: `json` or `html`; a client that cannot read JSON gets HTML.
         redirect: Where /simple/<project>/ is to be found, if not here.
         login: `user:password`, without which nothing is answered.
+        base: What links of a page in HTML are relative to, if not the page.
     """
 
     files: dict[str, list[Listed]] = field(default_factory=dict)
     form: str = "json"
     redirect: Mapping[str, str] = field(default_factory=dict)
     login: str = ""
+    base: str = ""
     server: Scripted | None = None
 
     @property
@@ -138,7 +140,8 @@ class PythonIndex:
             body = {"meta": {"api-version": "1.1"}, "name": project, "files": files}
             return Reply(200, json.dumps(body).encode(), {"Content-Type": JSON})
         links = "".join(self._link(listed) for listed in self.files[project])
-        page = f"<!DOCTYPE html><html><body>{links}</body></html>"
+        base = f'<head><base href="{self.base}"></head>' if self.base else ""
+        page = f"<!DOCTYPE html><html>{base}<body>{links}</body></html>"
         return Reply(200, page.encode(), {"Content-Type": "text/html; charset=utf-8"})
 
     def _json(self, listed: Listed) -> dict[str, Any]:

@@ -19,15 +19,17 @@ from urllib.parse import unquote, urldefrag
 import msgspec
 
 from bundle.model.digest import PREFIX, Size, is_digest
-from bundle.model.documents import Url
+from bundle.model.documents import QueriedUrl, Url
 from bundle.model.errors import DefinitionError, FormatError, IsowardError
 from bundle.model.files import FileSource
 from bundle.model.limits import MAX_PYTHON_INDEX_BYTES, MAX_PYTHON_INDEX_FILES, MAX_REASON
+from bundle.model.queries import without_secrets
 from bundle.model.reference import check_url
+from bundle.registry.hosts import Url as Address
 from bundle.registry.response import Answer
 from bundle.store.programs import Runner, require_success
 from bundler.sources.context import SourceContext
-from bundler.sources.files import resolve_file
+from bundler.sources.files import fetch_file, resolve_file
 from bundler.sources.python.requirements import without_login
 
 _JSON: Final = "application/vnd.pypi.simple.v1+json"
@@ -93,6 +95,9 @@ class ProjectIndex:
         Raises:
             IntegrityError, TransportError, StorageError: As the lock of a file.
         """
+        if without_secrets(file.address) != file.address:
+            # The lock does not have what lets us in, so a build has only the cache.
+            return fetch_file(file.address, file.digest, self._context)
         if file.size is not None:
             return file.size
         source = FileSource(url=checked_address(file, self.url), digest=file.digest)
@@ -118,19 +123,19 @@ def read_page(answer: Answer, where: str) -> list[IndexFile]:
 
 
 def checked_address(file: IndexFile, where: str) -> str:
-    """Return a file's address, if a lock may hold it.
+    """Return a file's address as a lock may hold it: without secrets in its query.
 
     Raises:
-        FormatError: It may not, such as one with a signature in its query.
+        FormatError: It may not, such as one with a user.
     """
     try:
         check_url(file.address, file.name)
-        return msgspec.convert(file.address, Url)
+        return msgspec.convert(without_secrets(file.address), QueriedUrl)
     except (msgspec.ValidationError, DefinitionError):
         raise FormatError(
             f"{where}: {file.name[:200]} has no address that can be locked, found "
             f"{without_login(file.address.partition('?')[0])[:200]!r}",
-            "Only http(s) addresses without a user and a query can be locked.",
+            "Only http(s) addresses without a user can be locked.",
         ) from None
 
 
@@ -188,7 +193,7 @@ def _read_json(answer: Answer, where: str) -> list[IndexFile]:
     return [
         IndexFile(
             name=file.filename,
-            address=_joined(answer, file.url),
+            address=_joined(answer.url, file.url),
             digest=_digest(file.hashes.get("sha256", ""), file.filename, where),
             size=file.size,
             requires_python=file.requires_python or "",
@@ -211,11 +216,15 @@ class _Anchors(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.found: list[dict[str, str | None]] = []
         self.version = "1.0"
+        self.base: str | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         named = dict(attrs)
         if tag == "a" and named.get("href"):
             self.found.append(named)
+        elif tag == "base" and self.base is None:
+            # As in a browser, the first one counts, for links before it too.
+            self.base = named.get("href")
         elif tag == "meta" and named.get("name") == "pypi:repository-version":
             self.version = named.get("content") or ""
 
@@ -229,16 +238,22 @@ def _read_html(answer: Answer, where: str) -> list[IndexFile]:
         raise _refuse(where, str(error)[:MAX_REASON]) from error
     if not _VERSION.fullmatch(parser.version):
         raise _refuse(where, f"its version is {parser.version[:20]!r}, expected 1")
-    return [_from_anchor(attributes, answer, where) for attributes in parser.found]
+    base = answer.url
+    if parser.base is not None:
+        try:
+            base = base.join(parser.base)
+        except IsowardError as error:
+            raise _refuse(where, f"its base is {parser.base[:200]!r}") from error
+    return [_from_anchor(attributes, base, where) for attributes in parser.found]
 
 
-def _from_anchor(attributes: Mapping[str, str | None], answer: Answer, where: str) -> IndexFile:
+def _from_anchor(attributes: Mapping[str, str | None], base: Address, where: str) -> IndexFile:
     link, fragment = urldefrag(attributes["href"] or "")
     name = unquote(link.partition("?")[0].rpartition("/")[2])
     found = _FRAGMENT.match(fragment)
     return IndexFile(
         name=name,
-        address=_joined(answer, link),
+        address=_joined(base, link),
         digest=_digest(found[1] if found else "", name, where),
         size=None,
         requires_python=attributes.get("data-requires-python") or "",
@@ -246,10 +261,10 @@ def _from_anchor(attributes: Mapping[str, str | None], answer: Answer, where: st
     )
 
 
-def _joined(answer: Answer, address: str) -> str:
+def _joined(base: Address, address: str) -> str:
     """Complete an address of the page; one that is none stays as it is, and is refused later."""
     try:
-        return str(answer.url.join(address)) if address else ""
+        return str(base.join(address)) if address else ""
     except IsowardError:
         return address
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bundle.model.chart import LAYER_TYPE, chart_artifact
@@ -189,9 +190,8 @@ def test_an_archive_of_another_chart_is_refused(
 @pytest.mark.parametrize(
     "url",
     [
-        "oci://registry.example.org/web",
-        "web.tgz?token=s3cr3t",
         "file:///etc/passwd",
+        "https://user:s3cr3t@charts.example.org/web.tgz",
         "//[",
         "https://[/web.tgz",
         "https://charts.example.org/%2e%2e/web.tgz",
@@ -203,6 +203,67 @@ def test_an_address_that_cannot_be_locked_is_refused(repository: Repository, url
     with pytest.raises(FormatError, match="no address that can be locked") as caught:
         repository.resolve()
     assert "s3cr3t" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("query", "locked"),
+    [
+        ("?ref=main&raw=true", "?ref=main&raw=true"),
+        ("?ref=main&private_token=s3cr3t", "?ref=main"),
+        (
+            "?X-Amz-Algorithm=AWS4&X-Amz-Credential=s3cr3t&X-Amz-Signature=s3cr3t&Expires=5",
+            "",
+        ),
+    ],
+)
+def test_a_query_is_kept_unless_it_is_a_secret(
+    repository: Repository, query: str, locked: str
+) -> None:
+    repository.index(f"web-1.2.3.tgz{query}")
+    (found,) = repository.resolve()
+    assert found.url == f"{repository.site.url}/charts/web-1.2.3.tgz{locked}"
+    # Asked with all of it, and kept for a build that cannot.
+    asked = repository.site.log.count()
+    assert asked[f"/charts/web-1.2.3.tgz{query}"] == 1
+    assert asked[f"/charts/web-1.2.3.tgz.prov{query}"] == 1
+    assert repository.cache.read_bytes(digest_of(WEB), len(WEB)) == WEB
+    assert b"s3cr3t" not in msgspec.json.encode(found)
+
+
+def test_a_secret_is_in_no_error(repository: Repository) -> None:
+    repository.index("gone.tgz?token=s3cr3t")
+    with pytest.raises(NotFoundError, match=r"gone\.tgz") as caught:
+        repository.resolve()
+    assert "s3cr3t" not in f"{caught.value.message} {caught.value.hint} {caught.value.context}"
+    repository.index("web-1.2.3.tgz?token=s3cr3t", "0" * 64)
+    with pytest.raises(DigestMismatchError) as other:
+        repository.resolve()
+    assert "s3cr3t" not in f"{other.value.message} {other.value.hint} {other.value.context}"
+
+
+@pytest.mark.parametrize("tag", ["", ":1.2.3"])
+def test_an_index_that_points_into_a_registry(
+    repository: Repository, registry: FaultyRegistry, tag: str
+) -> None:
+    made = pushed(WEB)
+    registry.content.put("charts/web", made, "1.2.3")
+    # What an index says of its digest is not of the archive there, and Helm does not look.
+    repository.index(f"oci://{registry.host}/charts/web{tag}", "0" * 64)
+    with pytest.raises(HostNotAllowedError, match=registry.host):
+        repository.resolve()
+    (found,) = repository.resolve(hosts=(registry.host,))
+    assert (found.url, found.repository) == (None, f"{repository.site.url}/charts")
+    assert found.artifact.reference == f"{registry.host}/charts/web:1.2.3"
+    assert found.artifact.digest == made.digest
+    assert found.archive.digest == digest_of(WEB)
+    assert not found.is_made
+
+
+@pytest.mark.parametrize("url", ["oci://", "oci://registry.example.org/UPPER/web", "oci://x y/web"])
+def test_an_index_that_points_nowhere(repository: Repository, url: str) -> None:
+    repository.index(url)
+    with pytest.raises(FormatError, match=r"index\.yaml: web 1\.2\.3"):
+        repository.resolve()
 
 
 @pytest.mark.parametrize(

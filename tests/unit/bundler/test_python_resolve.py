@@ -153,6 +153,32 @@ def test_a_page_may_be_elsewhere(index: PythonIndex, tmp_path: Path) -> None:
     assert chosen(locked)["3.12 linux/amd64"] == (pure.name,)
 
 
+@pytest.mark.parametrize(
+    ("base", "link"),
+    [
+        ("/files/deep/", "../{name}"),
+        ("{site}/files/", "{name}"),
+        ("{site}/other", "files/{name}"),
+        ("..", "../files/{name}"),
+    ],
+)
+def test_links_are_relative_to_the_base_of_a_page(
+    index: PythonIndex, tmp_path: Path, base: str, link: str
+) -> None:
+    site = index.url.removesuffix("/simple")
+    index.form, index.base = "html", base.format(site=site)
+    pure = index.add("pure-1.0-py3-none-any.whl")
+    pure.url = link.format(name=pure.name)
+    locked = lock(index, requirements(pure), tmp_path)
+    assert [file.url for file in locked.python_packages[0].files] == [f"{site}/files/{pure.name}"]
+
+
+def test_a_base_that_is_no_address_is_refused(index: PythonIndex, tmp_path: Path) -> None:
+    index.form, index.base = "html", "ftp://example.org/"
+    with pytest.raises(FormatError, match="its base is"):
+        lock(index, requirements(index.add("pure-1.0-py3-none-any.whl")), tmp_path)
+
+
 def test_a_page_on_a_host_that_nobody_named_is_not_read(index: PythonIndex, tmp_path: Path) -> None:
     pure = index.add("pure-1.0-py3-none-any.whl")
     with scripted(lambda _: Reply(500)) as other:
@@ -160,6 +186,26 @@ def test_a_page_on_a_host_that_nobody_named_is_not_read(index: PythonIndex, tmp_
         with pytest.raises(HostNotAllowedError):
             lock(index, requirements(pure), tmp_path)
         assert not other.asked
+
+
+@pytest.mark.parametrize(
+    ("query", "kept"), [("?source=mirror", "?source=mirror"), ("?x=1&token=s3cr3t", "?x=1")]
+)
+@pytest.mark.parametrize("form", ["json", "html"])
+def test_a_query_is_kept_unless_it_is_a_secret(
+    index: PythonIndex, tmp_path: Path, form: str, query: str, kept: str
+) -> None:
+    index.form = form
+    pure = index.add("pure-1.0-py3-none-any.whl")
+    plain = f"{index.url.removesuffix('/simple')}/files/{pure.name}"
+    pure.url = f"{plain}{query}"
+    locked = lock(index, requirements(pure), tmp_path)
+    (wheel,) = locked.python_packages[0].files
+    assert wheel.url == f"{plain}{kept}"
+    assert b"s3cr3t" not in canonical_json(locked)
+    # What a build could not ask for is here.
+    here = BlobCache(tmp_path / "cache").read_bytes(pure.digest, wheel.size)
+    assert (here == pure.data) is ("s3cr3t" in query)
 
 
 REFUSED: dict[str, tuple[type[IsowardError], str]] = {
@@ -171,7 +217,6 @@ REFUSED: dict[str, tuple[type[IsowardError], str]] = {
     "no digest at all": (DigestMismatchError, "found no digest"),
     "no such project": (DefinitionError, "has no project 'absent'"),
     "another version": (DefinitionError, "none of this version"),
-    "an address with a query": (FormatError, "no address that can be locked"),
     "an address with a user": (FormatError, "no address that can be locked"),
     "an address that is a path": (FormatError, "no address that can be locked"),
     "an address that steps up": (FormatError, "no address that can be locked"),
@@ -193,7 +238,6 @@ def test_what_cannot_be_locked_is_refused(index: PythonIndex, tmp_path: Path, ca
 def _arrange(index: PythonIndex, case: str) -> Listed:
     pure = "pure-1.0-py3-none-any.whl"
     addresses = {
-        "an address with a query": "http://example.org/pure.whl?signature=secret",
         "an address with a user": "http://user:secret@example.org/pure.whl",
         "an address that is a path": "file:///etc/pure.whl",
         "an address that steps up": "http://example.org/a/%2e%2e/pure.whl",

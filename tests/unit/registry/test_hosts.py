@@ -48,8 +48,9 @@ def test_an_address_is_taken_apart(text: str, key: str, target: str) -> None:
     ],
 )
 def test_what_is_no_plain_address_is_refused(text: str) -> None:
-    with pytest.raises(TransportRefusedError):
+    with pytest.raises(TransportRefusedError) as caught:
         parse_url(text)
+    assert "secret" not in caught.value.message
 
 
 _R2 = "docker-images-prod.6aa30f8b08e16409b46e0173d6de2f56.r2.cloudflarestorage.com"

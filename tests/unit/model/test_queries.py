@@ -1,0 +1,62 @@
+"""Queries of publishers: what is needed to fetch stays, what lets its bearer in does not."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from bundle.model.documents import QueriedUrl
+from bundle.model.queries import beside, without_secrets
+
+URL = "https://charts.example.org/a/web-1.2.3.tgz"
+SIGNED = "X-Amz-Algorithm=A&X-Amz-Credential=AK%2F1&X-Amz-Date=1&X-Amz-Expires=9&X-Amz-Signature=f"
+
+
+@pytest.mark.parametrize(
+    ("query", "kept"),
+    [
+        ("?ref=main", "?ref=main"),
+        ("?raw=true&inline=false", "?raw=true&inline=false"),
+        ("?archive=tgz&version=1.2.3&id=42", "?archive=tgz&version=1.2.3&id=42"),
+        ("?file=charts/web-1.2.3.tgz", "?file=charts/web-1.2.3.tgz"),
+        (f"?sha256={'0a' * 32}", f"?sha256={'0a' * 32}"),
+        (f"?ref={'0a' * 20}", f"?ref={'0a' * 20}"),
+        ("?expires=never", "?expires=never"),
+        ("?author=ada", "?author=ada"),
+        ("?t=17", "?t=17"),
+        ("?", "?"),
+        (f"?{SIGNED}", ""),
+        (f"?{SIGNED}&response-content-type=x", "?response-content-type=x"),
+        ("?X-Goog-Signature=ab&X-Goog-Expires=1", ""),
+        ("?sv=2024&sr=b&se=2026-01-01&sp=r&sig=abc%3D", ""),
+        ("?Expires=1&Policy=p&Key-Pair-Id=K&Signature=s", ""),
+        ("?AWSAccessKeyId=A&Expires=1&Signature=s", ""),
+        ("?ref=main&private_token=x", "?ref=main"),
+        ("?access-token=x&ref=main", "?ref=main"),
+        ("?TOKEN=x;ref=main", "?ref=main"),
+        ("?%74oken=x", ""),
+        ("?api_key=x", ""),
+        ("?apikey=x", ""),
+        ("?job_token=x", ""),
+        ("?auth=x", ""),
+        ("?password=x&user=ada", "?user=ada"),
+        ("?key=c2VjcmV0LXNlY3JldA", ""),
+        ("?q=eyJhbGciOiJub25lIn0.eyJ9.", ""),
+        ("?x=0123456789abcdef0123456789abcdef01", ""),
+        (f"?{'a1' * 20}", ""),
+    ],
+)
+def test_queries(query: str, kept: str) -> None:
+    assert without_secrets(URL + query) == URL + kept
+    msgspec.convert(without_secrets(URL + query), QueriedUrl)
+
+
+def test_beside_a_file() -> None:
+    assert beside(f"{URL}?ref=main", ".prov") == f"{URL}.prov?ref=main"
+    assert beside(URL, ".prov") == f"{URL}.prov"
+
+
+@pytest.mark.parametrize("url", [f"{URL}?a b", f"{URL}?a\n", f"{URL}?a#b", "https://u:p@x/?a"])
+def test_what_is_no_address_with_a_query(url: str) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(url, QueriedUrl)
