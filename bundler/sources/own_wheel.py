@@ -28,6 +28,7 @@ PACKAGES: Final = ("bundle", "bundler", "installer", "inventory", "manifests")
 """What a wheel of isoward has, besides what describes it; pyproject.toml says the same."""
 
 _NAME: Final = "isoward"
+_DOCUMENTS: Final = "docs"
 _DESCRIBES: Final = ("METADATA", "entry_points.txt", "top_level.txt")
 _WHEEL: Final = b"""\
 Wheel-Version: 1.0
@@ -185,6 +186,10 @@ def _of_tree(root: Path) -> dict[str, bytes]:
                 inside = path.relative_to(root)
                 if _belongs(inside) and path.is_file() and not path.is_symlink():
                     files[inside.as_posix()] = path.read_bytes()
+    # bundle/docs is a link to them, which a build of the wheel follows.
+    with storage_errors(f"read {root / _DOCUMENTS}"):
+        for path in sorted((root / _DOCUMENTS).rglob("*.md")):
+            files[f"bundle/{path.relative_to(root).as_posix()}"] = path.read_bytes()
     return files
 
 

@@ -23,7 +23,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split("\0")
     for name in filter(None, files):
-        if (ROOT / name).is_file():
+        if (ROOT / name).is_symlink():
+            (source / name).symlink_to((ROOT / name).readlink())
+        elif (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
     subprocess.run(
@@ -56,6 +58,8 @@ def test_data_travels_and_tests_do_not(wheel: Path) -> None:
     ).stdout.split()
     missing = {name for name in tracked if (ROOT / name).is_file()} - names
     assert not missing
+    documents = (path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md"))
+    assert {f"bundle/{path.as_posix()}" for path in documents} <= names
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == {"bundle", "bundler", "installer", "inventory", "manifests"}
 
@@ -76,6 +80,8 @@ def test_the_installed_command_runs_outside_of_the_checkout(
         return done.stdout
 
     assert run("--version") == "isoward 0.1.0\n"
+    assert run("docs", "format").startswith("# The formats\n")
+    assert '"BundleDefinition"' in run("schema", "definition")
     for name in ("lock", "build", "verify", "import", "serve", "install"):
         assert "Usage:" in run(name, "--help")
 
