@@ -7,10 +7,10 @@ import io
 import os
 import shutil
 import subprocess
+import sysconfig
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -82,7 +82,7 @@ def make_medium(path: Path, requires: str = "") -> Medium:
         path: Is made.
         requires: Lines for the metadata of the tiny isoward.
     """
-    (pip,) = (p for p in files(ensurepip).joinpath("_bundled").iterdir() if "pip" in p.name)
+    pip = bundled_pip()
     wheels = {WHEEL: tiny_wheel(requires), pip.name: pip.read_bytes()}
     digests = {name: digest_of(data) for name, data in wheels.items()}
     (path / "blobs/sha256").mkdir(parents=True)
@@ -98,6 +98,18 @@ def make_medium(path: Path, requires: str = "") -> Medium:
         requirements=f"isoward=={VERSION} --hash={digests[WHEEL]}\n",
     )
     return Medium(path, start).with_start()
+
+
+def bundled_pip() -> Path:
+    """Return the wheel of pip that this Python makes environments with."""
+    # Debian's Python has its wheels in a folder of the system, and says so or does not.
+    elsewhere = sysconfig.get_config_var("WHEEL_PKG_DIR") or "/usr/share/python-wheels"
+    for folder in (Path(ensurepip.__file__).parent / "_bundled", Path(elsewhere)):
+        for found in sorted(folder.glob("pip-*.whl")):
+            return found
+    raise FileNotFoundError(
+        f"no wheel of pip in {elsewhere} (Debian: apt-get install python3-venv)"
+    )
 
 
 def tiny_wheel(requires: str = "") -> bytes:
