@@ -221,7 +221,7 @@ def _planned(request: ClusterRequest, context: Context, steps: Sequence[Step]) -
 
 
 def _make_private(state: Path) -> None:
-    make_directory(state)
+    make_directory(state, 0o700)
     with storage_errors(f"protect {state}"):
         state.chmod(0o700)
         state.parent.chmod(0o700)

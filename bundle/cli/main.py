@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -68,6 +69,8 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit: the one place where errors become exit codes."""
+    # Whatever the caller's umask says, nobody else may write what this, or a program of it, makes.
+    os.umask(os.umask(0o077) | 0o022)
     arguments = sys.argv[1:] if args is None else args
     sys.exit(run(arguments))
 

@@ -7,35 +7,62 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from bundle.model.errors import BusyError, NoSpaceError, StorageError, UsageError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_OTHERS: Final = 0o077
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write `data` to `path`: temporary file, fsync, rename, fsync of the directory.
 
     Raises:
-        StorageError: The disk refused; `path` is then as it was.
+        StorageError: The disk refused, or shows to others what `mode` keeps from them; `path` is
+            then as it was.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     with storage_errors(f"write {path}"):
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
                 # The process's umask took bits from the mode that os.open was given.
                 os.fchmod(file.fileno(), mode)
+                require_private(path, file.fileno(), mode)
+                file.write(data)
+                file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         fsync_directory(path.parent)
+
+
+def require_private(path: Path, descriptor: int, mode: int) -> None:
+    """Check that a file that nobody else may read is that, before anything is written into it.
+
+    FAT and some network file systems take a mode without a word and keep none.
+
+    Args:
+        path: For the message.
+        descriptor: Of the file, whose mode was set.
+        mode: As it was asked for; of a file that others may read nothing is checked.
+    Raises:
+        StorageError: Others can read or write it.
+    """
+    found = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    if not mode & _OTHERS and found & _OTHERS:
+        raise StorageError(
+            f"{path}: expected the mode {mode:04o}, found {found:04o}: this file system keeps no "
+            "modes, and everybody could read the secret",
+            "Write it to a file system that keeps modes, such as ext4, or one that was mounted for "
+            "you alone (for FAT: the options uid= and umask=0077).",
+        )
 
 
 def require_new(path: Path) -> None:
@@ -73,17 +100,28 @@ def write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
         fsync_directory(path.parent)
 
 
-def make_directory(directory: Path) -> None:
+def make_directory(directory: Path, mode: int = 0o755) -> None:
     """Make a directory and what is missing above it, so that all of it survives a power cut.
+
+    Args:
+        directory: One that is there already stays as it is.
+        mode: Of each that is made, whatever the umask.
 
     Raises:
         StorageError: The disk refused.
     """
     with storage_errors(f"create {directory}"):
         missing = [path for path in (directory, *directory.parents) if not path.exists()]
-        directory.mkdir(parents=True, exist_ok=True)
         for path in reversed(missing):
+            try:
+                # Closed at first: nobody else gets in before it has its mode.
+                path.mkdir(mode=0o700)
+            except FileExistsError:
+                continue  # Another process was quicker.
+            path.chmod(mode)
             fsync_directory(path.parent)
+        if not directory.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
 
 
 def fsync_directory(directory: Path) -> None:

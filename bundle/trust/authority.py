@@ -24,6 +24,7 @@ from bundle.model.limits import MIB
 from bundle.model.patterns import formed
 from bundle.store.atomic import make_directory, write_atomic
 from bundle.store.layout import BundleDirectory
+from bundle.store.owners import entry_problem
 from bundle.trust.key_types import public_value
 from bundle.trust.keys import holder, public_key_of
 from bundle.trust.ledger import load_ledger
@@ -178,6 +179,8 @@ def read_authority(directory: Path) -> Authority | None:
     path = directory / AUTHORITY_NAME
     if not path.is_symlink() and not path.exists():
         return None
+    if foreign := entry_problem(path):
+        raise _damaged(path, foreign)
     try:
         data = BundleDirectory(directory).read_small(AUTHORITY_NAME, _MAX_BYTES)
         file = decode_canonical(data, _AuthorityFile, AUTHORITY_NAME)

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from securesystemslib.signer import Key, Signer, SSlibKey
 
 from bundle.model.errors import KeyFileError
-from bundle.store.atomic import fsync_directory, storage_errors
+from bundle.store.atomic import fsync_directory, require_private, storage_errors
 from bundle.trust.key_types import (
     DEFAULT_KEY_TYPE,
     KEY_TYPES,
@@ -126,7 +126,7 @@ def write_key(key: FileSigner, path: Path, passphrase: bytes | None) -> Path:
         The path of the public key.
     Raises:
         KeyFileError: A file is there already, or the passphrase is too short.
-        StorageError: The disk refused; neither file is left.
+        StorageError: The disk refused, or keeps no modes; neither file is left.
     """
     return write_pair(path, _private_bytes(key, passphrase), key.public_key)
 
@@ -142,7 +142,7 @@ def write_pair(path: Path, private: bytes, key: Key) -> Path:
         The path of the public key.
     Raises:
         KeyFileError: A file is there already.
-        StorageError: The disk refused; neither file is left.
+        StorageError: The disk refused, or keeps no modes; neither file is left.
     """
     require_absent(path)
     public = public_path(path)
@@ -175,6 +175,8 @@ def _create(path: Path, data: bytes, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            require_private(path, file.fileno(), mode)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -28,6 +28,7 @@ from bundle.model.limits import MIB
 from bundle.model.patterns import formed
 from bundle.store.atomic import storage_errors, write_atomic
 from bundle.store.layout import BundleDirectory
+from bundle.store.owners import entry_problem, way_problem
 
 LEDGER_NAME: Final = "ledger.json"
 BUNDLES: Final = "bundles"
@@ -82,6 +83,25 @@ class ImportTrace(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     when: str = ""
 
 
+def require_own_folder(directory: Path) -> None:
+    """Check that nobody but root and this user could change a depot's trust folder.
+
+    Args:
+        directory: It, which may not be there yet; the depot is the folder above.
+    Raises:
+        DamagedStateError: Somebody could: by its owner or mode, or those of a folder above it.
+    """
+    problem = way_problem(directory.parent) or entry_problem(directory, str(directory))
+    if problem:
+        raise DamagedStateError(
+            f"{directory}: the records of what this site has seen are not to be believed: "
+            f"{problem}",
+            "Whoever that is may have changed them. Find out, compare the root's fingerprint with "
+            "the vendor's again, then give the folder to root and take the mode away (chown root, "
+            "chmod go-w).",
+        )
+
+
 def load_ledger(directory: Path) -> Ledger:
     """Read the ledger of a depot's trust folder; an empty one if there is none.
 
@@ -89,8 +109,13 @@ def load_ledger(directory: Path) -> Ledger:
         DamagedStateError: It is damaged.
     """
     path = directory / LEDGER_NAME
+    require_own_folder(directory)
     if not path.is_symlink() and not path.exists():
         return Ledger()
+    if problem := entry_problem(path):
+        raise DamagedStateError(
+            f"{path}: the list of what this site has enrolled is damaged: {problem}", RECOVER
+        )
     try:
         data = BundleDirectory(directory).read_small(LEDGER_NAME, _MAX_BYTES)
         file = decode_canonical(data, _LedgerFile, LEDGER_NAME)

@@ -7,7 +7,6 @@ damaged one is an error and never the beginning of new trust.
 from __future__ import annotations
 
 import re
-import stat
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -30,7 +29,13 @@ from bundle.model.errors import (
 from bundle.model.limits import MAX_TRUST_FILE_BYTES, MIB
 from bundle.store.atomic import make_directory, storage_errors, write_atomic
 from bundle.store.layout import BundleDirectory
-from bundle.trust.ledger import RECOVER, import_traces, require_none_lost
+from bundle.store.owners import entry_problem
+from bundle.trust.ledger import (
+    RECOVER,
+    import_traces,
+    require_none_lost,
+    require_own_folder,
+)
 from bundle.trust.restrictions import RevokedRelease
 from bundle.trust.root import PREFIX, check_chain, parse_root, read_roots, root_name
 from bundle.trust.terms import CLOCK_TOLERANCE, MAX_ROOTS
@@ -44,7 +49,6 @@ STATES: Final = "trust"
 """The folder of the states in a depot."""
 
 _FILE_NAME: Final = re.compile(r"([0-9a-f]{64})\.json")
-_OTHERS_WRITE: Final = 0o022
 _MAX_STATE_BYTES: Final = 64 * MIB
 """Every root version at its largest, twice over for JSON's escapes."""
 
@@ -214,6 +218,7 @@ def _require_newest(directory: Path, states: Sequence[TrustState]) -> None:
 
 
 def _names(directory: Path) -> list[str]:
+    require_own_folder(directory)
     if not directory.is_dir():
         return []
     with storage_errors(f"list {directory}"):
@@ -222,10 +227,8 @@ def _names(directory: Path) -> list[str]:
 
 
 def _load(directory: Path, name: str) -> TrustState:
-    with storage_errors(f"look at {directory / name}"):
-        mode = (directory / name).lstat().st_mode
-    if stat.S_ISREG(mode) and mode & _OTHERS_WRITE:
-        raise _damaged(directory / name, f"others may write it (mode {stat.S_IMODE(mode):04o})")
+    if problem := entry_problem(directory / name):
+        raise _damaged(directory / name, problem)
     try:
         data = BundleDirectory(directory).read_small(name, _MAX_STATE_BYTES)
     except StorageError:

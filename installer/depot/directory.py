@@ -31,6 +31,7 @@ from bundle.model.documents import API_VERSION, Document, Metadata, Text
 from bundle.model.errors import FormatError, StorageError, UnsafePathError
 from bundle.model.limits import MIB
 from bundle.store.atomic import make_directory, storage_errors, write_atomic
+from bundle.store.owners import entry_problem, way_problem
 from bundle.trust.upstream.site_policy import POLICY_NAME
 
 DEPOT_NAME: Final = "depot.json"
@@ -190,8 +191,9 @@ def create_depot(path: Path) -> DepotDirectory:
                 f"{directory}: a link, and what is imported would be written elsewhere",
                 "Give --depot the directory itself; mount a larger disk there if need be.",
             )
-    for directory in (depot.blobs, depot.bundles, depot.staging):
+    for directory in (depot.blobs, depot.bundles):
         make_directory(directory)
+    make_directory(depot.staging, 0o700)
     return open_depot(path)
 
 
@@ -200,6 +202,7 @@ def open_depot(path: Path) -> DepotDirectory:
 
     Raises:
         FormatError: There is no depot at `path`.
+        UnsafePathError: Somebody else could have changed it.
         StorageError: It cannot be read.
     """
     marker = path / DEPOT_NAME
@@ -213,7 +216,25 @@ def open_depot(path: Path) -> DepotDirectory:
             "Make one with `isoward import BUNDLE --depot DIR`.",
         ) from error
     decode_canonical(data, DepotFile, str(marker))
-    return DepotDirectory(path)
+    depot = DepotDirectory(path)
+    _require_own(depot)
+    return depot
+
+
+def _require_own(depot: DepotDirectory) -> None:
+    """Check that nobody but root and this user could change what the depot is made of.
+
+    The records below trust/ are looked at where they are read.
+    """
+    places = [depot.path / name for name in sorted(_KNOWN | {DEPOT_NAME, "damaged", "check"})]
+    found = (entry_problem(place, str(place)) for place in (depot.blobs, *places))
+    problem = way_problem(depot.path) or next(filter(None, found), "")
+    if problem:
+        raise UnsafePathError(
+            f"{depot.path}: the depot is not to be believed: {problem}",
+            "Whoever that is may have changed it. Find out, give it to root and take the mode away "
+            "(chown -R root, chmod -R go-w), then run `isoward depot check`.",
+        )
 
 
 def _require_ours(path: Path) -> None:

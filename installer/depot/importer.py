@@ -30,6 +30,7 @@ from bundle.model.progress import NO_PROGRESS, Progress
 from bundle.store.atomic import (
     directory_lock,
     fsync_directory,
+    make_directory,
     remove_stale_temporaries,
     storage_errors,
     write_atomic,
@@ -275,9 +276,9 @@ def _enter(
     if verified.waiver is not None:
         files[WAIVER_NAME] = verified.waiver.data
     with storage_errors(f"write {partial}"):
-        partial.mkdir()
+        make_directory(partial)
         for name, data in files.items():
-            (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            make_directory((partial / name).parent)
             write_atomic(partial / name, data)
         fsync_directory(partial)
         partial.rename(final)

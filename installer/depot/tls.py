@@ -23,7 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from bundle.model.errors import ClockError, DefinitionError, UsageError
 from bundle.model.networks import IpAddress, address_of
 from bundle.model.reference import is_host
-from bundle.store.atomic import storage_errors, write_atomic
+from bundle.store.atomic import make_directory, write_atomic
 from bundle.trust.terms import CLOCK_TOLERANCE
 from installer.depot.held import read_pem
 
@@ -83,8 +83,7 @@ def made_identity(
     """
     wanted = alternative_names(names)
     now = clock()
-    with storage_errors(f"create {directory}"):
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(directory, 0o700)
     certificate, key = directory / _CERTIFICATE, directory / _KEY
     if known is not None and now < known - CLOCK_TOLERANCE:
         ca = _kept_authority(directory, now, known)

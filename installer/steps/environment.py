@@ -167,7 +167,7 @@ def prepare_environment(
     # The whole digest would make first lines of scripts longer than some kernels read.
     target = folder / hex_of(chosen.digest)[:_NAME_LENGTH]
     made = canonical_json({"python": chosen.python, "wheels": dict(chosen.wheels)})
-    make_directory(folder)
+    make_directory(folder, 0o700)
     folder.chmod(0o700)
     with directory_lock(folder):
         marker = target / _MARKER

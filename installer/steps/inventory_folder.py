@@ -88,7 +88,7 @@ def renew_inventory(
         make_directory(target.parent)
         write_atomic(target, data, 0o600)
     for name in KEPT:
-        make_directory(folder / name)
+        make_directory(folder / name, 0o700)
         (folder / name).chmod(0o700)
     return digests_of(files)
 

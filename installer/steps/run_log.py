@@ -66,7 +66,7 @@ def kept_in(folder: Path, redactor: Redactor) -> Iterator[RunLog]:
     Raises:
         StorageError: The disk refuses.
     """
-    make_directory(folder)
+    make_directory(folder, 0o700)
     folder.chmod(0o700)
     with storage_errors(f"write into {folder}"):
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND

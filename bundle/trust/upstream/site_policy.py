@@ -10,10 +10,13 @@ from bundle.model.limits import MAX_DEFINITION_BYTES
 from bundle.model.policy import SignatureRule, SitePolicy, check_rules
 from bundle.model.yaml_strict import load_yaml
 from bundle.store.atomic import storage_errors
+from bundle.store.owners import entry_problem
 from bundle.trust.upstream.material import inline_material
 
 POLICY_NAME: Final = "policy.yaml"
 """In the depot's directory; the files that it names are best kept in `policy/` beside it."""
+POLICY_FOLDER: Final = "policy"
+_MAX_NAMED: Final = 1000
 
 
 def load_site_policy(depot: Path) -> tuple[SignatureRule, ...]:
@@ -32,8 +35,20 @@ def load_site_policy(depot: Path) -> tuple[SignatureRule, ...]:
             if path.is_symlink():
                 raise
             return ()
+    _require_own(depot, path)
     policy = load_yaml(
         data, SitePolicy, where=str(path), limit=MAX_DEFINITION_BYTES, error=DefinitionError
     )
     check_rules(policy.signatures, f"{path}: signatures")
     return inline_material(policy.signatures, depot, str(path))
+
+
+def _require_own(depot: Path, path: Path) -> None:
+    """Check that nobody else could change the policy, or a file that it names in its folder."""
+    named = sorted((depot / POLICY_FOLDER).rglob("*"))[:_MAX_NAMED]
+    for place in (path, depot / POLICY_FOLDER, *named):
+        if problem := entry_problem(place, str(place)):
+            raise DefinitionError(
+                f"{path}: the site's policy is not to be believed: {problem}",
+                "Read it again, then give it to root and take the mode away (chown, chmod go-w).",
+            )
