@@ -153,6 +153,6 @@ def _authenticate(transport: paramiko.Transport, node: Node, user: str, key: par
         raise UnreachableError(
             f"{node.name}: expected to be let in as {user} with the key of the site file, "
             f"found: {error}",
-            f"Add its public half to ~{user}/.ssh/authorized_keys on the node.",
+            "Add its public half to .ssh/authorized_keys in that user's home on the node.",
             {"node": node.name, "address": node.address},
         ) from error

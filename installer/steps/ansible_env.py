@@ -38,6 +38,9 @@ _SETTINGS: Final = {
     "ANSIBLE_NOCOLOR": "True",
     "ANSIBLE_NOCOWS": "True",
     "ANSIBLE_PIPELINING": "True",
+    # The user's home as the node has it: Ansible would look for `~name`, and the shell there for no
+    # name such as `DOM\\svc` or `svc@realm`.
+    "ANSIBLE_REMOTE_TEMP": "$HOME/.ansible/tmp",
     "ANSIBLE_RETRY_FILES_ENABLED": "False",
     "ANSIBLE_SSH_HOST_KEY_CHECKING": "True",
     "ANSIBLE_SSH_RETRIES": "1",

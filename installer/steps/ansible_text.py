@@ -53,9 +53,9 @@ def ansible_value(value: object) -> str:
 
 def ansible_variables(variables: Mapping[str, Any]) -> str:
     """Write a file of variables, whose names are ours."""
-    return "".join(
-        f"{plain_name(name)}: {ansible_value(value)}\n" for name, value in variables.items()
-    )
+    lines = [f"{plain_name(name)}: {ansible_value(value)}\n" for name, value in variables.items()]
+    # To Ansible an empty file is no mapping, and an error.
+    return "".join(lines) or "{}\n"
 
 
 def plain_name(text: str) -> str:
