@@ -159,6 +159,7 @@ class Transport:
         return self._patiently(once, url, attempts)
 
     def _patiently(self, once: Callable[[], R], url: Url, attempts: int) -> R:
+        left = _LONGEST_RETRY_AFTER
         for attempt in range(1, attempts + 1):
             try:
                 return once()
@@ -168,15 +169,21 @@ class Transport:
                     raise type(failure)(
                         f"{failure.message}, {attempts} times", failure.hint, failure.context
                     ) from again
-                self._sleep(self._wait(again, url, attempt))
+                wait = self._wait(again, url, attempt, left)
+                left -= again.wait or 0.0
+                self._sleep(wait)
         raise AssertionError  # attempts is at least 1
 
-    def _wait(self, again: _TryAgainError, url: Url, attempt: int) -> float:
-        """Return the seconds to wait: the server's wish, else doubling with a random part."""
+    def _wait(self, again: _TryAgainError, url: Url, attempt: int, left: float) -> float:
+        """Return the seconds to wait: the server's wish, else doubling with a random part.
+
+        Raises:
+            TransportError: The server wishes more than is left of our patience.
+        """
         if again.wait is None:
             longest = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** (attempt - 1))
             return longest * (0.5 + 0.5 * self._chance())
-        if again.wait > _LONGEST_RETRY_AFTER:
+        if again.wait > left:
             raise TransportError(
                 f"{url.key} asks to wait {again.wait:.0f} seconds",
                 "Run the command again then; it goes on where it was. "

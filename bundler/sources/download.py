@@ -31,13 +31,13 @@ def read_whole(open_stream: Callable[[], BlobStream], limit: int, where: str) ->
         TransportError: It broke every time.
     """
     for attempt in range(1, ATTEMPTS + 1):
-        try:
-            with closing(open_stream()) as stream:
+        with closing(open_stream()) as stream:
+            try:
                 return _read(stream, limit, where)
-        except TransportError as error:
-            # The subclasses are refusals, which do not change by asking again.
-            if type(error) is not TransportError or attempt == ATTEMPTS:
-                raise
+            except TransportError as error:
+                # The subclasses are refusals, which do not change by asking again.
+                if type(error) is not TransportError or attempt == ATTEMPTS:
+                    raise
     raise AssertionError  # the last attempt returned or raised
 
 

@@ -63,9 +63,11 @@ def resolve_image(
         manifest = _only_manifest(reference, root, root.body, wanted, source)
         found = ReferrerSearch(source, reference).search([root.digest], [])
         return _artifact(reference, root, [], [manifest], found)
-    indexes = list(_indexes(reference, root, source))
+    skipped: list[str] = []
+    indexes = list(_indexes(reference, root, source, skipped))
     entries = [e for index in indexes for e in _entries(index)]
-    manifests = _choose(reference, indexes, wanted, source)
+    skipped += [reason for index in indexes for reason in _unusable(index)]
+    manifests = _choose(reference, entries, wanted, source, skipped)
     subjects = [index.digest for index in indexes] + [m.digest for m in manifests]
     digests = {manifest.digest for manifest in manifests}
     attestations = {
@@ -95,8 +97,17 @@ def _root(reference: Reference, source: ManifestSource, progress: Progress) -> P
     return root
 
 
-def _indexes(reference: Reference, index: Parsed, source: ManifestSource) -> Iterator[Parsed]:
-    """Yield an index and those nested in it, each once."""
+def _indexes(
+    reference: Reference, index: Parsed, source: ManifestSource, skipped: list[str]
+) -> Iterator[Parsed]:
+    """Yield an index and those nested in it, each once.
+
+    Args:
+        reference: Of the image.
+        index: Its root.
+        source: Fetches.
+        skipped: Gets the reasons why nested ones cannot be had; perhaps nobody needs them.
+    """
     seen: set[str] = set()
     pending = [(index, 1)]
     while pending:
@@ -106,11 +117,13 @@ def _indexes(reference: Reference, index: Parsed, source: ManifestSource) -> Ite
         seen.add(current.digest)
         check_nesting(reference, level, len(seen))
         yield current
-        pending += [
-            (source.below(reference, entry), level + 1)
-            for entry in _entries(current)
-            if entry.media_type in INDEX_TYPES
-        ]
+        for entry in _entries(current):
+            if entry.media_type not in INDEX_TYPES:
+                continue
+            try:
+                pending.append((source.below(reference, entry), level + 1))
+            except (FormatError, NotFoundError) as error:
+                skipped.append(error.message)
 
 
 def _entries(index: Parsed) -> tuple[OciDescriptor, ...]:
@@ -119,9 +132,10 @@ def _entries(index: Parsed) -> tuple[OciDescriptor, ...]:
 
 def _choose(
     reference: Reference,
-    indexes: Sequence[Parsed],
+    entries: Sequence[OciDescriptor],
     wanted: Sequence[str],
     source: ManifestSource,
+    skipped: Sequence[str],
 ) -> list[LockedManifest]:
     """Return the manifests of the wanted platforms, each once, as containerd would choose.
 
@@ -130,8 +144,7 @@ def _choose(
     """
     images = [
         entry
-        for index in indexes
-        for entry in _entries(index)
+        for entry in entries
         if entry.media_type not in INDEX_TYPES and ATTESTATION_DIGEST not in entry.annotations
     ]
     said = {e.digest: str(e.platform) for e in images if e.platform and e.platform.architecture}
@@ -142,8 +155,7 @@ def _choose(
         best = {platform: best_offer(platform, said.values()) for platform in wanted}
     for platform, offer in best.items():
         if offer is None:
-            why = [reason for index in indexes for reason in _unusable(index)]
-            raise _missing(reference, platform, set(said.values()), why)
+            raise _missing(reference, platform, set(said.values()), skipped)
     chosen = {
         e.digest: e for e in images if normal_platform(said.get(e.digest, "")) in best.values()
     }

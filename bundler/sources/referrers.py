@@ -10,6 +10,7 @@ signature specification, "Tag-based discovery".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal, TypeVar
@@ -31,6 +32,9 @@ COSIGN_PLACES: Final[tuple[Place, ...]] = ("att", "sbom", "sig")
 
 T = TypeVar("T")
 _MAX_TYPE: Final = 255
+_THREADS: Final = 6
+"""For one image; the transport holds each host to fewer in all."""
+
 _MAX_TOTAL: Final = MAX_REFERRERS * MAX_REFERRER_DEPTH
 Via = Literal["api", "fallback-tag", "cosign-tag", "index"]
 
@@ -86,8 +90,8 @@ class ReferrerSearch:
         for depth in range(1, MAX_REFERRER_DEPTH + 2):
             found = [
                 self._add(subject, parsed, via, tag, depth)
-                for subject in pending
-                for parsed, via, tag in self._of(subject)
+                for subject, of_it in zip(pending, self._of_all(pending), strict=True)
+                for parsed, via, tag in of_it
             ]
             if depth == 1:
                 found += [self._add(s, parsed, "index", "", depth) for s, parsed in given]
@@ -99,6 +103,13 @@ class ReferrerSearch:
             tuple(self._indexes[key] for key in sorted(self._indexes)),
             tuple(self._unasked[key] for key in sorted(self._unasked)),
         )
+
+    def _of_all(self, subjects: list[str]) -> list[list[tuple[Parsed, Via, str]]]:
+        """Ask for each subject, several at a time: an image may have hundreds of signatures."""
+        if not self._source.is_registry or len(subjects) == 1:
+            return [list(self._of(subject)) for subject in subjects]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return list(pool.map(lambda subject: list(self._of(subject)), subjects))
 
     def _of(self, subject: str) -> Iterator[tuple[Parsed, Via, str]]:
         tag = fallback_tag(subject)

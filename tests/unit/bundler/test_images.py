@@ -198,6 +198,17 @@ def test_nested_indexes_are_all_kept(registry: FaultyRegistry, cache: BlobCache)
     assert [m.digest for m in locked.manifests] == [AMD.digest]
 
 
+def test_a_nested_index_that_is_gone_is_passed_over_where_nobody_needs_it(
+    registry: FaultyRegistry, cache: BlobCache
+) -> None:
+    gone = index([S390])
+    entries = [{**AMD.descriptor, "platform": {"os": "linux", "architecture": "amd64"}}]
+    registry.content.put("app/part", index([AMD], [gone.descriptor, *entries]), "1")
+    assert [m.digest for m in resolve(registry, cache, "app/part:1").manifests] == [AMD.digest]
+    with pytest.raises(DefinitionError, match=f"cannot be used: .*{gone.digest}"):
+        resolve(registry, cache, "app/part:1", ("linux/s390x",))
+
+
 def test_indexes_nested_too_deep_are_refused(registry: FaultyRegistry, cache: BlobCache) -> None:
     outer = MULTI
     for _ in range(3):
