@@ -23,6 +23,7 @@ from bundle.store.atomic import storage_errors, write_atomic
 from bundler.cli.connection import connection_options, open_cache, open_context
 from bundler.diff import Change, changes
 from bundler.documents import load_definition, load_lock, parse_lock
+from bundler.partial import left_out, partial_words
 
 
 @click.command("lock")
@@ -70,7 +71,9 @@ def command(
             write_atomic(target, _readable_back(text, target))
         with storage_errors(f"remove {_missing_images(target)}"):
             _missing_images(target).unlink(missing_ok=True)
-    says.result(_data(target, new, old, found), *_page(target, new, old, found))
+    partial = left_out(new, open_cache(cache))
+    data = {**_data(target, new, old, found), "leftOut": partial}
+    says.result(data, *_page(target, new, old, found), *partial_words(partial))
 
 
 def _missing_images(target: Path) -> Path:

@@ -111,7 +111,8 @@ class Registry:
         return error_reply(
             404,
             "MANIFEST_UNKNOWN",
-            "no imported bundle has this manifest in this repository",
+            "no imported bundle has this manifest in this repository; if it is of another platform "
+            "of an index, it did not travel: ask for yours",
             {"name": repository.full_name, "reference": target},
         )
 

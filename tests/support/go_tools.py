@@ -31,7 +31,14 @@ class GoTool:
 
 
 TOOLS = {
+    "conformance": GoTool(
+        "github.com/opencontainers/distribution-spec/conformance",
+        "v0.0.0-20260831232431-97274622c111",
+    ),
     "cosign": GoTool("github.com/sigstore/cosign/v3/cmd/cosign", "v3.1.3"),
+    "crane": GoTool("github.com/google/go-containerregistry/cmd/crane", "v0.22.1"),
+    "oras": GoTool("oras.land/oras/cmd/oras", "v1.3.6"),
+    "regctl": GoTool("github.com/regclient/regclient/cmd/regctl", "v0.11.7"),
 }
 
 

@@ -23,7 +23,15 @@ from tests.support.signature_rules import WAIVE_ALL_YAML
 from tests.support.sources import context
 from tests.support.static_site import StaticSite, static_site
 from tests.support.upstream_content import RegistryContent
-from tests.support.upstream_oci import CONFIG, LAYER, Artifact, Blob, manifest, to_json
+from tests.support.upstream_oci import (
+    CONFIG,
+    LAYER,
+    Artifact,
+    Blob,
+    index,
+    manifest,
+    to_json,
+)
 from tests.support.upstream_referrers import referrer
 from tests.support.upstream_tls import make_server_tls
 
@@ -285,3 +293,40 @@ def test_the_users_own_sources_are_found_and_their_paths_are_relative_to_them(
     hosts = load_sources(None).hosts
     assert hosts["a.example.org"].ca == str(tls.ca)
     assert hosts["b.example.org"].ca == "/x/ca.pem"
+
+
+def _index(*platforms: str) -> Artifact:
+    return index(
+        [
+            manifest(
+                Blob(CONFIG, to_json({"os": "linux", "architecture": name})),
+                [Blob(LAYER, name.encode())],
+                platform=f"linux/{name}",
+            )
+            for name in platforms
+        ]
+    )
+
+
+def test_an_index_that_travels_in_part_is_said(vendor: Vendor) -> None:
+    vendor.registry.content.put("app/parts", _index("amd64", "arm64", "s390x"), "1")
+    vendor.registry.content.put("app/whole", _index("amd64"), "1")
+    vendor.define("app/web:1", "app/parts:1", "app/whole:1")
+    code, out, _ = vendor.run()
+    assert code == 0
+    (line,) = [line for line in out.splitlines() if line.startswith("hint: ")]
+    assert "of 1 image not every platform travels" in line
+    assert f"{vendor.registry.host}/app/parts:1" in line
+    assert "`isoward docs clients`" in line
+    code, out, _ = vendor.run("--json")
+    assert json.loads(out)["leftOut"] == {
+        f"{vendor.registry.host}/app/parts:1": ["linux/arm64", "linux/s390x"]
+    }
+
+
+def test_nothing_is_said_where_everything_travels(vendor: Vendor) -> None:
+    vendor.registry.content.put("app/whole", _index("amd64"), "1")
+    vendor.define("app/web:1", "app/whole:1")
+    code, out, _ = vendor.run()
+    assert code == 0
+    assert "hint:" not in out
