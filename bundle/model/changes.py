@@ -5,7 +5,7 @@ It follows from the two manifests alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -151,8 +151,9 @@ class Earlier:
 def compare_releases(release: int, new: Manifest, earlier: Earlier | None) -> Changes:
     """Compare a release with the one before it; without one, everything is new."""
     old = earlier.manifest if earlier else None
-    unsigned = _unsigned(new)
-    unasked = _unasked(new)
+    unsigned = unsigned_images(new)
+    found = {kind: _differences(contents(old, kind), contents(new, kind)) for kind in KINDS}
+    unasked = unasked_images(new)
     return Changes(
         release=release,
         previous=None if earlier is None else _previous(earlier),
@@ -160,12 +161,12 @@ def compare_releases(release: int, new: Manifest, earlier: Earlier | None) -> Ch
             added=tuple(p for p in new.platforms if not old or p not in old.platforms),
             removed=tuple(p for p in (old.platforms if old else ()) if p not in new.platforms),
         ),
-        images=_differences(_images(old), _images(new)),
-        charts=_differences(_charts(old), _charts(new)),
-        files=_differences(_files(old), _files(new)),
-        os_packages=_differences(_os_packages(old), _os_packages(new)),
-        python_packages=_differences(_wheels(old), _wheels(new)),
-        kubespray=_differences(_kubespray(old), _kubespray(new)),
+        images=found["images"],
+        charts=found["charts"],
+        files=found["files"],
+        os_packages=found["os_packages"],
+        python_packages=found["python_packages"],
+        kubespray=found["kubespray"],
         waivers=_waiver_changes(waived_images(old) if old else (), waived_images(new)),
         unsigned=unsigned[:MAX_CHANGES],
         unsigned_left_out=max(0, len(unsigned) - MAX_CHANGES),
@@ -223,6 +224,23 @@ def _kubespray(manifest: Manifest | None) -> dict[str, str]:
     return kubespray_digests(manifest.kubespray if manifest else None)
 
 
+_CONTENTS: Final[dict[str, Callable[[Manifest | None], Mapping[str, str]]]] = {
+    "images": _images,
+    "charts": _charts,
+    "files": _files,
+    "os_packages": _os_packages,
+    "python_packages": _wheels,
+    "kubespray": _kubespray,
+}
+KINDS: Final = tuple(_CONTENTS)
+"""The kinds of content that are compared, as the fields of `Changes`."""
+
+
+def contents(manifest: Manifest | None, kind: str) -> Mapping[str, str]:
+    """Return what a bundle has of one of `KINDS`: digests by name; nothing of no bundle."""
+    return _CONTENTS[kind](manifest)
+
+
 def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> Differences:
     added = [Item(name=name, digest=new[name]) for name in sorted(new.keys() - old.keys())]
     removed = [Item(name=name, digest=old[name]) for name in sorted(old.keys() - new.keys())]
@@ -262,16 +280,26 @@ def _waiver_changes(old: tuple[WaivedImages, ...], new: tuple[WaivedImages, ...]
     )
 
 
-def _unsigned(manifest: Manifest) -> tuple[str, ...]:
-    """Return the images that no signature vouches for: waived, or never asked for one."""
+def unsigned_images(manifest: Manifest) -> tuple[str, ...]:
+    """Return the images that no signature vouches for: waived, or never asked for one.
+
+    A signature that no rule of the bundle demands counts for nothing: a site does not look for it.
+    """
+    rules = manifest.signatures
     return tuple(
         image.reference
         for image in manifest.images
-        if not image.verified or all(found.method == "unsigned" for found in image.verified)
+        if not any(
+            found.method != "unsigned"
+            and found.rule < len(rules)
+            and rules[found.rule].method == found.method
+            for found in image.verified
+        )
     )
 
 
-def _unasked(manifest: Manifest) -> tuple[UnaskedImage, ...]:
+def unasked_images(manifest: Manifest) -> tuple[UnaskedImage, ...]:
+    """Return the images whose registries could not be asked everywhere what refers to them."""
     artifacts = (*manifest.images, *(chart.artifact for chart in manifest.charts))
     return tuple(
         UnaskedImage(reference=artifact.reference, places=describe_unasked(artifact.unasked))

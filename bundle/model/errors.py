@@ -155,6 +155,13 @@ class ExpiredError(TrustError):
     id = "expired"
 
 
+class LifetimeError(TrustError):
+    """The build system signed for longer than it ever should."""
+
+    exit_code = 30
+    id = "lifetime"
+
+
 class RollbackError(TrustError):
     """Older than something that this site has already seen."""
 

@@ -14,9 +14,11 @@ from urllib.parse import urlsplit
 
 from bundle.model.canonical import canonical_digest, canonical_json
 from bundle.model.chart_lock import folder_hosts
+from bundle.model.chart_source import LOCAL_CHARTS
 from bundle.model.digest import digest_of
 from bundle.model.documents import API_VERSION
 from bundle.model.files import file_host
+from bundle.model.git import git_host
 from bundle.model.install_script import install_script
 from bundle.model.kubespray import kubespray_entry, kubespray_hosts
 from bundle.model.lock import (
@@ -199,6 +201,25 @@ def _named(artifact: LockedArtifact) -> Iterator[tuple[str, str, int, str]]:
         # An OCI referrer has no name: a client finds it by its subject.
         name = f"{repository}:{referrer.tag}" if referrer.via == "cosign-tag" else ""
         yield name, referrer.digest, referrer.size, referrer.media_type
+
+
+def named_hosts(manifest: Manifest) -> Iterator[str]:
+    """Yield the hosts of all addresses that a manifest itself names, with repeats.
+
+    `sources` has them and more, such as the host that an index of charts names for an archive.
+    """
+    for image in manifest.images:
+        if image.origin is None:
+            yield parse_reference(image.reference).registry
+    for chart in manifest.charts:
+        if chart.git is not None:
+            yield git_host(chart.git.repository) or ""
+        elif chart.repository != LOCAL_CHARTS:
+            yield urlsplit(chart.repository).netloc
+    for file in manifest.files:
+        yield file_host(file) or ""
+    if manifest.kubespray is not None:
+        yield from kubespray_hosts(manifest.kubespray)
 
 
 def _hosts(lock: Lock) -> Iterator[str]:

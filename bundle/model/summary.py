@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from bundle.model.changes import Changes, Differences, WaivedImages
+from bundle.model.changes import Changes, Differences, UnaskedImage, WaivedImages
 from bundle.model.digest import short
 from bundle.model.lock import Lock
 from bundle.model.manifest import Manifest
@@ -96,8 +96,6 @@ def _lines(changes: Changes) -> Iterator[str]:
         yield "no content is added, removed or moved"
     yield from _waivers("+ new waiver", changes.waivers.new)
     yield from _waivers("- waiver dropped", changes.waivers.dropped)
-    yield from _unsigned(changes)
-    yield from _unasked(changes)
     yield from _vulnerabilities(changes)
 
 
@@ -111,28 +109,33 @@ def _differences(kind: str, found: Differences) -> Iterator[str]:
 
 
 def _waivers(what: str, waivers: tuple[WaivedImages, ...]) -> Iterator[str]:
-    lines = (
-        f"{what}: {', '.join(waiver.images)} need not be signed until {waiver.expires}: "
-        f"{waiver.reason} ({waiver.approved_by}, {waiver.ticket})"
-        for waiver in waivers
-    )
+    lines = (f"{what}: {waived_line(waiver)}" for waiver in waivers)
     yield from _first(lines, len(waivers))
 
 
-def _unsigned(changes: Changes) -> Iterator[str]:
-    count = len(changes.unsigned) + changes.unsigned_left_out
-    if not count:
-        yield "no image is without a signature of its upstream"
-        return
-    yield f"{count} image(s) that no upstream signature vouches for:"
-    yield from _first((f"  {name}" for name in changes.unsigned), count)
+def waived_line(waiver: WaivedImages) -> str:
+    """Say which images a rule waives the signatures of, why, and by whom."""
+    return (
+        f"{', '.join(waiver.images)} need not be signed until {waiver.expires}: "
+        f"{waiver.reason} ({waiver.approved_by}, {waiver.ticket})"
+    )
 
 
-def _unasked(changes: Changes) -> Iterator[str]:
-    count = len(changes.unasked) + changes.unasked_left_out
-    if count:
-        yield f"{count} image(s) whose registry does not say everywhere what refers to them:"
-        yield from _first((f"  {one.reference}: {one.places}" for one in changes.unasked), count)
+def unsigned_lines(names: Sequence[str]) -> list[str]:
+    """Say which images no signature of their upstream vouches for: every one of them."""
+    if not names:
+        return ["no image is without a signature of its upstream"]
+    count = counted(len(names), "image")
+    return [f"{count} that no upstream signature vouches for:", *(f"  {name}" for name in names)]
+
+
+def unasked_lines(found: Sequence[UnaskedImage]) -> list[str]:
+    """Say which images' registries do not say everywhere what refers to them: all of them."""
+    if not found:
+        return ["every registry says what refers to its images"]
+    count = counted(len(found), "image")
+    first = f"{count} whose registry does not say everywhere what refers to them:"
+    return [first, *(f"  {one.reference}: {one.places}" for one in found)]
 
 
 def _vulnerabilities(changes: Changes) -> Iterator[str]:

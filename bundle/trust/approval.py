@@ -139,6 +139,10 @@ def write_approvals(
     write_atomic(bundle.path / TRUST_DIRECTORY / TARGETS, data)
 
 
-def subject_of(seen: Review) -> tuple[str, int, str, Reviewed]:
-    """Return what an approval is about, to compare two copies of a release by."""
-    return seen.manifest_digest, seen.release, seen.root_fingerprint, seen.builder.statements
+def subject_of(seen: Review) -> tuple[bytes, str, str, Reviewed]:
+    """Return what an approval is about, to compare two copies of a release by.
+
+    First come the very bytes that are signed; all else follows from bundle.json, the root and the
+    statements that the approval names.
+    """
+    return seen.signed, seen.manifest_digest, seen.root_fingerprint, seen.builder.statements

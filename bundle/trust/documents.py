@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from tuf.api.exceptions import LengthOrHashMismatchError
@@ -14,11 +14,17 @@ from bundle.model.canonical import decode_canonical
 from bundle.model.digest import digest_of
 from bundle.model.errors import (
     DigestMismatchError,
+    LifetimeError,
     MixedMetadataError,
     SignatureError,
     UnexpectedFileError,
 )
-from bundle.model.limits import MAX_MANIFEST_BYTES, MAX_TRUST_FILE_BYTES
+from bundle.model.limits import (
+    MAX_MANIFEST_BYTES,
+    MAX_SNAPSHOT_DAYS,
+    MAX_TIMESTAMP_DAYS,
+    MAX_TRUST_FILE_BYTES,
+)
 from bundle.model.manifest import Manifest, check_manifest
 from bundle.store.layout import BundleDirectory
 from bundle.store.sums import trust_files
@@ -191,6 +197,33 @@ def check_fresh(documents: Documents, root: Root, root_where: str, now: datetime
     check_unexpired(documents.snapshot.signed, PREFIX + SNAPSHOT, now)
     check_unexpired(documents.targets.signed, PREFIX + TARGETS, now)
     return earliest_expiry(documents, root)
+
+
+def check_lifetimes(documents: Documents, now: datetime) -> None:
+    """Check that the build system did not sign for longer than a build or a refresh ever does.
+
+    It signs by itself, with a key that lies on a machine. Counted from now, a stolen key keeps a
+    site from newer releases for no longer than an honest one; counted from the end of what persons
+    approved, it does not outlast that.
+
+    Raises:
+        LifetimeError: It did, by this clock.
+    """
+    targets = documents.targets.signed
+    begin = min(now, targets.expires)
+    parts: tuple[tuple[str, datetime, int], ...] = (
+        (SNAPSHOT, documents.snapshot.signed.expires, MAX_SNAPSHOT_DAYS),
+        (TIMESTAMP, documents.timestamp.signed.expires, MAX_TIMESTAMP_DAYS),
+    )
+    for name, expires, days in parts:
+        if expires > begin + timedelta(days=days):
+            raise LifetimeError(
+                f"{PREFIX}{name}: expected it to expire within {days} days from "
+                f"{begin:%Y-%m-%d %H:%M} UTC, found {expires:%Y-%m-%d %H:%M} UTC",
+                "No build signs for so long. If this machine's clock is right, do not use this "
+                "medium, and tell the vendor: the build system's key may have been stolen.",
+                {"file": name, "expires": expires.isoformat()},
+            )
 
 
 def earliest_expiry(documents: Documents, root: Root) -> datetime:

@@ -45,6 +45,7 @@ from bundle.trust.root import (
     require_release,
     root_name,
 )
+from bundle.trust.signed import read_signed_root
 from bundle.trust.terms import MAX_ROOTS
 
 DRAFTS: Final = "draft"
@@ -315,8 +316,10 @@ def with_signature(pending: Pending, signer: SigningKey) -> Pending:
 
     Raises:
         UnknownKeyError: The signer is no root key holder of it or of the one before.
+        SignatureError: What is signed of it has something that cannot be shown.
     """
     signer_name(pending, signer)
+    read_signed_root(pending.draft.signed_bytes, root_name(pending.version))
     if signer.public_key.keyid in pending.draft.signatures:
         return pending
     draft: Metadata[Root] = Metadata.from_bytes(pending.data)

@@ -16,7 +16,8 @@ from bundle.trust.key_types import type_name
 from bundle.trust.keys import holder
 from bundle.trust.metadata import keys_of
 from bundle.trust.restrictions import product_of
-from bundle.trust.root import ROLES, folded_name
+from bundle.trust.root import ROLES, folded_name, root_name
+from bundle.trust.signed import read_signed_root
 
 _BECOMES: Final = {
     Root.type: "holds a root key, and decides with others who holds keys",
@@ -70,7 +71,12 @@ class Explanation:
 
 
 def explain(pending: Pending) -> Explanation:
-    """Say what a root that waits for signatures would change."""
+    """Say what a root that waits for signatures would change.
+
+    Raises:
+        SignatureError: What is signed of it has something that cannot be shown.
+    """
+    read_signed_root(pending.draft.signed_bytes, root_name(pending.version))
     root, previous = pending.draft.signed, pending.previous
     return Explanation(
         version=root.version,

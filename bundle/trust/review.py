@@ -8,8 +8,11 @@ from datetime import datetime
 
 from tuf.api.metadata import Metadata, Targets
 
+from bundle.model.canonical import decode_canonical
+from bundle.model.changes import Earlier
+from bundle.model.claims import contradictions
 from bundle.model.digest import digest_of
-from bundle.model.errors import UnknownKeyError
+from bundle.model.errors import AttestationError, UnknownKeyError
 from bundle.model.manifest import Manifest
 from bundle.store.atomic import remove_stale_temporaries
 from bundle.store.layout import (
@@ -19,6 +22,7 @@ from bundle.store.layout import (
     BundleDirectory,
 )
 from bundle.trust.attestations import (
+    CHANGES_NAME,
     Release,
     approver_names,
     builder_names,
@@ -29,14 +33,17 @@ from bundle.trust.attestations import (
 )
 from bundle.trust.attested import ApprovalRecord, BuilderRecord
 from bundle.trust.documents import (
+    TARGETS,
     check_documents,
     check_fresh,
+    check_lifetimes,
     parse_documents,
     read_manifest,
     read_trust_files,
 )
 from bundle.trust.keys import SigningKey, holder
 from bundle.trust.root import PREFIX, check_chain, root_name
+from bundle.trust.signed import SignedTargets, read_signed_targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,8 @@ class Review:
         builder: What the build system attests.
         threshold: How many must.
         expires: The earliest expiry, in UTC.
+        signed: The very bytes that an approver signs: of targets.json.
+        terms: The same, decoded; nothing in them is left out.
     """
 
     manifest: Manifest
@@ -66,6 +75,8 @@ class Review:
     builder: BuilderRecord
     threshold: int
     expires: datetime
+    signed: bytes
+    terms: SignedTargets
 
     @property
     def approved(self) -> tuple[str, ...]:
@@ -98,18 +109,54 @@ class Review:
         return self.approvers[key_id]
 
 
-def review(bundle: BundleDirectory, now: datetime) -> Review:
+def review(bundle: BundleDirectory, now: datetime, previous: bytes | None = None) -> Review:
     """Check a bundle as far as it can be before it is approved.
 
     The root is the bundle's own: the approver compares its fingerprint. What a write that was cut
-    short left behind is removed.
+    short left behind is removed. What the build system says of the bundle is computed again from
+    bundle.json, and what differs is refused.
 
+    Args:
+        bundle: Which.
+        now: The clock, in UTC.
+        previous: bundle.json of the release before, with which the changes are compared again.
     Raises:
-        TrustError: Metadata or an attestation does not verify, or metadata is expired.
+        TrustError: Metadata or an attestation does not verify, cannot be shown whole or contradicts
+            bundle.json, or metadata is expired.
         IntegrityError: A file is missing or damaged, or bundle.json is another one.
+        FormatError: `previous` is no bundle.json.
     """
     remove_leftovers(bundle)
-    return examine(bundle, now).review
+    found = examine(bundle, now).review
+    if previous is not None:
+        _check_claims(found.manifest, found.builder, _earlier(found.builder, previous))
+    return found
+
+
+def _earlier(builder: BuilderRecord, data: bytes) -> Earlier:
+    said = builder.changes.previous
+    found = digest_of(data)
+    if said is None or said.digest != found:
+        expected = f"release {said.release} ({said.digest})" if said else "no release"
+        raise AttestationError(
+            f"{CHANGES_NAME}: the build system compared with {expected}, and the bundle.json that "
+            f"was given is {found}",
+            "Give the bundle of that release. If that release is another one, do not approve.",
+        )
+    return Earlier(said.release, decode_canonical(data, Manifest, "--previous"), data)
+
+
+def _check_claims(
+    manifest: Manifest, builder: BuilderRecord, earlier: Earlier | None = None
+) -> None:
+    for problem in contradictions(manifest, builder.provenance, builder.changes, earlier):
+        built = builder.provenance.run_details.builder.version.isoward
+        raise AttestationError(
+            f"{ATTESTATION_DIRECTORY}/: the build system's statement contradicts the bundle: "
+            f"{problem}",
+            f"Do not approve: the build system may have been taken over. If isoward {built}, which "
+            "built it, is another version than this one, look at it with that version first.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +191,16 @@ def examine(bundle: BundleDirectory, now: datetime) -> Examined:
     documents = parse_documents(files)
     signers = check_documents(documents, files, root, approved=False)
     expires = check_fresh(documents, root, PREFIX + root_name(root.version), now)
+    check_lifetimes(documents, now)
+    signed = documents.targets.signed_bytes
+    terms = read_signed_targets(signed, PREFIX + TARGETS)
     content = read_manifest(bundle, documents.targets.signed)
     release = Release(content.manifest, content.data, documents.targets.signed.version, root)
     attested = read_attestations(bundle)
     builder = check_builder(attested, release)
-    signed = {signer.key_id for signer in signers if signer.role == Targets.type}
-    approvals, unfinished = _approvals(attested, release, builder, signed)
+    _check_claims(content.manifest, builder)
+    approved = {signer.key_id for signer in signers if signer.role == Targets.type}
+    approvals, unfinished = _approvals(attested, release, builder, approved)
     found = Review(
         manifest=content.manifest,
         manifest_digest=release.about.digest,
@@ -161,6 +212,8 @@ def examine(bundle: BundleDirectory, now: datetime) -> Examined:
         builder=builder,
         threshold=root.roles[Targets.type].threshold,
         expires=expires,
+        signed=signed,
+        terms=terms,
     )
     return Examined(found, documents.targets, release, attested)
 

@@ -6,8 +6,9 @@ The rules, in their order:
 2. The bundle's roots form a chain; those that the site knows are the same, byte for byte.
 3. Every signature in every file verifies and is by a key of its role. Thresholds are met.
 4. The files belong together: timestamp names snapshot by digest, snapshot names targets by version.
-5. The release was not taken back, and is for this site. Nothing has expired; the clock did not go
-   back; nothing is another file under a version seen.
+5. The release was not taken back, and is for this site. Nothing has expired or is valid for longer
+   than the build system may sign; the clock did not go back; nothing is another file under a
+   version seen.
 6. python-tuf's client, beginning with what the site has seen, comes to the same files.
 7. bundle.json has the length and digest of the one target, and only then is decoded; it is of the
    product that the root is for.
@@ -53,6 +54,7 @@ from bundle.trust.documents import (
     TrustFiles,
     check_documents,
     check_fresh,
+    check_lifetimes,
     earliest_expiry,
     parse_documents,
     read_manifest,
@@ -166,6 +168,7 @@ def _verify(
     signers = check_documents(documents, files, root.signed, earlier=earlier)
     _check_for_us(documents, state, at_site=at_site)
     expired = _is_expired(documents, root.signed, moment, excuse)
+    check_lifetimes(documents, moment)
     _check_not_older(documents, state)
     clock = earliest_expiry(documents, root.signed) - _BEFORE if expired else None
     run_client(files.by_name(), state, site[0].signed.version, clock)

@@ -5,24 +5,20 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
 from bundle.cli.given import Given
 from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
-from bundle.cli.progress import readable_size
 from bundle.cli.questions import confirm
-from bundle.model.digest import hex_of
 from bundle.model.errors import InterruptedByUserError, UsageError
-from bundle.model.progress import counted
-from bundle.model.summary import changes_lines, content_counts, provenance_lines
-from bundle.store.layout import BundleDirectory
+from bundle.model.limits import MAX_MANIFEST_BYTES
+from bundle.store.layout import MANIFEST_NAME, BundleDirectory
 from bundle.trust.approval import approve, check_ticket
 from bundle.trust.collect import collect
-from bundle.trust.describe import fingerprint_groups
 from bundle.trust.review import Review, review
+from bundler.cli.approve_page import page, page_data
 
 _FILE = click.Path(path_type=Path)
 
@@ -33,6 +29,12 @@ _FILE = click.Path(path_type=Path)
 @click.option("--key", type=Given("private-key"), metavar="PEM", help="The approver's private key.")
 @click.option("--ticket", metavar="TEXT", help="Where this release was decided, such as CHG-1234.")
 @click.option("--collect", "collecting", is_flag=True, help="Take over the approvals of OTHER.")
+@click.option(
+    "--previous",
+    type=_FILE,
+    metavar="BUNDLE",
+    help="The bundle of the release before, to compare with it here and not take the build's word.",
+)
 @passphrase_option
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @output_options
@@ -45,20 +47,22 @@ def command(
     key: Path | None,
     ticket: str | None,
     collecting: bool,
+    previous: Path | None,
     passphrase_fd: int | None,
     yes: bool,
 ) -> None:
     """Approve the release in BUNDLE, after all that can be checked was checked and shown.
 
-    The approval goes into the bundle; bundle.json, trust/ and attestations/ are all that is needed
-    of it. Approvers who work apart each approve a copy of these, and --collect brings the approvals
-    of the copies OTHER together in BUNDLE.
+    The page is made from the very bytes that are signed and from bundle.json; what only the build
+    system knows is marked as its word. The approval goes into the bundle; bundle.json, trust/ and
+    attestations/ are all that is needed of it. Approvers who work apart each approve a copy of
+    these, and --collect brings the approvals of the copies OTHER together in BUNDLE.
     """
     directory = BundleDirectory(bundle)
     directory.require()
     now = datetime.now(UTC)
     if collecting:
-        _require_no_key(others, key, ticket)
+        _require_no_key(others, key, ticket, previous)
         _collect(output, directory, others, now)
         return
     if key is None or ticket is None or others:
@@ -67,8 +71,8 @@ def command(
             "isoward approve BUNDLE --key ada.pem --ticket CHG-1234",
         )
     check_ticket(ticket)
-    shown = review(directory, now)
-    output.say(*_page(shown))
+    shown = review(directory, now, _manifest_of(previous))
+    output.say(*page(shown, now, compared=previous is not None))
     signer = load_signing_key(output, key, passphrase_fd)
     name = shown.holder_of(signer)
     if signer.public_key.keyid not in shown.approved and not yes:
@@ -76,14 +80,23 @@ def command(
         _confirm(name, ticket)
     result, added = approve(directory, shown, signer, ticket, now)
     output.result(
-        {**_data(result), "approver": name, "added": added}, "", _outcome(result, name, added)
+        {**page_data(result), "approver": name, "added": added}, "", _outcome(result, name, added)
     )
 
 
-def _require_no_key(others: tuple[Path, ...], key: Path | None, ticket: str | None) -> None:
-    if not others or key is not None or ticket is not None:
+def _manifest_of(previous: Path | None) -> bytes | None:
+    """Return the bundle.json of the release before; what else its folder holds does not matter."""
+    if previous is None:
+        return None
+    directory = BundleDirectory(previous)
+    directory.require()
+    return directory.read_small(MANIFEST_NAME, MAX_MANIFEST_BYTES)
+
+
+def _require_no_key(others: tuple[Path, ...], *given: object) -> None:
+    if not others or any(value is not None for value in given):
         raise UsageError(
-            "--collect expects copies of the release, and neither --key nor --ticket",
+            "--collect expects copies of the release, and no --key, --ticket or --previous",
             "isoward approve BUNDLE --collect COPY-OF-ADA COPY-OF-BEN",
         )
 
@@ -97,8 +110,8 @@ def _collect(
     review(bundle, now)
     result, names = collect(bundle, copies, now)
     what = f"took over the approvals of {', '.join(names)}" if names else "nothing new was found"
-    data = {**_data(result), "collected": list(names)}
-    output.result(data, *_page(result), "", f"{what}; {_standing(result)}")
+    data = {**page_data(result), "collected": list(names)}
+    output.result(data, *page(result, now), "", f"{what}; {_standing(result)}")
 
 
 def _confirm(name: str, ticket: str) -> None:
@@ -109,70 +122,6 @@ def _confirm(name: str, ticket: str) -> None:
         )
     if not confirm(f"Approve this release as {name}, by ticket {ticket}?"):
         raise InterruptedByUserError("not approved: the answer was no", "Nothing was changed.")
-
-
-def _data(seen: Review) -> dict[str, Any]:
-    source = seen.builder.provenance.source
-    return {
-        "name": seen.manifest.metadata.name,
-        "version": seen.manifest.metadata.version,
-        "digest": seen.manifest_digest,
-        "release": seen.release,
-        "rootFingerprint": hex_of(seen.root_fingerprint),
-        "approvedBy": list(seen.approved_by),
-        "approvals": [
-            {"name": given.name, "ticket": given.ticket, "time": given.time.isoformat()}
-            for given in seen.approvals
-        ],
-        "unfinished": [seen.approvers[key_id] for key_id in seen.unfinished],
-        "threshold": seen.threshold,
-        "missing": seen.missing,
-        "expires": seen.expires.isoformat(),
-        "source": {
-            "kind": source.kind,
-            "commit": source.commit,
-            "clean": source.clean,
-            "lockCommitted": source.lock_committed,
-            "signature": source.signature,
-        },
-        "changes": list(changes_lines(seen.builder.changes)),
-    }
-
-
-def _page(seen: Review) -> list[str]:
-    manifest = seen.manifest
-    blobs = counted(len(manifest.blobs), "blob")
-    size = readable_size(manifest.content_bytes)
-    first, *others = fingerprint_groups(seen.root_fingerprint)
-    titled = [
-        ("platforms", ", ".join(manifest.platforms)),
-        ("content", f"{content_counts(manifest)}: {blobs} with {size}"),
-        ("bundle.json", seen.manifest_digest),
-        ("root", first),
-        *(("", line) for line in others),
-        ("valid until", f"{seen.expires:%Y-%m-%d %H:%M} UTC"),
-        *provenance_lines(seen.builder.provenance),
-        ("changes", ""),
-    ]
-    lines = [f"{manifest.metadata.name} {manifest.metadata.version}, release {seen.release}"]
-    lines += [f"  {title:<12}  {text}".rstrip() for title, text in titled]
-    lines += [f"    {line}" for line in changes_lines(seen.builder.changes)]
-    lines += [f"  {title:<12}  {text}".rstrip() for title, text in _approvals(seen)]
-    return lines
-
-
-def _approvals(seen: Review) -> list[tuple[str, str]]:
-    count = f"{len(seen.approved)} of the {seen.threshold} that are needed"
-    rows = [("approvals", count)]
-    rows += [
-        ("", f"{given.name}, {given.ticket}, {given.time:%Y-%m-%d %H:%M} UTC")
-        for given in seen.approvals
-    ]
-    rows += [
-        ("", f"{seen.approvers[key_id]}: cut short, counts for nothing")
-        for key_id in seen.unfinished
-    ]
-    return rows
 
 
 def _outcome(result: Review, name: str, added: bool) -> str:

@@ -142,7 +142,11 @@ def sign(output: Output, release: Path, key: Path, passphrase_fd: int | None) ->
     """Sign RELEASE's next root as a root key holder.
 
     That is the first root, or the draft of the next one, which takes its place when it has enough.
+    What it says is shown before it is signed.
     """
+    waiting = read_pending(release)
+    if waiting is not None and not waiting.complete:
+        output.say(*page(explain(waiting)), "")
     signer = load_signing_key(output, key, passphrase_fd)
     pending, added = sign_pending(release, signer)
     name = root_name(pending.version)

@@ -18,13 +18,14 @@ from bundle.model.documents import Metadata
 from bundle.model.manifest import Artifact, ChartEntry, FileEntry, Manifest
 from bundle.model.os_packages import os_entry
 from bundle.model.policy import CosignRule, SignatureRule, UnsignedRule, VerifiedBy
-from bundle.model.summary import MAX_LINES, changes_lines
+from bundle.model.summary import MAX_LINES, changes_lines, unsigned_lines
 from tests.support.content import Maker
 from tests.support.documents import digest
 
 SIGNED = (VerifiedBy(rule=0, method="cosign", signer="sha256:key"),)
 WAIVED = (VerifiedBy(rule=1, method="unsigned", signer="Ada", ticket="T-1", expires="2027-01-31"),)
 WAIVER = UnsignedRule(reason="too old", approved_by="Ada", expires="2027-01-31", ticket="T-1")
+RULES = (SignatureRule(images=("**",), cosign=CosignRule(key="key")),)
 
 
 def image(name: str, content: str, verified: tuple[VerifiedBy, ...] = SIGNED) -> Artifact:
@@ -40,6 +41,7 @@ def manifest(version: str = "1.0.0", **fields: Any) -> Manifest:
         platforms=fields.pop("platforms", ("linux/amd64",)),
         blobs=(),
         layout=(),
+        signatures=fields.pop("signatures", RULES),
         **fields,
     )
 
@@ -99,7 +101,7 @@ def test_nothing_changed_is_said() -> None:
     found = compare(manifest(images=(image("a:1", "a"),)), manifest(images=(image("a:1", "a"),)))
     assert found.images.count == found.charts.count == found.files.count == 0
     assert "no content is added, removed or moved" in changes_lines(found)
-    assert "no image is without a signature of its upstream" in changes_lines(found)
+    assert unsigned_lines(found.unsigned) == ["no image is without a signature of its upstream"]
 
 
 def test_platforms_are_compared() -> None:
@@ -130,7 +132,10 @@ def test_images_without_a_signature_are_listed_every_time() -> None:
     old = manifest(images=(image("a:1", "a", WAIVED), image("b:1", "b")))
     found = compare(old, old)
     assert found.unsigned == ("a:1",)
-    assert "1 image(s) that no upstream signature vouches for:" in changes_lines(found)
+    assert unsigned_lines(found.unsigned) == [
+        "1 image that no upstream signature vouches for:",
+        "  a:1",
+    ]
     unknown = compare(manifest(), manifest(images=(image("a:1", "a", ()),)))
     assert unknown.unsigned == ("a:1",)
 
@@ -163,5 +168,20 @@ def test_long_lists_are_cut_and_counted() -> None:
     lines = changes_lines(found)
     assert lines[0].startswith("the first release")
     more = f"  and {count - MAX_LINES} more, in attestations/changes.dsse.json"
-    assert lines.count(more) == 2
+    assert lines.count(more) == 1
+    assert len(unsigned_lines(found.unsigned)) == MAX_CHANGES + 1
     assert len(lines) < 3 * MAX_LINES
+
+
+def test_a_signature_that_no_rule_demands_counts_for_nothing() -> None:
+    """Whoever writes bundle.json can claim one; a site looks only for what a rule demands."""
+    claimed = (image("a:1", "a"), image("b:1", "b", SIGNED + WAIVED))
+    assert compare_releases(1, manifest(images=claimed, signatures=()), None).unsigned == (
+        "a:1",
+        "b:1",
+    )
+    waived = (SignatureRule(images=("a",), unsigned=WAIVER),)
+    assert compare_releases(1, manifest(images=claimed, signatures=waived), None).unsigned == (
+        "a:1",
+        "b:1",
+    )
