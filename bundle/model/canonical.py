@@ -13,6 +13,7 @@ import msgspec
 from bundle.model.digest import digest_of
 from bundle.model.errors import FormatError
 from bundle.model.limits import MAX_REASON
+from bundle.model.plain import flaw_of_json
 
 T = TypeVar("T")
 
@@ -31,10 +32,11 @@ def decode_canonical(data: bytes, type_: type[T], where: str) -> T:
     """Decode canonical JSON strictly.
 
     Re-encoding must give the same bytes, which refuses duplicate keys, unknown fields, defaults
-    written out, white space and any second spelling of the same document.
+    written out, white space and any second spelling of the same document. No text in it has a
+    character that is not seen, or another spelling than Unicode's composed one.
 
     Raises:
-        FormatError: Not JSON, not of this type, or not in the canonical form.
+        FormatError: Not JSON, not of this type, not in the canonical form, or with such a text.
     """
     try:
         value = msgspec.json.decode(data, type=type_, strict=True)
@@ -47,4 +49,6 @@ def decode_canonical(data: bytes, type_: type[T], where: str) -> T:
             f"{where}: expected canonical JSON, found another spelling of it",
             "The file is damaged or was edited; make it again with `isoward build`.",
         )
+    if flaw := flaw_of_json(data):
+        raise FormatError(f"{where}: it has {flaw}", "No document of ours has it; do not use it.")
     return value

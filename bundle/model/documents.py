@@ -9,6 +9,7 @@ import msgspec
 
 from bundle.model.errors import DefinitionError
 from bundle.model.patterns import formed
+from bundle.model.plain import UNSEEN, UNSEEN_IN_BLOCK
 
 API_VERSION: Final = "isoward/v1"
 
@@ -34,8 +35,31 @@ Version = Annotated[
 ]
 """A version: semantic or not, but safe in a file name."""
 
-Text = Annotated[str, msgspec.Meta(max_length=4096)]
-"""Free text for a person."""
+
+def line(max_length: int = 4096, min_length: int | None = None) -> msgspec.Meta:
+    """Return the constraint of a free text: one line in which every character is seen."""
+    return formed(
+        rf"^[^{UNSEEN}]*$(?!\n)",
+        "one line of text, without line breaks, control characters or invisible ones",
+        "A reason in words",
+        min_length=min_length,
+        max_length=max_length,
+    )
+
+
+def block(max_length: int, min_length: int | None = None) -> msgspec.Meta:
+    """Return the constraint of a text of several lines, such as a key in PEM."""
+    return formed(
+        rf"^[^{UNSEEN_IN_BLOCK}]*$",
+        "text without control characters or invisible ones",
+        "-----BEGIN PUBLIC KEY-----",
+        min_length=min_length,
+        max_length=max_length,
+    )
+
+
+Text = Annotated[str, line()]
+"""Free text for a person, or a name that has checks of its own."""
 
 Url = Annotated[
     str,

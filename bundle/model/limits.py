@@ -162,12 +162,12 @@ MAX_REASON: Final = 500
 MAX_TRUST_FILE_BYTES: Final = 512 * KIB
 """One TUF metadata file; ours are a few KiB."""
 
-MAX_TIMESTAMP_DAYS: Final = 97
-"""Days from now until a timestamp expires: 90, which a build writes, and a week for a site's clock
-that is behind. It ends how long a stolen key of the build system can hold a site back."""
+MAX_TIMESTAMP_DAYS: Final = 91
+"""Days from now until a timestamp expires: 90, which a build writes, and one for clocks that
+differ. It ends how long a stolen key of the build system can hold a site back."""
 
-MAX_SNAPSHOT_DAYS: Final = 372
-"""The same of a snapshot: 365, and a week."""
+MAX_SNAPSHOT_DAYS: Final = 366
+"""The same of a snapshot: 365, and a day."""
 
 MAX_TRUST_FILES: Final = 200
 """Files below trust/: a hundred roots, the three others, and some that are one too many."""

@@ -15,20 +15,22 @@ import msgspec
 from tuf.api.metadata import Root, Targets
 
 from bundle.model.digest import Digest
-from bundle.model.documents import Document, Name
+from bundle.model.documents import Document, Name, line
 from bundle.model.errors import (
     RevokedReleaseError,
     SignatureError,
     WrongProductError,
     WrongSiteError,
 )
+from bundle.model.patterns import in_words
+from bundle.model.plain import flaws_of_tree
 
 SITES_FIELD: Final = "x-isoward-sites"
 REVOKED_FIELD: Final = "x-isoward-revoked"
 PRODUCT_FIELD: Final = "x-isoward-product"
 
 _MAX_ENTRIES: Final = 1000
-_Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+_Reason = Annotated[str, line(1024, 1)]
 
 T = TypeVar("T")
 
@@ -149,8 +151,14 @@ def _read(fields: Mapping[str, Any], name: str, type_: Any, absent: T) -> T:
     try:
         value: T = msgspec.convert(fields[name], type_, strict=True)
     except msgspec.ValidationError as error:
-        raise SignatureError(
-            f"the field {name} of the trust metadata is malformed: {error}",
-            "Do not use this bundle; ask the vendor.",
-        ) from error
+        raise _malformed(name, in_words(str(error))) from error
+    for place, flaw in flaws_of_tree(fields[name]):
+        raise _malformed(name, f"{place} has {flaw}")
     return value
+
+
+def _malformed(name: str, why: str) -> SignatureError:
+    return SignatureError(
+        f"the field {name} of the trust metadata is malformed: {why}",
+        "Do not use this bundle; ask the vendor.",
+    )

@@ -9,6 +9,7 @@ Source: TUF specification 1.0, section 4.3 "root.json" and 4.5 "targets.json".
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -18,6 +19,7 @@ from securesystemslib.formats import encode_canonical
 from bundle.model.documents import Name
 from bundle.model.errors import SignatureError
 from bundle.model.patterns import formed, in_words
+from bundle.model.plain import flaws_of_tree
 from bundle.trust.restrictions import (
     PRODUCT_FIELD,
     REVOKED_FIELD,
@@ -174,11 +176,14 @@ def read_signed_root(payload: bytes, where: str) -> SignedRoot:
 
 def _read(payload: bytes, kind: type[S], where: str) -> S:
     try:
-        found = msgspec.json.decode(payload, type=kind)
+        # TUF's canonical JSON has control characters in a text as they are, such as in a PEM.
+        found = msgspec.convert(json.loads(payload, strict=False), kind, strict=True)
         again: Any = msgspec.to_builtins(found)
         whole = (encode_canonical(again) or "").encode() == payload
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _not_shown(where, in_words(str(error))) from error
+    for place, flaw in flaws_of_tree(again):
+        raise _not_shown(where, f"{place} has {flaw}")
     if not whole:
         raise _not_shown(where, "it is written in another way than it is shown")
     return found

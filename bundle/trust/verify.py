@@ -6,14 +6,13 @@ The rules, in their order:
 2. The bundle's roots form a chain; those that the site knows are the same, byte for byte.
 3. Every signature in every file verifies and is by a key of its role. Thresholds are met.
 4. The files belong together: timestamp names snapshot by digest, snapshot names targets by version.
-5. The release was not taken back, and is for this site. Nothing has expired or is valid for longer
-   than the build system may sign; the clock did not go back; nothing is another file under a
-   version seen.
+5. The release was not taken back, and is for this site. Nothing has expired; the clock did not go
+   back; nothing is another file under a version seen.
 6. python-tuf's client, beginning with what the site has seen, comes to the same files.
 7. bundle.json has the length and digest of the one target, and only then is decoded; it is of the
    product that the root is for.
 8. attestations/ is complete: the build's, and one of each approval; nothing else is there.
-9. The clock is not earlier than what was signed.
+9. The clock is not earlier than what was signed, and the build system did not sign for too long.
 
 Steps 1 to 5 only refuse: they find what TUF passes over, and name the file. Step 6 decides.
 """
@@ -168,7 +167,6 @@ def _verify(
     signers = check_documents(documents, files, root.signed, earlier=earlier)
     _check_for_us(documents, state, at_site=at_site)
     expired = _is_expired(documents, root.signed, moment, excuse)
-    check_lifetimes(documents, moment)
     _check_not_older(documents, state)
     clock = earliest_expiry(documents, root.signed) - _BEFORE if expired else None
     run_client(files.by_name(), state, site[0].signed.version, clock)
@@ -230,9 +228,12 @@ def _check_signed_times(
 ) -> None:
     """Check the clock against what was signed; of the approvers' clocks the earliest counts."""
     what = f"release {documents.targets.signed.version}"
-    check_signed(now, signed_not_before(root, documents.timestamp.signed), what)
     approved = min((given.time for given in attestations.approvals), default=now)
+    check_signed(now, signed_not_before(root, None), what)
     check_signed(now, approved, f"the approval of {what}")
+    # By a clock that persons' signatures bear out, a date that is too far is the build system's.
+    check_lifetimes(documents, now)
+    check_signed(now, signed_not_before(root, documents.timestamp.signed), what)
 
 
 def _record_of(state: TrustState, digest: str, release: int) -> AcceptedBundle | None:

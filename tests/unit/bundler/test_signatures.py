@@ -22,7 +22,7 @@ from bundle.model.errors import (
 from bundle.model.lock import Lock
 from bundle.model.plan import plan_bundle
 from bundle.model.policy import SignatureRule, UnsignedRule
-from bundle.model.summary import changes_lines
+from bundle.model.summary import unasked_lines
 from bundler.cache import BlobCache
 from bundler.diff import changes
 from bundler.resolve import resolve
@@ -168,7 +168,7 @@ def test_where_it_is_waived_approvers_see_what_could_not_be_asked(vendor: Vendor
     lock = vendor.lock(SignatureRule(images=("**",), unsigned=unsigned))
     manifest = plan_bundle(lock).manifest
     assert manifest.images[0].unasked == lock.images[0].unasked
-    lines = changes_lines(compare_releases(1, manifest, None))
+    lines = unasked_lines(compare_releases(1, manifest, None).unasked)
     said = "the referrers API could not be asked: 403"
     assert any(manifest.images[0].reference in line and said in line for line in lines)
     assert said in "\n".join(page(manifest, "sha256:0"))

@@ -13,6 +13,7 @@ from bundle.model.canonical import canonical_digest, canonical_json, decode_cano
 from bundle.model.digest import digest_of
 from bundle.model.documents import Metadata
 from bundle.model.errors import FormatError
+from bundle.model.plain import flaws_of_tree
 
 _values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(),
@@ -29,7 +30,12 @@ def test_it_is_what_any_json_library_writes_compact_and_sorted(value: Any) -> No
 
 @given(_values)
 def test_it_reads_back(value: Any) -> None:
+    """But for a text with what nobody would see, or in a second spelling."""
     data = canonical_json(value)
+    if any(flaws_of_tree(value)):
+        with pytest.raises(FormatError, match="it has"):
+            decode_canonical(data, Any, "x")
+        return
     assert decode_canonical(data, object, "x") == value
     assert canonical_digest(value) == digest_of(data)
 
@@ -65,3 +71,31 @@ def test_a_structure_leaves_out_defaults_and_sorts_fields() -> None:
 def test_any_other_spelling_is_refused(data: bytes) -> None:
     with pytest.raises(FormatError, match=r"^bundle\.json: "):
         decode_canonical(data, Metadata, "bundle.json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\x1b[2J",
+        "\x7f",
+        "\x08",
+        "\x9b",
+        "a\u202eb",
+        "\u2028",
+        "\ufeff",
+        "e\u0301",
+        "\U000e0041",
+        "\\\x1b",
+    ],
+)
+def test_no_document_holds_what_nobody_sees(text: str) -> None:
+    for value in ({"a": text}, {text: 1}, [[text]]):
+        with pytest.raises(FormatError, match="it has"):
+            decode_canonical(canonical_json(value), Any, "x")
+
+
+@pytest.mark.parametrize(
+    "text", ["a\nb\tc", "\\u001b", "\\\\u001b", "Zo\u00eb", "\u6f22", "a\u3000b"]
+)
+def test_what_is_seen_is_text(text: str) -> None:
+    assert decode_canonical(canonical_json([text]), Any, "x") == [text]
