@@ -98,4 +98,5 @@ def test_no_document_holds_what_nobody_sees(text: str) -> None:
     "text", ["a\nb\tc", "\\u001b", "\\\\u001b", "Zo\u00eb", "\u6f22", "a\u3000b"]
 )
 def test_what_is_seen_is_text(text: str) -> None:
-    assert decode_canonical(canonical_json([text]), Any, "x") == [text]
+    decoded: Any = decode_canonical(canonical_json([text]), Any, "x")
+    assert decoded == [text]
