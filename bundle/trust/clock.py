@@ -17,6 +17,8 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root, Timestamp
 
 from bundle.model.errors import ClockError
+from bundle.trust.attested import Attestations
+from bundle.trust.documents import Documents, check_lifetimes
 from bundle.trust.state import TrustState
 from bundle.trust.terms import CLOCK_TOLERANCE, MAX_ROOT_LIFETIME_DAYS, TIMESTAMP_LIFETIME
 
@@ -87,3 +89,21 @@ def signed_time_of(state: TrustState) -> datetime:
 def is_ahead(state: TrustState, now: datetime) -> bool:
     """Say whether a site has seen a clock that was later than `now`, beyond the tolerance."""
     return state.last_seen > now + CLOCK_TOLERANCE
+
+
+def check_signed_times(
+    documents: Documents, root: Root, attestations: Attestations, now: datetime
+) -> None:
+    """Check the clock against what was signed; of the approvers' clocks the earliest counts.
+
+    Raises:
+        ClockError: It is earlier.
+        LifetimeError: It is not, and the build system signed for too long.
+    """
+    what = f"release {documents.targets.signed.version}"
+    approved = min((given.time for given in attestations.approvals), default=now)
+    check_signed(now, signed_not_before(root, None), what)
+    check_signed(now, approved, f"the approval of {what}")
+    # By a clock that persons' signatures bear out, a date that is too far is the build system's.
+    check_lifetimes(documents, now)
+    check_signed(now, signed_not_before(root, documents.timestamp.signed), what)

@@ -43,7 +43,7 @@ from bundle.store.layout import BundleDirectory
 from bundle.trust.attestations import Release, check_attestations, read_attestations
 from bundle.trust.attested import Attestations
 from bundle.trust.client import run_client
-from bundle.trust.clock import check_signed, signed_not_before
+from bundle.trust.clock import check_signed_times
 from bundle.trust.documents import (
     SNAPSHOT,
     TARGETS,
@@ -53,7 +53,6 @@ from bundle.trust.documents import (
     TrustFiles,
     check_documents,
     check_fresh,
-    check_lifetimes,
     earliest_expiry,
     parse_documents,
     read_manifest,
@@ -173,7 +172,7 @@ def _verify(
     manifest = read_manifest(bundle, documents.targets.signed)
     check_product(root.signed, manifest.manifest.metadata.name)
     attestations = _check_attestations(bundle, documents, root.signed, manifest)
-    _check_signed_times(documents, root.signed, attestations, moment)
+    check_signed_times(documents, root.signed, attestations, moment)
     checked = _Checked(files, documents, root, signers, attestations)
     verified = _make(checked, manifest, state.fingerprint)
     known = msgspec.structs.replace(
@@ -221,19 +220,6 @@ def _check_attestations(
     targets = documents.targets
     release = Release(content.manifest, content.data, targets.signed.version, root)
     return check_attestations(read_attestations(bundle), release, tuple(targets.signatures))
-
-
-def _check_signed_times(
-    documents: Documents, root: Root, attestations: Attestations, now: datetime
-) -> None:
-    """Check the clock against what was signed; of the approvers' clocks the earliest counts."""
-    what = f"release {documents.targets.signed.version}"
-    approved = min((given.time for given in attestations.approvals), default=now)
-    check_signed(now, signed_not_before(root, None), what)
-    check_signed(now, approved, f"the approval of {what}")
-    # By a clock that persons' signatures bear out, a date that is too far is the build system's.
-    check_lifetimes(documents, now)
-    check_signed(now, signed_not_before(root, documents.timestamp.signed), what)
 
 
 def _record_of(state: TrustState, digest: str, release: int) -> AcceptedBundle | None:
