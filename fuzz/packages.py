@@ -36,7 +36,7 @@ def _page(data: bytes, media_type: str) -> None:
     found = read_page(Answer(200, headers, _URL, data), str(_URL))
     for file in found:
         _address(file)
-    chosen = choose_wheel(_pin(), found, _MACHINE, str(_URL))
+    chosen = choose_wheel(_pin(), found, _MACHINE, str(_URL), lambda file: file)
     assert chosen.digest in _pin().digests
     assert "/" not in chosen.name
 

@@ -86,6 +86,9 @@ MAX_REPOMD_DEPTH: Final = 8
 MAX_SIGNATURE_FILE_BYTES: Final = 64 * KIB
 """A detached OpenPGP signature; one by RSA 4096 has under 1 KiB, and a file may hold some."""
 
+MAX_WHEEL_BYTES: Final = 4096 * MIB
+"""One wheel whose digest its index does not say; the largest there are have 3 GiB."""
+
 MAX_DEB_BYTES: Final = 8192 * MIB
 """One package of apt that is fetched to compute its digest; CUDA's largest have 3 GiB."""
 

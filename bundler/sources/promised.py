@@ -45,12 +45,12 @@ class Promise:
         return Content(digest=PREFIX + self.value, size=self.size)
 
 
-def keep_promised(url: str, promise: Promise, limit: int, context: SourceContext) -> Content:
+def keep_promised(url: str, promise: Promise | None, limit: int, context: SourceContext) -> Content:
     """Fetch a file into the store, unless it is there, and return its digest and size.
 
     Args:
         url: Where it is.
-        promise: What it must be.
+        promise: What it must be; None where whoever asks compares the digest with a person's pin.
         limit: Most bytes that are taken, whatever is promised.
         context: What sources work with.
     Raises:
@@ -59,7 +59,7 @@ def keep_promised(url: str, promise: Promise, limit: int, context: SourceContext
         TransportError: And its subclasses, when it cannot be had.
         StorageError: The disk refused.
     """
-    known = promise.content
+    known = None if promise is None else promise.content
     with storage_errors("look into the cache"):
         if known is not None and context.store.has(known.digest, known.size):
             return known
@@ -73,24 +73,25 @@ def keep_promised(url: str, promise: Promise, limit: int, context: SourceContext
     raise AssertionError  # the last attempt returned or raised
 
 
-def _receive(url: str, promise: Promise, limit: int, context: SourceContext) -> Content:
+def _receive(url: str, promise: Promise | None, limit: int, context: SourceContext) -> Content:
     """Keep one download; no more of it is read than was promised."""
-    most = limit if promise.size is None else min(limit, promise.size)
+    size = None if promise is None else promise.size
+    most = limit if size is None else min(limit, size)
     buffer = memoryview(bytearray(CHUNK_BYTES))
-    state = hashlib.new(promise.algorithm)
+    state = hashlib.new("sha256" if promise is None else promise.algorithm)
     with keeping(context.store) as keeper, context.client.open_url(url) as stream:
         while keeper.content.size <= most and (count := stream.readinto(buffer)):
             keeper.write(buffer[:count])
             state.update(buffer[:count])
         found = keeper.content
-        if found.size > most or found.size != (promise.size or found.size):
+        if found.size > most or found.size != (size or found.size):
             raise SizeMismatchError(
-                f"{url}: expected {'at most ' if promise.size is None else ''}{most} bytes, found "
+                f"{url}: expected {'at most ' if size is None else ''}{most} bytes, found "
                 f"{'more' if found.size > most else found.size}",
                 "The index that names it is of another time, or the server is broken; try again.",
                 {"expected": most, "found": found.size},
             )
-        if state.hexdigest() != promise.value:
+        if promise is not None and state.hexdigest() != promise.value:
             raise DigestMismatchError(
                 f"{url}: the repository's index says {promise.algorithm}:{promise.value}, the "
                 f"server sent {promise.algorithm}:{state.hexdigest()}",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from typing import Final
 from urllib.parse import unquote, urldefrag
@@ -22,7 +22,13 @@ from bundle.model.digest import PREFIX, Size, is_digest
 from bundle.model.documents import QueriedUrl, Url
 from bundle.model.errors import DefinitionError, FormatError, IsowardError
 from bundle.model.files import FileSource
-from bundle.model.limits import MAX_PYTHON_INDEX_BYTES, MAX_PYTHON_INDEX_FILES, MAX_REASON
+from bundle.model.limits import (
+    MAX_PYTHON_INDEX_BYTES,
+    MAX_PYTHON_INDEX_FILES,
+    MAX_REASON,
+    MAX_WHEEL_BYTES,
+)
+from bundle.model.lock import Content
 from bundle.model.queries import without_secrets
 from bundle.model.reference import check_url
 from bundle.registry.hosts import Url as Address
@@ -30,6 +36,7 @@ from bundle.registry.response import Answer
 from bundle.store.programs import Runner, require_success
 from bundler.sources.context import SourceContext
 from bundler.sources.files import fetch_file, resolve_file
+from bundler.sources.promised import keep_promised
 from bundler.sources.python.requirements import without_login
 
 _JSON: Final = "application/vnd.pypi.simple.v1+json"
@@ -72,6 +79,7 @@ class ProjectIndex:
         """Read from the index at `url`, which is the folder of the projects' folders."""
         self.url = url.rstrip("/")
         self._context = context
+        self._measured: dict[str, Content] = {}
 
     def files(self, project: str) -> list[IndexFile]:
         """Return the files of a project, by its normal name.
@@ -102,6 +110,22 @@ class ProjectIndex:
             return file.size
         source = FileSource(url=checked_address(file, self.url), digest=file.digest)
         return resolve_file(source, self._context).size
+
+    def measured(self, file: IndexFile) -> IndexFile:
+        """Fetch a file whose digest the index does not say, and say it.
+
+        Whoever asks compares it with what a requirement names, as pip does with such a file.
+
+        Raises:
+            FormatError: Its address is none that can be locked.
+            SizeMismatchError, TransportError, StorageError: It cannot be had.
+        """
+        checked_address(file, self.url)
+        content = self._measured.get(file.address)
+        if content is None:
+            content = keep_promised(file.address, None, MAX_WHEEL_BYTES, self._context)
+            self._measured[file.address] = content
+        return replace(file, digest=content.digest, size=content.size)
 
 
 def read_page(answer: Answer, where: str) -> list[IndexFile]:
@@ -180,7 +204,7 @@ class _File(msgspec.Struct, rename="kebab"):
 
 class _Project(msgspec.Struct):
     meta: _Meta
-    files: list[_File]
+    files: list[msgspec.Raw]
 
 
 def _read_json(answer: Answer, where: str) -> list[IndexFile]:
@@ -194,13 +218,22 @@ def _read_json(answer: Answer, where: str) -> list[IndexFile]:
         IndexFile(
             name=file.filename,
             address=_joined(answer.url, file.url),
-            digest=_digest(file.hashes.get("sha256", ""), file.filename, where),
+            digest=_digest(file.hashes.get("sha256", "")),
             size=file.size,
             requires_python=file.requires_python or "",
             yanked=_reason(file.yanked),
         )
-        for file in page.files
+        for file in map(_file, page.files)
+        if file is not None
     ]
+
+
+def _file(raw: msgspec.Raw) -> _File | None:
+    """Read one entry; one that is broken is not there, like one for another machine."""
+    try:
+        return msgspec.json.decode(raw, type=_File)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _reason(yanked: bool | str) -> str | None:  # noqa: FBT001 - the format's own type
@@ -244,17 +277,17 @@ def _read_html(answer: Answer, where: str) -> list[IndexFile]:
             base = base.join(parser.base)
         except IsowardError as error:
             raise _refuse(where, f"its base is {parser.base[:200]!r}") from error
-    return [_from_anchor(attributes, base, where) for attributes in parser.found]
+    return [_from_anchor(attributes, base) for attributes in parser.found]
 
 
-def _from_anchor(attributes: Mapping[str, str | None], base: Address, where: str) -> IndexFile:
+def _from_anchor(attributes: Mapping[str, str | None], base: Address) -> IndexFile:
     link, fragment = urldefrag(attributes["href"] or "")
     name = unquote(link.partition("?")[0].rpartition("/")[2])
     found = _FRAGMENT.match(fragment)
     return IndexFile(
         name=name,
         address=_joined(base, link),
-        digest=_digest(found[1] if found else "", name, where),
+        digest=_digest(found[1] if found else ""),
         size=None,
         requires_python=attributes.get("data-requires-python") or "",
         yanked=(attributes["data-yanked"] or "") if "data-yanked" in attributes else None,
@@ -269,11 +302,10 @@ def _joined(base: Address, address: str) -> str:
         return address
 
 
-def _digest(text: str, name: str, where: str) -> str:
+def _digest(text: str) -> str:
+    """Return a digest, or an empty text where there is none; the pin decides, not the index."""
     digest = f"{PREFIX}{text.lower()}"
-    if text and not is_digest(digest):
-        raise _refuse(where, f"{name[:100]!r} has {text[:80]!r} for a SHA-256 digest")
-    return digest if text else ""
+    return digest if is_digest(digest) else ""
 
 
 def _refuse(where: str, why: str) -> FormatError:

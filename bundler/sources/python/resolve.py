@@ -8,7 +8,7 @@ pinned. Those that are not, such as Kubespray's own, are pinned first, see `pinn
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -148,7 +148,7 @@ class _Set:
         return pages
 
     def _choose(self, pin: Pin, files: list[IndexFile], target: Target) -> Choice:
-        file = choose_wheel(pin, files, target, self._index.url)
+        file = choose_wheel(pin, files, target, self._index.url, self._index.measured)
         if file.yanked is not None:
             reason = "".join(c for c in file.yanked if c.isprintable())[:200]
             self._context.progress.note(
@@ -168,7 +168,13 @@ class _Set:
         )
 
 
-def choose_wheel(pin: Pin, files: list[IndexFile], target: Target, where: str) -> IndexFile:
+def choose_wheel(
+    pin: Pin,
+    files: list[IndexFile],
+    target: Target,
+    where: str,
+    measured: Callable[[IndexFile], IndexFile],
+) -> IndexFile:
     """Choose among a project's files as pip does for a pin with hashes.
 
     Args:
@@ -176,11 +182,27 @@ def choose_wheel(pin: Pin, files: list[IndexFile], target: Target, where: str) -
         files: All of the project.
         target: The machine.
         where: The index, for messages.
+        measured: Fetches a file whose digest the index does not say; the best ones come first.
     Raises:
         DefinitionError: No wheel of this version is for this machine.
         DigestMismatchError: There is one, but it is not of the pin's digests.
     Source: pip, CandidateEvaluator: not taken back, then the best tag, then the highest build.
     """
+    known, others = _candidates(pin, files, target)
+    for place, file in enumerate(known):
+        if not file.digest:
+            known[place] = measured(file)
+        if known[place].digest in pin.digests:
+            return known[place]
+    if known:
+        raise _other_digest(pin, known[0], where)
+    raise _no_wheel(pin, others, target, where)
+
+
+def _candidates(
+    pin: Pin, files: list[IndexFile], target: Target
+) -> tuple[list[IndexFile], list[str]]:
+    """Return the wheels of a pin's version for a machine, the best first, and others' names."""
     fitting: list[tuple[tuple[bool, int, tuple[int, str] | tuple[()]], IndexFile]] = []
     others = []
     for file in files:
@@ -199,12 +221,8 @@ def choose_wheel(pin: Pin, files: list[IndexFile], target: Target, where: str) -
             others.append(file.name)
             continue
         fitting.append(((file.yanked is None, -rank, build), file))
-    allowed = [found for found in fitting if found[1].digest in pin.digests]
-    if allowed:
-        return max(allowed, key=lambda found: (found[0], found[1].name))[1]
-    if fitting:
-        raise _other_digest(pin, fitting[0][1], where)
-    raise _no_wheel(pin, others, target, where)
+    fitting.sort(key=lambda found: (found[0], found[1].name), reverse=True)
+    return [file for _, file in fitting], others
 
 
 def _other_digest(pin: Pin, file: IndexFile, where: str) -> DigestMismatchError:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bundle.model.canonical import canonical_json
+from bundle.model.digest import digest_of
 from bundle.model.errors import (
     DefinitionError,
     DigestMismatchError,
@@ -214,7 +215,7 @@ REFUSED: dict[str, tuple[type[IsowardError], str]] = {
     "only a source distribution": (DefinitionError, "found source-1.0.tar.gz"),
     "requires another Python": (DefinitionError, "no wheel of demanding 1.0 for Python 3.11"),
     "another digest": (DigestMismatchError, "expected other-1.0-py3-none-any.whl with one of"),
-    "no digest at all": (DigestMismatchError, "found no digest"),
+    "no digest, and other bytes": (DigestMismatchError, "expected other-1.0-py3-none-any.whl with"),
     "no such project": (DefinitionError, "has no project 'absent'"),
     "another version": (DefinitionError, "none of this version"),
     "an address with a user": (FormatError, "no address that can be locked"),
@@ -257,8 +258,8 @@ def _arrange(index: PythonIndex, case: str) -> Listed:
         listed.requires_python = ">=3.12"
     elif case == "another digest":
         listed.digest = f"sha256:{'0' * 64}"
-    elif case == "no digest at all":
-        listed.digest = ""
+    elif case == "no digest, and other bytes":
+        listed.digest, listed.data, listed.size = "", b"other", 5
     elif case == "no such project":
         index.files.clear()
     elif case == "another version":
@@ -268,13 +269,47 @@ def _arrange(index: PythonIndex, case: str) -> Listed:
     return wanted
 
 
+@pytest.mark.parametrize("form", ["json", "html"])
+@pytest.mark.parametrize("digest", ["", "sha256:xyz"])
+def test_an_index_without_digests_is_held_to_the_pin(
+    index: PythonIndex, tmp_path: Path, form: str, digest: str
+) -> None:
+    """As of a folder behind a web server, or Artifactory's; pip downloads such a file and looks."""
+    index.form = form
+    better = index.add("pure-1.0-2-py3-none-any.whl", b"another build that nobody pinned")
+    right = index.add("pure-1.0-1-py3-none-any.whl")
+    text = requirements(Listed(right.name, right.data, right.digest))
+    for listed in (better, right):
+        listed.digest = digest
+    locked = lock(index, text, tmp_path)
+    (file,) = locked.python_packages[0].files
+    assert (file.name, file.digest, file.size) == (
+        right.name,
+        digest_of(right.data),
+        len(right.data),
+    )
+    assert index.server is not None
+    assert index.server.paths.count(f"/files/{right.name}") == 1
+
+
 JSON = "application/vnd.pypi.simple.v1+json"
-BAD_DIGEST = json.dumps(
-    {
-        "meta": {"api-version": "1.0"},
-        "files": [{"filename": "a", "url": "b", "hashes": {"sha256": "xyz"}}],
-    }
-).encode()
+
+
+def test_an_entry_that_is_broken_does_not_hide_a_good_one(
+    index: PythonIndex, tmp_path: Path
+) -> None:
+    pure = index.add("pure-1.0-py3-none-any.whl")
+    good = {"filename": pure.name, "url": f"../../files/{pure.name}", "hashes": {}, "yanked": False}
+    bad = [{"filename": 1, "url": ""}, {"url": "x"}, 7, None, {**good, "size": -1}]
+    body = json.dumps({"meta": {"api-version": "1.4"}, "files": [*bad, good], "more": 1}).encode()
+
+    def script(asked: Asked) -> Reply:
+        page = asked.path.startswith("/simple/")
+        return Reply(200, body, {"Content-Type": JSON}) if page else Reply(200, pure.data)
+
+    with scripted(script) as server:
+        locked = lock(PythonIndex(server=server), requirements(pure), tmp_path)
+    assert [file.name for file in locked.python_packages[0].files] == [pure.name]
 
 
 @pytest.mark.parametrize(
@@ -284,11 +319,9 @@ BAD_DIGEST = json.dumps(
         (JSON, b"{"),
         (JSON, b"[" * 100_000),
         (JSON, b'{"meta":{"api-version":"2.0"},"files":[]}'),
-        (JSON, b'{"meta":{"api-version":"1.0"},"files":[{"filename":1,"url":""}]}'),
-        (JSON, BAD_DIGEST),
+        (JSON, b'{"meta":{"api-version":"1.0"},"files":{}}'),
         ("text/html", b"\xff\xfe"),
         ("text/html", b'<meta name="pypi:repository-version" content="2.0">'),
-        ("text/html", b'<a href="a.whl#sha256=123">a</a>'),
         ("", b""),
     ],
 )
