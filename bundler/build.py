@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -46,6 +46,7 @@ from bundle.store.layout import (
 from bundle.store.sums import write_sums
 from bundle.trust.upstream.bundle_check import check_upstream
 from bundle.trust.upstream.verify import check_covered
+from bundler.blame import Blame, blames, blaming
 from bundler.cache import READ_ONLY, BlobCache
 from bundler.fetch import BlobFetcher
 from bundler.origins import origins
@@ -127,7 +128,8 @@ def build(
             (building / BLOB_DIRECTORY).mkdir(parents=True, exist_ok=True)
         place = BlobPlace(cache, building)
         filled = _fill_local_images(lock, place, context)
-        fetched = filled + _fetch_all(plan, place, origins(lock, context), context.progress, sleep)
+        openers = origins(lock, context)
+        fetched = _fetch_all(plan, place, openers, context.progress, sleep, names=blames(lock))
         _make_charts(lock, building)
         _check_provenance(lock, building, context)
         _remove_strays(building, plan)
@@ -140,6 +142,7 @@ def build(
             place.close()
             building.replace(output)
             fsync_directory(output.parent)
+    fetched += filled
     return BuildResult(plan, release, fetched, len(plan.manifest.blobs) - fetched, existed=False)
 
 
@@ -206,6 +209,8 @@ def _fetch_all(
     openers: dict[str, Opener],
     progress: Progress,
     sleep: Callable[[float], None],
+    *,
+    names: Mapping[str, Blame],
 ) -> int:
     """Bring every blob into the bundle and return how many were fetched."""
     wanted = [blob for blob in plan.manifest.blobs if not place.has(blob)]
@@ -228,7 +233,8 @@ def _fetch_all(
             place.take_from_cache(blob, advance)
             return
         fetcher = BlobFetcher(blob, openers[blob.digest], advance, pause)
-        fetcher.fetch(place.partial(blob.digest), place.final(blob.digest))
+        with blaming(names.get(blob.digest)):
+            fetcher.fetch(place.partial(blob.digest), place.final(blob.digest))
         place.take_fetched(blob)
 
     def stop() -> None:

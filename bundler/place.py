@@ -88,9 +88,12 @@ class BlobPlace:
         partial = self.partial(blob.digest)
         try:
             copy_hashed(source, partial, blob, str(source), advance)
-        except IntegrityError:
+        except IntegrityError as error:
             source.unlink(missing_ok=True)
-            raise
+            raise error.reworded(
+                f"the cache is damaged: {error.message}",
+                "The copy was removed; run the same command again to fetch it.",
+            ) from error
         with storage_errors(f"write {partial}"):
             partial.chmod(READ_ONLY)
             partial.replace(self._bundle.blob_path(blob.digest))

@@ -28,6 +28,7 @@ from bundle.model.reference import is_host, parse_reference
 from bundle.model.unasked import describe_unasked
 from bundle.store.hashing import StoppedError, run_parallel
 from bundle.trust.upstream.verify import check_covered
+from bundler.blame import naming
 from bundler.gates.closure import moving_images, require_closed, unobtainable
 from bundler.rendered import render_charts
 from bundler.sources.chart_local import resolve_folder
@@ -116,7 +117,7 @@ def _find(
     found = _Found([], [], [])
     charts = ChartResolver(definition.charts, source, context.run)
     os_wants = kubespray.systems if kubespray else ()
-    files = files_to_resolve(_files(definition), kubespray.files if kubespray else ())
+    files = files_to_resolve(dict(_files(definition)), kubespray.files if kubespray else ())
     work: list[Callable[[], None]] = [
         *_tasks(found.charts, lambda chart: _chart(chart, charts, context), definition.charts),
         *_tasks(found.files, lambda file: _file(file, context), files),
@@ -158,7 +159,7 @@ def _python(
 
 
 def _file(file: SoughtFile, context: SourceContext) -> LockedFile:
-    found = resolve_file(file.source, context)
+    found = resolve_file(file.source, context, file.place)
     return replace(found, wanted_by=file.wanted_by)
 
 
@@ -195,7 +196,8 @@ def _images(
 
     def lock_or_miss(image: Sought) -> None:
         try:
-            images.append(lock_one(image))
+            with naming(image.wanted_by):
+                images.append(lock_one(image))
         except (NotFoundError, HostNotAllowedError) as error:
             if not image.wanted_by:
                 raise
@@ -207,13 +209,13 @@ def _images(
     return images
 
 
-def _files(definition: Definition) -> list[FileSource]:
-    """Return the files to carry: those of the definition, and its Helm."""
+def _files(definition: Definition) -> Iterator[tuple[str, FileSource]]:
+    """Yield the files to carry by their place: those of the definition, and its Helm."""
     helm = definition.helm
-    named = list(definition.files)
-    if helm is not None and all(file.url != helm.url for file in named):
-        named.append(FileSource(url=helm.url, digest=helm.digest))
-    return named
+    for i, file in enumerate(definition.files):
+        yield f"files[{i}]", file
+    if helm is not None and all(file.url != helm.url for file in definition.files):
+        yield "helm", FileSource(url=helm.url, digest=helm.digest)
 
 
 def _lock(
@@ -242,7 +244,7 @@ def definition_hosts(definition: Definition) -> Iterator[str]:
     """Yield the hosts that a definition names, with repeats."""
     yield from _registries(definition)
     yield from filter(None, map(chart_host, definition.charts))
-    yield from filter(None, map(file_host, _files(definition)))
+    yield from filter(None, map(file_host, dict(_files(definition)).values()))
     for packages in definition.os_packages:
         for repository in packages.repositories:
             yield urlsplit(repository.url).netloc

@@ -16,6 +16,7 @@ from bundle.cli.output import report_error, wants_json
 from bundle.cli.roles import missing_library
 from bundle.cli.writer import write_lines, write_traceback
 from bundle.model.errors import (
+    Advice,
     InterruptedByUserError,
     IsowardError,
     StorageError,
@@ -47,6 +48,8 @@ def ended(error: BaseException, arguments: Sequence[str]) -> int:
 
 def _as_ours(error: BaseException, arguments: Sequence[str]) -> BaseException:
     """Turn an error that is not ours into one that is; a bug stays what it is."""
+    if isinstance(error, IsowardError):
+        return _to_whom_it_concerns(error, arguments)
     if isinstance(error, click.UsageError):
         return usage_error(error)
     if isinstance(error, click.Abort | KeyboardInterrupt):
@@ -57,6 +60,14 @@ def _as_ours(error: BaseException, arguments: Sequence[str]) -> BaseException:
         # Libraries of one role are imported where they are used, at any depth.
         command = next((word for word in arguments if word in COMMANDS), "")
         return missing_library(error, command) or error
+    return error
+
+
+def _to_whom_it_concerns(error: IsowardError, arguments: Sequence[str]) -> IsowardError:
+    """Return the error with the hint for the side whose command it is."""
+    command = COMMANDS.get(next((word for word in arguments if word in COMMANDS), ""))
+    if isinstance(error.hint, Advice) and command and command.module.startswith("bundler."):
+        return error.reworded(error.message, error.hint.vendor)
     return error
 
 

@@ -191,7 +191,7 @@ def storage_errors(what: str) -> Iterator[None]:
                 f"cannot {what}: {reason}", "Free some space and run the command again."
             ) from error
         raise StorageError(
-            f"cannot {what}: {reason}", "Check the path, its permissions and the medium."
+            f"cannot {what}: {reason}", "Check the path, its permissions and the disk."
         ) from error
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bundle.model.advice import ADDED, SUMS
 from bundle.model.digest import digest_of
 from bundle.model.errors import DigestMismatchError, IntegrityError, UnexpectedFileError
 from bundle.model.limits import MIB
@@ -61,7 +62,7 @@ def check_layout(bundle: BundleDirectory, manifest: Manifest) -> LayoutCheck:
         if name not in expected and name not in small:
             raise UnexpectedFileError(
                 f"{name!r}: nothing in the bundle vouches for this file",
-                "Remove it, or use a medium that nobody has added to.",
+                ADDED,
                 {"file": name},
             )
     for file in manifest.layout:
@@ -74,8 +75,7 @@ def check_layout(bundle: BundleDirectory, manifest: Manifest) -> LayoutCheck:
         raise DigestMismatchError(
             f"{SUMS_NAME}: it does not list the files of this bundle as they are"
             f"{_first_difference(sums, found)}",
-            f"A file below trust/ or attestations/, or {SUMS_NAME} itself is damaged; "
-            "copy it from a good medium.",
+            SUMS,
             {"file": SUMS_NAME},
         )
     return LayoutCheck(len(small), tuple(sorted(leftovers)))

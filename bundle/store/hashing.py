@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
+from bundle.model.advice import CHANGED, DAMAGED
 from bundle.model.digest import PREFIX
 from bundle.model.errors import DigestMismatchError, SizeMismatchError
 from bundle.model.limits import CHUNK_BYTES
@@ -117,13 +118,13 @@ def check_content(name: str, size: int, digest: str, found_size: int, found: str
         more = "more" if found_size > size else f"{found_size}"
         raise SizeMismatchError(
             f"{name}: expected {size} bytes, found {more}",
-            "The file is damaged; copy it again from a good medium.",
+            DAMAGED,
             {"file": name, "expected": size, "found": found_size},
         )
     if found != digest:
         raise DigestMismatchError(
             f"{name}: expected {digest}, found {found}",
-            "The file is damaged or was changed; copy it again from a good medium.",
+            CHANGED,
             {"file": name, "expected": digest, "found": found},
         )
 

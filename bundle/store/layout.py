@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
+from bundle.model.advice import INCOMPLETE, NO_BUNDLE, NOT_PLAIN, PLACE, UNREADABLE
 from bundle.model.digest import hex_of
 from bundle.model.errors import (
     FormatError,
@@ -55,7 +56,7 @@ class BundleDirectory:
         if not (self.path / MANIFEST_NAME).is_file():
             raise FormatError(
                 f"{self.path}: not a bundle: it has no {MANIFEST_NAME}",
-                "Give the folder that `isoward build` made, or where the medium is mounted.",
+                PLACE,
             )
 
     def blob_name(self, digest: str) -> str:
@@ -110,7 +111,7 @@ class BundleDirectory:
             _close(current)
             raise MissingBlobError(
                 f"{relative}: expected in the bundle {self.path}, found nothing",
-                "The medium is incomplete; copy or build it again.",
+                INCOMPLETE,
             ) from error
         except OSError as error:
             _close(current)
@@ -118,7 +119,7 @@ class BundleDirectory:
             if error.errno in {errno.ELOOP, errno.ENOTDIR}:
                 raise _unsafe(relative, "is a link, or lies below one") from error
             raise StorageError(
-                f"cannot read {relative} in {self.path}: {error.strerror}", "Check the medium."
+                f"cannot read {relative} in {self.path}: {error.strerror}", UNREADABLE
             ) from error
         return current
 
@@ -138,7 +139,7 @@ class BundleDirectory:
                 if size > limit:
                     raise SizeMismatchError(
                         f"{relative}: expected at most {limit} bytes, found more",
-                        "The medium is damaged or not a bundle.",
+                        NO_BUNDLE,
                     )
         # Mostly there is one: of a large file no second copy is made.
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -211,9 +212,7 @@ def _require_regular(relative: str, found: os.stat_result) -> None:
 
 
 def _unsafe(relative: str, why: str) -> UnsafePathError:
-    return UnsafePathError(
-        f"{relative!r} {why}", "A bundle holds plain files only; do not use this medium."
-    )
+    return UnsafePathError(f"{relative!r} {why}", NOT_PLAIN)
 
 
 def _close(descriptor: int) -> None:

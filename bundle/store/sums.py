@@ -6,6 +6,7 @@ import os
 from itertools import islice
 from pathlib import Path
 
+from bundle.model.advice import TOO_MANY
 from bundle.model.digest import digest_of, hex_of
 from bundle.model.errors import UnexpectedFileError
 from bundle.model.limits import (
@@ -87,7 +88,7 @@ def _bounded(names: list[str], folder: str, limit: int) -> list[str]:
     if len(names) > limit:
         raise UnexpectedFileError(
             f"{folder}: expected at most {limit} files, found more",
-            "Use a medium that nobody has added to.",
+            TOO_MANY,
         )
     return sorted(names)
 

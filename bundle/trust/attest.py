@@ -13,7 +13,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 from securesystemslib.exceptions import UnverifiedSignatureError
 from securesystemslib.signer import Key, Signature
 
+from bundle.model.advice import CHANGED
 from bundle.model.attestation import (
     PAYLOAD_TYPE,
     Envelope,
@@ -41,8 +42,6 @@ from bundle.trust.key_types import is_canonical
 from bundle.trust.keys import SigningKey, holder
 
 T = TypeVar("T")
-
-_DAMAGED: Final = "The file is damaged or was changed; copy the bundle again from a good medium."
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +158,7 @@ def predicate_of(
     try:
         return decode_canonical(canonical_json(statement.predicate), type_, where)
     except FormatError as error:
-        raise AttestationError(error.message, _DAMAGED, {"file": where}) from error
+        raise AttestationError(error.message, CHANGED, {"file": where}) from error
 
 
 def detached_signature(data: bytes, signer: SigningKey) -> bytes:
@@ -217,4 +216,4 @@ def _verifies(key: Key, text: str, message: bytes) -> bool:
 
 
 def _refuse(where: str, why: str) -> AttestationError:
-    return AttestationError(f"{where}: {why}", _DAMAGED, {"file": where})
+    return AttestationError(f"{where}: {why}", CHANGED, {"file": where})

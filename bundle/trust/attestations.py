@@ -17,6 +17,7 @@ from typing import Final, NoReturn
 from securesystemslib.signer import Key
 from tuf.api.metadata import Root, Snapshot, Targets, Timestamp
 
+from bundle.model.advice import ADDED, INCOMPLETE
 from bundle.model.attestation import APPROVAL, CHANGES, PROVENANCE
 from bundle.model.changes import Changes
 from bundle.model.digest import digest_of
@@ -51,7 +52,6 @@ ID_LENGTH: Final = 16
 
 _SMALL: Final = 64 * KIB
 """All but the build system's two statements."""
-_COPY: Final = "The bundle is incomplete or was changed; copy it again from a good medium."
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def check_no_other(files: Mapping[str, bytes], expected: Collection[str]) -> Non
             _refuse(
                 name,
                 "nobody who built or approved this release goes with this file",
-                "Remove it, or use a medium that nobody has added to.",
+                ADDED,
             )
 
 
@@ -287,5 +287,5 @@ def _file(files: Mapping[str, bytes], name: str) -> bytes:
     return files[name]
 
 
-def _refuse(name: str, why: str, hint: str = _COPY) -> NoReturn:
+def _refuse(name: str, why: str, hint: str = INCOMPLETE) -> NoReturn:
     raise AttestationError(f"{name}: {why}", hint, {"file": name})

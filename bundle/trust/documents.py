@@ -10,6 +10,7 @@ from typing import Final
 from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
+from bundle.model.advice import ADDED, CHANGED, MIXED
 from bundle.model.canonical import decode_canonical
 from bundle.model.digest import digest_of
 from bundle.model.errors import (
@@ -43,10 +44,6 @@ from bundle.trust.verified import Signer
 TIMESTAMP: Final = "timestamp.json"
 SNAPSHOT: Final = "snapshot.json"
 TARGETS: Final = "targets.json"
-_MIXED: Final = (
-    "The bundle mixes the files of two releases, or one is damaged; "
-    "copy it again from a good medium."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +97,7 @@ def read_trust_files(bundle: BundleDirectory) -> TrustFiles:
         if name not in expected:
             raise UnexpectedFileError(
                 f"{name!r}: nothing in the bundle vouches for this file",
-                "Remove it, or use a medium that nobody has added to.",
+                ADDED,
                 {"file": name},
             )
     return files
@@ -166,21 +163,21 @@ def _check_together(documents: Documents, files: TrustFiles) -> None:
         documents.timestamp.signed.snapshot_meta.verify_length_and_hashes(files.snapshot)
     except LengthOrHashMismatchError as error:
         raise MixedMetadataError(
-            f"{PREFIX}{SNAPSHOT}: it is not the file that {TIMESTAMP} names", _MIXED
+            f"{PREFIX}{SNAPSHOT}: it is not the file that {TIMESTAMP} names", MIXED
         ) from error
     named = documents.snapshot.signed.meta.get(TARGETS)
     found = documents.targets.signed.version
     if named is None or named.version != found or set(documents.snapshot.signed.meta) != {TARGETS}:
         expected = f"version {named.version}" if named else "nothing"
         raise MixedMetadataError(
-            f"{PREFIX}{TARGETS}: {SNAPSHOT} names {expected}, found version {found}", _MIXED
+            f"{PREFIX}{TARGETS}: {SNAPSHOT} names {expected}, found version {found}", MIXED
         )
     version = documents.timestamp.signed.snapshot_meta.version
     if version != documents.snapshot.signed.version:
         raise MixedMetadataError(
             f"{PREFIX}{SNAPSHOT}: {TIMESTAMP} names version {version}, "
             f"found version {documents.snapshot.signed.version}",
-            _MIXED,
+            MIXED,
         )
 
 
@@ -271,7 +268,7 @@ def read_manifest(bundle: BundleDirectory, targets: Targets) -> ManifestFile:
         raise DigestMismatchError(
             f"{TARGET_NAME}: expected {expected} ({target.length} bytes), "
             f"found {digest_of(data)} ({len(data)} bytes)",
-            "The file is damaged or was changed; copy it again from a good medium.",
+            CHANGED,
             {"file": TARGET_NAME, "expected": expected, "found": digest_of(data)},
         ) from error
     manifest = decode_canonical(data, Manifest, TARGET_NAME)

@@ -20,6 +20,7 @@ from securesystemslib.signer import Key, Signature
 from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
+from bundle.model.advice import CHANGED, NOT_THIS
 from bundle.model.errors import (
     ExpiredError,
     KeyFileError,
@@ -42,7 +43,6 @@ _NESTING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 A string need not end: to look for the end again from every quote would take minutes, and a file
 that ends within one is refused by the parser.
 """
-_DAMAGED: Final = "The file is damaged or was changed; copy the bundle again from a good medium."
 
 
 def parse_metadata(data: bytes, kind: type[T], where: str) -> Metadata[T]:
@@ -62,22 +62,22 @@ def parse_metadata(data: bytes, kind: type[T], where: str) -> Metadata[T]:
         spelling = metadata.to_bytes() if metadata.signed_bytes else b""
     except (RepositoryError, RecursionError) as error:
         raise SignatureError(
-            f"{where}: expected TUF metadata, found something else", _DAMAGED
+            f"{where}: expected TUF metadata, found something else", CHANGED
         ) from error
     if not isinstance(metadata.signed, kind):
         raise SignatureError(
             f"{where}: expected metadata of the role {kind.type}, found {metadata.signed.type}",
-            _DAMAGED,
+            CHANGED,
         )
     version: object = metadata.signed.version
     if type(version) is not int or version > MAX_SAFE_INTEGER:
-        raise SignatureError(f"{where}: its version is not a whole number", _DAMAGED)
+        raise SignatureError(f"{where}: its version is not a whole number", CHANGED)
     if not all(map(_is_plain, metadata.signatures.values())):
-        raise SignatureError(f"{where}: a signature is malformed or has unsigned fields", _DAMAGED)
+        raise SignatureError(f"{where}: a signature is malformed or has unsigned fields", CHANGED)
     if metadata.unrecognized_fields or spelling != data:
         raise SignatureError(
             f"{where}: expected compact JSON without unsigned fields, found another spelling",
-            _DAMAGED,
+            CHANGED,
         )
     return metadata
 
@@ -95,7 +95,7 @@ def _check_depth(data: bytes, where: str) -> None:
         if depth > MAX_TRUST_DEPTH:
             raise SignatureError(
                 f"{where}: expected JSON nested at most {MAX_TRUST_DEPTH} deep, found deeper",
-                "No release is like this; do not use this medium.",
+                NOT_THIS,
             )
 
 
@@ -157,7 +157,7 @@ def check_signatures(
             )
         if not _verifies(keys[key_id], signature, payload):
             raise SignatureError(
-                f"{where}: the signature of {holder(keys[key_id])} does not verify", _DAMAGED
+                f"{where}: the signature of {holder(keys[key_id])} does not verify", CHANGED
             )
     return tuple(keys[key_id] for key_id in metadata.signatures)
 

@@ -12,6 +12,7 @@ from typing import Final
 from securesystemslib.signer import Key
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
+from bundle.model.advice import CHANGED, NOT_THIS
 from bundle.model.errors import (
     IsowardError,
     KeyFileError,
@@ -63,7 +64,7 @@ def read_roots(directory: BundleDirectory, prefix: str) -> dict[int, bytes]:
         roots[version] = data
     raise SignatureError(
         f"{prefix}{root_name(MAX_ROOTS + 1)}: expected at most {MAX_ROOTS} roots, found more",
-        "Do not use this medium.",
+        NOT_THIS,
     )
 
 
@@ -183,7 +184,7 @@ def check_chain(roots: Mapping[int, bytes], prefix: str) -> tuple[Metadata[Root]
         if metadata.signed.version != version:
             raise SignatureError(
                 f"{where}: expected version {version}, found {metadata.signed.version}",
-                "The file was renamed or changed; copy the bundle again from a good medium.",
+                CHANGED,
             )
         previous = chain[-1].signed if chain else None
         keys = keys_of(metadata.signed, Root.type)

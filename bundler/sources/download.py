@@ -84,6 +84,30 @@ def check_bytes(data: bytes, content: Content, where: str) -> None:
     check_digest(digest_of(data), content.digest, where)
 
 
+TYPED: Final = (
+    "Compare the publisher's own checksum with the definition's, and correct the digest there if "
+    "it is wrong. If it is right, do not use what the server has."
+)
+
+
+def check_typed(found: str, expected: str, where: str) -> None:
+    """Compare a digest with the one that a person wrote into the definition.
+
+    Args:
+        found: Of what came.
+        expected: The definition's.
+        where: The entry and its address.
+    Raises:
+        DigestMismatchError: They differ.
+    """
+    if found != expected:
+        raise DigestMismatchError(
+            f"{where}: the definition says {expected}, the server sent {found}",
+            TYPED,
+            {"expected": expected, "found": found},
+        )
+
+
 def check_digest(found: str, expected: str, where: str) -> None:
     """Compare a digest with the one that was promised.
 

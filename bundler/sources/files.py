@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from pathlib import Path
 from typing import Final
 
 from bundle.model.digest import PREFIX
@@ -21,17 +20,23 @@ from bundle.registry.client import RegistryClient
 from bundle.store.atomic import fsync_directory, storage_errors
 from bundle.store.hashing import write_all
 from bundler.sources.context import SourceContext
-from bundler.sources.download import ATTEMPTS, check_digest
+from bundler.sources.download import ATTEMPTS, check_digest, check_typed
 from bundler.sources.local_files import resolve_local_file
 
 _READ_ONLY: Final = 0o444
 
 
-def resolve_file(file: FileSource, context: SourceContext) -> LockedFile:
-    """Learn a file's size: from the server's word, or else by fetching it.
+def resolve_file(file: FileSource, context: SourceContext, place: str = "") -> LockedFile:
+    """Learn a file's size.
 
-    The word is enough, for the build refuses a file of another size or digest.
+    A file whose digest a person typed is fetched, unless the cache has it: a wrong digest would
+    otherwise be found by the build, long after the review. Where a list of upstream has the
+    digest, the server's word on the size is enough, for the build refuses other bytes.
 
+    Args:
+        file: Its origin.
+        context: What sources work with.
+        place: In the definition, such as `files[2]`; empty when no person typed its digest.
     Raises:
         DefinitionError: A local file is not there.
         DigestMismatchError: It was fetched, and is not of the definition's digest.
@@ -40,15 +45,20 @@ def resolve_file(file: FileSource, context: SourceContext) -> LockedFile:
     """
     if file.url is None or file.digest is None:
         return resolve_local_file(file, context)
-    size = context.client.url_size(file.url)
+    size = None if place else context.client.url_size(file.url)
     if size is None:
-        size = fetch_file(file.url, file.digest, context)
+        size = fetch_file(file.url, file.digest, context, place)
     return LockedFile(url=file.url, digest=file.digest, size=size)
 
 
-def fetch_file(url: str, digest: str, context: SourceContext) -> int:
+def fetch_file(url: str, digest: str, context: SourceContext, place: str = "") -> int:
     """Fetch a file of unknown size into the store and return its size.
 
+    Args:
+        url: Where it is; what lets us in may stand in it.
+        digest: What it must have.
+        context: What sources work with.
+        place: In the definition, if a person typed the digest.
     Raises:
         DigestMismatchError: It is not of the digest.
         TransportError: And its subclasses, when it cannot be had.
@@ -64,7 +74,15 @@ def fetch_file(url: str, digest: str, context: SourceContext) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if final.exists():
                 return final.lstat().st_size
-            size = _receive_all(descriptor, partial, (url, digest), context.client)
+            size, found = _receive_all(descriptor, url, context.client)
+            try:
+                if place:
+                    check_typed(found, digest, f"{place} {shown_url(url)}")
+                else:
+                    check_digest(found, digest, shown_url(url))
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
             os.fchmod(descriptor, _READ_ONLY)
             os.fsync(descriptor)
             partial.replace(final)
@@ -74,26 +92,15 @@ def fetch_file(url: str, digest: str, context: SourceContext) -> int:
             os.close(descriptor)
 
 
-def _receive_all(
-    descriptor: int, partial: Path, file: tuple[str, str], client: RegistryClient
-) -> int:
-    """Write a whole download, of this URL and digest, and check it."""
-    url, digest = file
+def _receive_all(descriptor: int, url: str, client: RegistryClient) -> tuple[int, str]:
+    """Write a whole download, from its start again when it breaks; its size and digest."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            size, found = _receive(descriptor, url, client)
-            break
+            return _receive(descriptor, url, client)
         except TransportError as error:
             if type(error) is not TransportError or attempt == ATTEMPTS:
                 raise
-    else:
-        raise AssertionError  # the last attempt returned or raised
-    try:
-        check_digest(found, digest, shown_url(url))
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    return size
+    raise AssertionError  # the last attempt returned or raised
 
 
 def _receive(descriptor: int, url: str, client: RegistryClient) -> tuple[int, str]:

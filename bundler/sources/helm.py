@@ -28,7 +28,7 @@ from bundle.model.rendering import HelmSource, RenderedWith
 from bundle.store.atomic import storage_errors
 from bundle.store.programs import Runner, require_success
 from bundler.sources.context import SourceContext
-from bundler.sources.download import check_digest, read_whole
+from bundler.sources.download import check_typed, read_whole
 from bundler.sources.helm_apart import ERRORS, Apart, apart, environment
 
 WORKSPACE: Final = "helm"
@@ -171,7 +171,7 @@ def _fetch(source: HelmSource, context: SourceContext) -> bytes:
     data = read_whole(
         lambda: context.client.open_url(source.url), MAX_HELM_ARCHIVE_BYTES, source.url
     )
-    check_digest(digest_of(data), source.digest, source.url)
+    check_typed(digest_of(data), source.digest, f"helm {source.url}")
     context.store.put_bytes(source.digest, data)
     return data
 

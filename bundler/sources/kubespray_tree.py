@@ -27,7 +27,7 @@ from bundle.model.limits import MAX_KUBESPRAY_BYTES, MAX_KUBESPRAY_FILES
 from bundle.model.paths import is_inner_path
 from bundle.store.atomic import storage_errors
 from bundler.sources.context import SourceContext
-from bundler.sources.download import check_digest, read_whole
+from bundler.sources.download import check_typed, read_whole
 from bundler.sources.git import open_commit
 from bundler.sources.git_tar import write_tree
 
@@ -124,7 +124,7 @@ def _from_git(source: GitSource, context: SourceContext) -> Tree:
 
 def _from_archive(source: KubesprayArchive, context: SourceContext) -> Tree:
     data = read_whole(lambda: context.client.open_url(source.url), MAX_KUBESPRAY_BYTES, source.url)
-    check_digest(digest_of(data), source.digest, source.url)
+    check_typed(digest_of(data), source.digest, f"kubespray.archive {source.url}")
     members = _members(_unpacked(data, source.url), source.url)
     tops = {path.partition("/")[0] for path in members}
     if len(tops) == 1 and all("/" in path for path in members):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bundle.model.definition import ImageSource
@@ -55,19 +55,24 @@ class SoughtFile:
     Attributes:
         source: As a definition has it.
         wanted_by: What else in the bundle wants it, sorted; empty when a person alone does.
+        place: In the definition, such as `files[2]`; empty when no person named it.
     """
 
     source: FileSource
     wanted_by: tuple[str, ...]
+    place: str = ""
 
 
-def files_to_resolve(declared: Iterable[FileSource], wants: Iterable[FileWant]) -> list[SoughtFile]:
+def files_to_resolve(
+    declared: Mapping[str, FileSource], wants: Iterable[FileWant]
+) -> list[SoughtFile]:
     """Put together what is declared and what is wanted, each address once.
 
     Raises:
         DefinitionError: One address is wanted with two digests.
     """
-    given = list(declared)
+    given = list(declared.values())
+    places = {id(file): place for place, file in declared.items()}
     by_url = {file.url: file for file in given if file.url is not None}
     wanted: dict[str, set[str]] = {}
     for want in wants:
@@ -80,5 +85,8 @@ def files_to_resolve(declared: Iterable[FileSource], wants: Iterable[FileWant]) 
         wanted.setdefault(want.url, set()).add(want.by)
     sources = [*(file for file in given if file.url is None), *by_url.values()]
     return [
-        SoughtFile(source, tuple(sorted(wanted.get(source.url or "", ())))) for source in sources
+        SoughtFile(
+            source, tuple(sorted(wanted.get(source.url or "", ()))), places.get(id(source), "")
+        )
+        for source in sources
     ]

@@ -109,6 +109,25 @@ def test_a_lock_is_written_next_to_its_definition(vendor: Vendor) -> None:
     assert lock.files[0].size == 4
 
 
+def test_a_wrong_digest_of_a_file_is_found_before_anybody_reviews_it(vendor: Vendor) -> None:
+    text = vendor.definition.read_text()
+    vendor.definition.write_text(text.replace(digest_of(b"tool"), digest_of(b"typed wrongly")))
+    code, _, err = vendor.run()
+    assert code == 21
+    assert (
+        f"files[0] {vendor.site.url}/tool: the definition says {digest_of(b'typed wrongly')}, the "
+        f"server sent {digest_of(b'tool')}"
+    ) in err
+    assert "publisher's own checksum" in err
+    assert "medium" not in err
+    assert not vendor.lock.exists()
+    vendor.definition.write_text(text)
+    assert vendor.run()[0] == 0
+    before = vendor.site.log.count("GET")["/tool"]
+    assert vendor.run()[0] == 0
+    assert vendor.site.log.count("GET")["/tool"] == before == 2
+
+
 @pytest.mark.parametrize("folder", ["schema", "elsewhere/of-ours"])
 def test_the_schema_is_named_next_to_the_definitions(vendor: Vendor, folder: str) -> None:
     head = f"# yaml-language-server: $schema={folder}/definition.json\n"
