@@ -1,7 +1,8 @@
 """The one redactor: what stands in front of everything that is kept of a run.
 
-It knows secrets by their value, in the forms that programs print them in, and others by how they
-look: private keys, bearer tokens, kubeadm's tokens and keys, values that are named as secrets.
+It knows secrets by their value, in whatever escapes and folds programs print them, and others by
+how they look: private keys, bearer tokens, kubeadm's tokens and keys, values that are named as
+secrets.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import base64
 import json
 import os
 import re
-import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote_plus
+
+from installer.steps.spellings import Reading, readings, squeezed
 
 REDACTED: Final = "[redacted]"
 LEAST: Final = 6
@@ -40,8 +42,12 @@ _LEARNT: Final = tuple(
     )
 )
 _NAMED_AS: Final = r"(?:password|passwd|passphrase|secret|token|private_key|client-key-data)"
+_QUOTE: Final = (
+    r"(?:\\*(?:[\"']|u00(?:22|27))|&(?:amp;)*(?:quot|apos|#0*3[49]|#[xX]0*2[27]);|%2[27])"
+)
+_SIGN: Final = r"(?:[:=]|%3[AaDd]|&(?:amp;)*(?:#0*58|#0*61|#[xX]0*3[AaDd]|colon|equals);)"
 _NAMED: Final = re.compile(
-    rf"(?i)({_NAMED_AS}\\*[\"']?\s*[:=]\s*\\*[\"']?)(?!\[redacted)([^\s\"'\\,{{}}\[\]]{{4,}})"
+    rf"(?i)({_NAMED_AS}{_QUOTE}?\s*{_SIGN}\s*{_QUOTE}?)(?!\[redacted)([^\s\"'\\,{{}}\[\]]{{4,}})"
 )
 _NAME: Final = re.compile(rf"(?i){_NAMED_AS}$")
 _LOGIN: Final = re.compile(r"(://[^/\s:@\"']+:)[^/\s@\"']+(@)")
@@ -64,6 +70,7 @@ class Redactor:
         """
         self._known: set[str] = set()
         self._needles: list[str] = []
+        self._squeezed: list[str] = []
         self._folder = folder
         self._seen: dict[str, tuple[int, int]] = {}
         for value in values:
@@ -77,6 +84,8 @@ class Redactor:
                 self._needles += _forms(part)
         # A longer form may contain a shorter one.
         self._needles.sort(key=len, reverse=True)
+        short = {squeezed(needle) for needle in self._needles}
+        self._squeezed = [needle for needle in short if len(needle) >= LEAST]
 
     def text(self, text: str) -> str:
         """Return a text without secrets."""
@@ -88,7 +97,9 @@ class Redactor:
         """Return an event without secrets: as a line of JSON, and as it is."""
         self._refresh()
         line = json.dumps(event, ensure_ascii=False, default=str)
-        if not self._is_suspect(line):
+        # Each text by itself: the whole line would be one more JSON around all of them.
+        known = (self._has_known(text) for text in _texts(event))
+        if _HINTS.search(line) is None and not any(known):
             return line, event
         # The parts of a text may stand by themselves elsewhere in it, such as its lines.
         self._learn("\n".join(_texts(event)))
@@ -110,10 +121,13 @@ class Redactor:
                         self.add(_password_of(file.read(_MAX_FILE).decode("utf-8", "replace")))
                     self._seen[entry.name] = version
 
-    def _is_suspect(self, line: str) -> bool:
-        if _HINTS.search(line) is not None:
-            return True
-        return any(needle in line for needle in self._needles)
+    def _has_known(self, text: str) -> bool:
+        return bool(self._needles) and any(
+            needle in way.text for way in readings(text) for needle in self._wanted(way)
+        )
+
+    def _wanted(self, way: Reading) -> list[str]:
+        return self._squeezed if way.joined else self._needles
 
     def _learn(self, text: str) -> None:
         for pattern in _LEARNT:
@@ -140,16 +154,39 @@ class Redactor:
             return REDACTED if value else value
         return self._walk(value)
 
+    def _without_known(self, text: str) -> str:
+        """Take out every part of a text that is a secret in one way of reading it."""
+        spans = sorted(
+            way.span(*found)
+            for way in readings(text)
+            for needle in self._wanted(way)
+            if needle in way.text
+            for found in _spans(way.text, needle)
+        )
+        pieces: list[str] = []
+        at = 0
+        for start, end in spans:
+            if start >= at:
+                pieces += [text[at:start], REDACTED]
+            at = max(at, end)
+        return "".join([*pieces, text[at:]])
+
     def _clean(self, text: str) -> str:
-        for needle in self._needles:
-            if needle in text:
-                text = text.replace(needle, REDACTED)
+        if self._needles:
+            text = self._without_known(text)
         if _HINTS.search(text) is None:
             return text
         text = _PEM.sub(REDACTED, text)
         text = _PEM_BASE64.sub(_without_key, text)
         text = _NAMED.sub(_without_value, text)
         return _LOGIN.sub(rf"\1{REDACTED}\2", text)
+
+
+def _spans(text: str, needle: str) -> Iterator[tuple[int, int]]:
+    at = text.find(needle)
+    while at >= 0:
+        yield at, at + len(needle)
+        at = text.find(needle, at + 1)
 
 
 def _without_value(found: re.Match[str]) -> str:
@@ -166,13 +203,10 @@ def _without_key(found: re.Match[str]) -> str:
 
 def _forms(value: str) -> list[str]:
     """Return a value as programs print it."""
-    once = json.dumps(value)[1:-1]
-    plain = json.dumps(value, ensure_ascii=False)[1:-1]
-    forms = {value, once, plain, json.dumps(once)[1:-1], json.dumps(plain)[1:-1]}
-    forms |= {quote(value), quote(value, safe=""), quote_plus(value), repr(value)[1:-1]}
-    forms.add(shlex.quote(value))
+    # Escapes are read, not listed: see spellings.py.
+    forms = {value, quote_plus(value), quote_plus(value).replace("%20", "+")}
     data = value.encode()
-    forms.add(data.hex())
+    forms |= {form for hexed in (data.hex(), data.hex(":")) for form in (hexed, hexed.upper())}
     # Kubernetes writes keys in base64, and Ansible reads such a file in base64 once more.
     inner = base64.b64encode(data)
     forms |= {*_base64(data), *_base64(inner), inner.decode()}
