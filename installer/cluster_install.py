@@ -12,10 +12,11 @@ from bundle.model.digest import digest_of
 from bundle.model.errors import InterruptedByUserError, IsowardError, UsageError
 from bundle.model.progress import NO_PROGRESS, Progress
 from bundle.model.site import Site
-from bundle.store.atomic import directory_lock, make_directory, storage_errors
+from bundle.store.atomic import directory_lock, storage_errors
 from installer.cluster_context import ClusterRequest, accepted_now, make_context, state_folder
 from installer.depot.directory import DepotDirectory, create_depot, open_depot
 from installer.depot.exceptions import words_of
+from installer.folders import make_private
 from installer.plan import Plan, PlannedStep, make_plan
 from installer.steps.expected import duration
 from installer.steps.journal import JOURNAL_NAME, Event, Journal
@@ -114,7 +115,7 @@ def install_cluster(
     plan_cluster(request, steps, now=now)
     depot = create_depot(request.depot.absolute())
     state = state_folder(depot, request.site)
-    _make_private(state)
+    make_private(state)
     with directory_lock(state):
         serve(depot, request.site.site, progress)
         context = make_context(request, depot, now, progress)
@@ -218,13 +219,6 @@ def _planned(request: ClusterRequest, context: Context, steps: Sequence[Step]) -
             "`isoward plan` shows the order of the steps.",
         )
     return make_plan(context, steps[:wanted], again_from=request.again_from)
-
-
-def _make_private(state: Path) -> None:
-    make_directory(state, 0o700)
-    with storage_errors(f"protect {state}"):
-        state.chmod(0o700)
-        state.parent.chmod(0o700)
 
 
 def _facts(request: ClusterRequest, context: Context) -> dict[str, Any]:

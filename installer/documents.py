@@ -21,6 +21,7 @@ from bundle.model.site_warnings import site_warnings
 from bundle.model.yaml_strict import load_yaml, yaml_lines
 from bundle.store.atomic import storage_errors
 from installer.preflight.host_key import parse_host_key
+from installer.preflight.ssh_key import key_text_problem
 from installer.preflight.ssh_path import ssh_path_problem
 from installer.secrets_file import secrets_problems
 
@@ -220,4 +221,20 @@ def _key_problems(key: Path) -> list[Problem]:
                 "Put the key where folders have plain names, and name it there.",
             )
         ]
-    return []
+    return _key_text_problems(key)
+
+
+def _key_text_problems(key: Path) -> list[Problem]:
+    """Judge the key's file as ssh does, which will use it."""
+    with storage_errors(f"read {key}"), key.open("rb") as file:
+        wrong = key_text_problem(file.read(MAX_DEFINITION_BYTES))
+    if wrong is None:
+        return []
+    found, advice = wrong
+    return [
+        Problem(
+            "ssh.key",
+            f"expected an OpenSSH private key at {key}, found {found}",
+            advice.replace("FILE", str(key)),
+        )
+    ]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bundle.model.errors import UsageError
+from bundle.store.atomic import make_directory, storage_errors
 from installer.preflight.ssh_path import ssh_path_problem
 
 _PLAIN: Final = frozenset("/._-+@%,~")
@@ -55,3 +56,15 @@ def require_folder_for_kubespray(folder: Path, what: str) -> None:
 
 def _is_plain(letter: str) -> bool:
     return letter in _PLAIN or letter.isalnum()
+
+
+def make_private(state: Path) -> None:
+    """Make the folder of a site, and that of all sites, for their owner alone.
+
+    Raises:
+        StorageError: The disk refuses.
+    """
+    make_directory(state, 0o700)
+    with storage_errors(f"protect {state}"):
+        state.chmod(0o700)
+        state.parent.chmod(0o700)

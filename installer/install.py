@@ -12,11 +12,12 @@ from bundle.model.digest import digest_of
 from bundle.model.errors import UsageError
 from bundle.model.progress import NO_PROGRESS, Progress
 from bundle.model.reference import Reference
-from bundle.store.atomic import write_atomic
+from bundle.store.atomic import directory_lock, write_atomic
 from installer.depot.directory import DepotDirectory, open_depot
 from installer.depot.exceptions import words_of
 from installer.documents import SiteFile
-from installer.folders import require_folder_for_ssh
+from installer.folders import make_private, require_folder_for_ssh
+from installer.plan import SITES
 from installer.preflight.answers import Report
 from installer.preflight.ask import (
     QUESTIONS,
@@ -29,6 +30,7 @@ from installer.preflight.ask import (
 from installer.preflight.host_key import known_hosts
 from installer.preflight.question import Question, Wanted
 from installer.steps.choose_image import ChosenImage, choose_image
+from installer.steps.expected import expected_time
 from installer.steps.inventory import InventoryInput, depot_url, render_inventory
 from installer.steps.receipt import RECEIPT_NAME, Receipt, make_run_directory
 from installer.steps.site_ca import read_ca
@@ -116,6 +118,7 @@ def install(
         on_report: Told what the machines answered, also when that ends the installation.
         questions: What to ask them.
     Raises:
+        BusyError: Another installation of this site is running.
         PreflightError: A machine lacks something.
         UnreachableError: A machine does not answer, or is not the pinned one.
         StepError: A task failed on a machine.
@@ -123,6 +126,71 @@ def install(
     """
     _check_connection(request)
     prepared = _prepare(request)
+    state = prepared.depot.path / SITES / request.site.site.metadata.name
+    make_private(state)
+    # Two at once would write over each other on the machines.
+    with directory_lock(state):
+        return _install(request, prepared, now, progress, (on_report, questions))
+
+
+def plan_first(request: InstallRequest) -> dict[str, Any]:
+    """Say what `install` would do with a site without a cluster; no machine is asked.
+
+    Returns:
+        Plain data, as `Plan.data` of a cluster's plan.
+    Raises:
+        DefinitionError: The site file, its CA or its image is wrong.
+        IsowardError: The depot cannot be read.
+    """
+    prepared = _prepare(request)
+    site, chosen = request.site.site, prepared.chosen
+    size = chosen.bundle.manifest.content_bytes
+    changes = [
+        {"where": node.name, "what": what}
+        for node in site.nodes
+        for what in (
+            f"points containerd at {depot_url(site)}, and gives it the site's CA",
+            f"pulls {chosen.reference} and runs it once",
+        )
+    ]
+    steps = [
+        _planned_step("preflight", "Ask the machines", len(site.nodes), size, []),
+        _planned_step("first image", "Run the first image", len(site.nodes), size, changes),
+    ]
+    return {
+        "site": site.metadata.name,
+        "bundle": chosen.bundle.record.digest,
+        "expectedSeconds": sum(step["expectedSeconds"] or 0 for step in steps),
+        "steps": steps,
+    }
+
+
+def _planned_step(
+    name: str, title: str, nodes: int, size: int, changes: list[dict[str, str]]
+) -> dict[str, Any]:
+    expected = expected_time(name, nodes, size, ())
+    return {
+        "step": name,
+        "title": title,
+        "done": False,
+        "stopped": False,
+        "expectedSeconds": round(expected.seconds, 1) if expected is not None else None,
+        "recordedHere": False,
+        "changes": changes,
+    }
+
+
+_Told = tuple[Callable[[Report], None], Sequence[Question]]
+
+
+def _install(
+    request: InstallRequest,
+    prepared: _Prepared,
+    now: Callable[[], datetime],
+    progress: Progress,
+    told: _Told,
+) -> InstallResult:
+    on_report, questions = told
     site, chosen = request.site.site, prepared.chosen
     directory = make_run_directory(prepared.depot.runs, site.metadata.name, now())
     receipt = Receipt(directory, now, _facts(request, prepared))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -13,6 +13,7 @@ import click
 
 from bundle.cli.depots import depot_option
 from bundle.cli.given import Given
+from bundle.model.errors import UsageError
 from installer.cluster_context import ClusterRequest
 from installer.documents import SiteFile, load_site
 from installer.secrets_file import load_secrets, secret_names
@@ -97,6 +98,31 @@ def cluster_request(
         until=until,
         who=who(),
     )
+
+
+def require_no_cluster_options(options: Mapping[str, Any]) -> None:
+    """Refuse options that mean nothing for a site without a cluster.
+
+    Raises:
+        UsageError: One of them is given.
+    """
+    names = ("medium", "waiver", "overrides", "again_from", "until")
+    said = "--bundle, --waiver, --overrides, --from and --until"
+    require_none([options[name] or None for name in names], said, "with kubernetes:")
+
+
+def require_none(given: Sequence[object], names: str, where: str) -> None:
+    """Refuse options that are for another kind of site.
+
+    Raises:
+        UsageError: One of them is given.
+    """
+    if any(value is not None for value in given):
+        raise UsageError(
+            f"{names}: expected them for a site {where} only",
+            "`isoward plan SITE` shows what an installation would do, and "
+            "`isoward preflight SITE` asks its machines.",
+        )
 
 
 def site_secrets(site: SiteFile, age_key: Path | None) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bundle.model.progress import counted
@@ -78,3 +79,17 @@ def result_page(site: str, done: ClusterResult) -> list[str]:
         lines += [f"report: {done.state / 'report.html'}"]
     lines += [f"receipt: {done.run / RECEIPT_NAME}"] if done.run else []
     return lines
+
+
+def first_plan_page(plan: Mapping[str, Any]) -> list[str]:
+    """Return the plan of a site without a cluster as a person reads it."""
+    lines = [f"plan for {plan['site']}, with bundle.json {plan['bundle']}"]
+    for number, step in enumerate(plan["steps"], start=1):
+        lines += ["", f"{number}. {step['step']}: {step['title']}"]
+        if step["expectedSeconds"] is not None:
+            lines.append(
+                f"   about {duration(step['expectedSeconds'])}, as it took on lab machines"
+            )
+        lines += [f"   {change['where']}: {change['what']}" for change in step["changes"]]
+    about = duration(plan["expectedSeconds"])
+    return [*lines, "", f"{counted(len(plan['steps']), 'step')} to do, about {about}."]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from bundle.cli.output import Output, output_options, pass_output
-from bundle.model.errors import UsageError
 from installer.cli.cluster_options import (
     age_key_option,
     cluster_options,
     cluster_request,
+    require_no_cluster_options,
+    require_none,
     utc_now,
 )
 from installer.cli.cluster_page import result_data, result_page
@@ -71,17 +71,13 @@ def command(
     request = cluster_request(**options)
     first = (connection != "ssh", dry_run, preflight_only)
     if request.site.site.kubernetes is None:
-        given = [
-            options[n] or None for n in ("medium", "waiver", "overrides", "again_from", "until")
-        ]
-        names = "--bundle, --waiver, --overrides, --from and --until"
-        _require_none(given, names, "with kubernetes:")
+        require_no_cluster_options(options)
         asked = InstallRequest(
             request.site, request.depot, request.ca, connection, dry_run, request.who
         )
         _install_first(output, asked, preflight_only=preflight_only)
         return
-    _require_none(
+    require_none(
         [given or None for given in first],
         "--connection, --dry-run and --preflight-only",
         "without kubernetes:",
@@ -106,15 +102,6 @@ def _install_cluster(output: Output, request: ClusterRequest) -> None:
     )
     name = request.site.site.metadata.name
     output.result(result_data(name, done), *result_page(name, done))
-
-
-def _require_none(given: Sequence[object], names: str, where: str) -> None:
-    if any(value is not None for value in given):
-        raise UsageError(
-            f"{names}: expected them for a site {where} only",
-            "`isoward plan SITE` shows what an installation of a cluster would do, and "
-            "`isoward preflight SITE` asks its machines.",
-        )
 
 
 def _install_first(output: Output, request: InstallRequest, *, preflight_only: bool) -> None:

@@ -7,10 +7,16 @@ from typing import Any
 import click
 
 from bundle.cli.output import Output, output_options, pass_output
-from installer.cli.cluster_options import cluster_options, cluster_request, utc_now
-from installer.cli.cluster_page import plan_page
+from installer.cli.cluster_options import (
+    cluster_options,
+    cluster_request,
+    require_no_cluster_options,
+    utc_now,
+)
+from installer.cli.cluster_page import first_plan_page, plan_page
 from installer.cluster_install import plan_cluster
 from installer.cluster_steps import cluster_steps
+from installer.install import InstallRequest, plan_first
 
 
 @click.command("plan")
@@ -24,5 +30,11 @@ def command(output: Output, /, **options: Any) -> None:
     take. Nothing is changed, and no machine is asked.
     """
     request = cluster_request(**options)
+    if request.site.site.kubernetes is None:
+        require_no_cluster_options(options)
+        asked = InstallRequest(request.site, request.depot, request.ca)
+        first = plan_first(asked)
+        output.result(first, *first_plan_page(first))
+        return
     plan = plan_cluster(request, cluster_steps(request.medium, request.waiver), now=utc_now)
     output.result(plan.data(), *plan_page(plan))

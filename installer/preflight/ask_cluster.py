@@ -168,7 +168,7 @@ def wants(node: Node, site: Site, wanted: Wanted) -> dict[str, Any]:
             {
                 "name": peer.name,
                 "address": peer.address,
-                "ports": reached(site, peer, options),
+                "ports": reached(peer, options),
                 "tunnel": tunnel(peer, options),
             }
             for peer in others

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from bundle.model.site import Node, Site
+from bundle.model.site import Node
 from bundle.model.site_cluster import Kubernetes
-from installer.preflight.host_key import port_of
 
 _BY_ROLE: Final[dict[str, dict[int, str]]] = {
     "control-plane": {
@@ -57,9 +56,9 @@ def listened(node: Node, options: Kubernetes) -> dict[int, str]:
     return found
 
 
-def reached(site: Site, node: Node, options: Kubernetes) -> list[int]:
-    """Return the ports of a node that the other nodes connect to, its sshd first."""
-    found = [port_of(site, node)]
+def reached(node: Node, options: Kubernetes) -> list[int]:
+    """Return the ports of a node that the other nodes connect to; its sshd is the installer's."""
+    found: list[int] = []
     for role in node.roles:
         found += _REACHED[role]
     if not {"control-plane", "worker"}.isdisjoint(node.roles):

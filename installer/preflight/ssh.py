@@ -30,7 +30,12 @@ from installer.preflight.shell import (
 CONNECT_SECONDS: Final = 5.0
 """A node of the same site answers in milliseconds; one that is down should be known soon."""
 
-_HANDSHAKE_SECONDS: Final = 15.0
+_HANDSHAKE_SECONDS: Final = 30.0
+_LOGIN_SECONDS: Final = 60.0
+"""An sshd that looks up our name (UseDNS) waits for name servers that may not answer."""
+
+_MARK: Final = b"isoward-answers-from-here:"
+_BEHIND_MARK: Final = f'printf %s {_MARK.decode()}; exec "$@"'
 
 
 class SshShell:
@@ -41,8 +46,8 @@ class SshShell:
         self._transport = transport
 
     def run(self, *argv: str, stdin: bytes = b"") -> Result:
-        """Run a program on the node."""
-        command = shlex.join(in_known_environment(argv))
+        """Run a program on the node; what the user's shell says before it is cut off."""
+        command = shlex.join(in_known_environment(("sh", "-c", _BEHIND_MARK, "sh", *argv)))
         try:
             channel = self._transport.open_session(timeout=COMMAND_SECONDS)
         except paramiko.SSHException as error:
@@ -61,7 +66,9 @@ class SshShell:
                 return Result(NO_ANSWER, "", f"the connection was lost ({error})")
             if not channel.status_event.wait(COMMAND_SECONDS):
                 return Result(NO_ANSWER, "", f"no answer within {COMMAND_SECONDS:.0f} s")
-            return Result(channel.recv_exit_status(), as_text(out), as_text(err))
+            # A line in ~/.bashrc that prints something would else be part of every answer.
+            answer = out.partition(_MARK)[2] if _MARK in out else out
+            return Result(channel.recv_exit_status(), as_text(answer), as_text(err))
 
 
 @contextmanager
@@ -91,6 +98,7 @@ def connect(site: Site, ssh_key: Path, node: Node) -> Iterator[SshShell]:
     # What paramiko would log, our errors say.
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
     transport = paramiko.Transport(connection)
+    transport.banner_timeout = _HANDSHAKE_SECONDS
     try:
         _shake_hands(transport, node, pinned)
         _authenticate(transport, node, site.ssh.user, key)
@@ -121,7 +129,7 @@ def _shake_hands(transport: paramiko.Transport, node: Node, pinned: HostKey) -> 
     transport.get_security_options().key_types = pinned.algorithms
     context = {"node": node.name, "address": node.address, "expected": pinned.fingerprint}
     try:
-        transport.start_client(timeout=_HANDSHAKE_SECONDS)
+        transport.start_client(timeout=2 * _HANDSHAKE_SECONDS)
         found = transport.get_remote_server_key()
     except paramiko.ssh_exception.IncompatiblePeer as error:
         raise UnreachableError(
@@ -131,11 +139,7 @@ def _shake_hands(transport: paramiko.Transport, node: Node, pinned: HostKey) -> 
             context,
         ) from error
     except (paramiko.SSHException, OSError, EOFError) as error:
-        raise UnreachableError(
-            f"{node.name}: what answers at {node.address} does not speak SSH ({error})",
-            "Is sshd running, and is the port in the site file right?",
-            context,
-        ) from error
+        raise _no_handshake(node, error, context) from error
     shown = HostKey(found.get_name(), found.asbytes())
     if shown != pinned:
         raise UnreachableError(
@@ -146,13 +150,65 @@ def _shake_hands(transport: paramiko.Transport, node: Node, pinned: HostKey) -> 
         )
 
 
+def _no_handshake(node: Node, error: Exception, context: dict[str, str]) -> UnreachableError:
+    """Tell a server that is slow, or hangs up, from one that is no SSH server."""
+    said = str(error)
+    where = f"{node.name}: what answers at {node.address}"
+    if (
+        "banner" in said
+        and not isinstance(error.__cause__, UnicodeError)
+        and "xception" not in said
+    ):
+        return UnreachableError(
+            f"{where} said nothing for {_HANDSHAKE_SECONDS:.0f} s, or does not speak SSH ({said})",
+            "Is sshd running there, and not too busy (MaxStartups in its configuration)?",
+            context,
+        )
+    if isinstance(error, EOFError | ConnectionError) or "Negotiation failed" in said or not said:
+        return UnreachableError(
+            f"{where} hung up before it showed its key",
+            "See the node's journal (`journalctl -u ssh`): hosts.deny, fail2ban and MaxStartups "
+            "end connections so.",
+            context,
+        )
+    return UnreachableError(
+        f"{where} does not speak SSH ({said})",
+        "Is sshd running, and is the port in the site file right?",
+        context,
+    )
+
+
 def _authenticate(transport: paramiko.Transport, node: Node, user: str, key: paramiko.PKey) -> None:
+    """Log in; each way to fail has words of its own, since each has another cure."""
+    transport.auth_timeout = _LOGIN_SECONDS
+    context = {"node": node.name, "address": node.address}
     try:
         transport.auth_publickey(user, key)
+    except paramiko.BadAuthenticationType as error:
+        allowed = ", ".join(error.allowed_types) or "nothing"
+        raise UnreachableError(
+            f"{node.name}: its sshd lets nobody in by a key; it allows: {allowed}",
+            "Set PubkeyAuthentication yes in the node's /etc/ssh/sshd_config, and reload it.",
+            context,
+        ) from error
     except (paramiko.SSHException, OSError, EOFError) as error:
+        if "imeout" in str(error):
+            raise UnreachableError(
+                f"{node.name}: its sshd did not answer a login within {_LOGIN_SECONDS:.0f} s",
+                "It may be waiting for name servers: set UseDNS no in the node's "
+                "/etc/ssh/sshd_config, or mend its name servers.",
+                context,
+            ) from error
+        if not isinstance(error, paramiko.AuthenticationException):
+            why = str(error) or "no reason given"
+            raise UnreachableError(
+                f"{node.name}: its sshd hung up while we logged in ({why})",
+                "See the node's journal (`journalctl -u ssh`) for why.",
+                context,
+            ) from error
         raise UnreachableError(
             f"{node.name}: expected to be let in as {user} with the key of the site file, "
             f"found: {error}",
             "Add its public half to .ssh/authorized_keys in that user's home on the node.",
-            {"node": node.name, "address": node.address},
+            context,
         ) from error

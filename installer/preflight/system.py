@@ -8,6 +8,7 @@ from typing import Final
 from bundle.model.platform import matches
 from installer.preflight.answers import Finding, fail, ok, warn
 from installer.preflight.question import Machine, Question, Wanted
+from installer.preflight.shell import NOT_FOUND, Result
 from installer.preflight.sudo import SUDO
 
 SUPPORTED: Final = {
@@ -45,10 +46,21 @@ def ask_root(machine: Machine, _: Wanted) -> Finding:
     sudo = machine.run(*SUDO, "id", "-u")
     if sudo.out.strip() == "0":
         return ok(expected, "sudo")
-    return fail(
-        expected, f"neither ({sudo.said})",
-        "Use root, give the user NOPASSWD in /etc/sudoers.d, or its password as sudoPassword.",
-    )  # fmt: skip
+    return fail(expected, f"neither ({sudo.said})", _sudo_advice(sudo))
+
+
+def _sudo_advice(sudo: Result) -> str:
+    """Return what to do about a sudo that refused, by what it said."""
+    said = sudo.err + sudo.out
+    if "must have a tty" in said:
+        return "Remove requiretty for the user in /etc/sudoers.d: Defaults:USER !requiretty."
+    if sudo.code == NOT_FOUND:
+        return "Use root, or install sudo on the node."
+    if "not in the sudoers" in said or "not allowed" in said or "may not run" in said:
+        return "Let the user run everything, by a file in /etc/sudoers.d: USER ALL=(ALL) ALL."
+    if "expired" in said:
+        return "The user's account or password has expired: see `chage -l USER` on the node."
+    return "Use root, give the user NOPASSWD in /etc/sudoers.d, or its password as sudoPassword."
 
 
 def ask_system(machine: Machine, _: Wanted) -> Finding:

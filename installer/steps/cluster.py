@@ -51,8 +51,6 @@ _CHANGES: Final[dict[Role, str]] = {
     "worker": "runs workloads",
 }
 _EVERY_NODE: Final = "installs containerd, kubelet and what else Kubespray needs, from the depot"
-_FORKS: Final = (5, 20)
-"""Machines at a time: at least, and at most, for each costs this machine a process."""
 _FACTS_SECONDS: Final = 86_400
 
 
@@ -186,7 +184,7 @@ def _cluster_run(context: Context, tree: Path, program: Path, folder: Path) -> R
         check=False,
         project=tree,
         program=program,
-        settings=_settings(tree, len(nodes)),
+        settings=_settings(tree),
         arguments=["-b"],
         variables=variables,
         redactor=Redactor(context.secrets.values(), folder / CREDENTIALS),
@@ -209,18 +207,16 @@ def _settle(context: Context, run: Run) -> None:
     write_atomic(begun, f"{context.run.name}\n".encode(), 0o600)
 
 
-def _settings(tree: Path, nodes: int) -> dict[str, str]:
+def _settings(tree: Path) -> dict[str, str]:
     """Return what of Kubespray's ansible.cfg it needs; the rest of that file is not wanted.
 
     Source: ansible.cfg of Kubespray v2.31.0. It switches the check of host keys off and keeps
     facts in /tmp.
     """
-    least, most = _FORKS
     return {
         "ANSIBLE_CACHE_PLUGIN": "jsonfile",
         "ANSIBLE_CACHE_PLUGIN_TIMEOUT": str(_FACTS_SECONDS),
         "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "False",
-        "ANSIBLE_FORKS": str(max(least, min(nodes, most))),
         "ANSIBLE_GATHERING": "smart",
         "ANSIBLE_LIBRARY": str(tree / "library"),
         "ANSIBLE_SSH_RETRIES": "3",

@@ -38,15 +38,23 @@ def expected_time(
         size: Of the bundle, in bytes.
         histories: Journals of this depot, the site's own first.
     """
+    figures = _recorded().get(step)
     for records in histories:
         for record in reversed(records):
             if record.step == step and record.event == "finished":
-                return Expected(record.seconds, recorded_here=True)
-    figures = _recorded().get(step)
+                more = nodes - _nodes_of(record, nodes)
+                grown = more * figures["secondsPerNode"] if figures is not None else 0.0
+                return Expected(max(record.seconds + grown, 0.0), recorded_here=True)
     if figures is None:
         return None
     seconds = figures["seconds"] + figures["secondsPerNode"] * nodes
     return Expected(seconds + figures["secondsPerGiB"] * size / 2**30, recorded_here=False)
+
+
+def _nodes_of(record: Record, otherwise: int) -> int:
+    """Return on how many nodes a step ran, where it says so."""
+    named = record.result.get("nodes")
+    return len(named) if isinstance(named, list | dict) and named else otherwise
 
 
 def duration(seconds: float) -> str:

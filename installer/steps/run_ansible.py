@@ -37,6 +37,9 @@ PLAYBOOKS: Final = Path(__file__).resolve().parent.parent / "ansible"
 _PROGRAM: Final = "ansible-playbook"
 _NAMED: Final = 5
 _BEGUN: Final = "playbook_on_start"
+MAX_FORKS: Final = 50
+"""Each is a process of some 60 MB on the installer's machine."""
+
 _POLL_SECONDS: Final = 1
 """How soon Ctrl-C is noticed while a task is silent."""
 
@@ -86,6 +89,11 @@ class Run:
         return self.directory / "artifacts" / self.name
 
 
+def side_by_side(nodes: int) -> int:
+    """Return on how many nodes Ansible works at once: by itself it takes five at a time."""
+    return max(1, min(nodes, MAX_FORKS))
+
+
 def run_playbook(run: Run, progress: Progress, log: EventLog | None = None) -> EventLog:
     """Run a playbook to its end on every node.
 
@@ -110,7 +118,11 @@ def run_playbook(run: Run, progress: Progress, log: EventLog | None = None) -> E
     ):
         variables = write_variables(memory, run.variables)
         taker = _Taker(kept, events, variables)
-        settings |= {"ANSIBLE_CACHE_PLUGIN_CONNECTION": str(memory / "facts"), **run.settings}
+        settings |= {
+            "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(memory / "facts"),
+            "ANSIBLE_FORKS": str(side_by_side(len(run.nodes))),
+            **run.settings,
+        }
         settings[MARKER] = str(run.directory)
         config = _configure(run, settings, memory, variables)
         runner = ansible_runner.Runner(

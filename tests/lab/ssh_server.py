@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,20 +23,27 @@ class SshServer(paramiko.ServerInterface):
     Attributes:
         accepted: The client's public key.
         port: On its loopback address.
+        noise: What the user's shell prints before any program, as a line of ~/.bashrc does.
+        allowed: The ways to log in that it offers.
+        slow: Seconds that it takes to decide about a login.
         logins: Everybody who has tried.
         commands: Everything that was run.
     """
 
     accepted: paramiko.PKey | None
     port: int = 0
+    noise: str = ""
+    allowed: str = "publickey"
+    slow: float = 0.0
     logins: list[str] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
 
     def get_allowed_auths(self, username: str) -> str:
-        return "publickey"
+        return self.allowed
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         self.logins.append(username)
+        time.sleep(self.slow)
         return AUTH_SUCCESSFUL if key == self.accepted else AUTH_FAILED
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
@@ -46,7 +55,9 @@ class SshServer(paramiko.ServerInterface):
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         self.commands.append(command.decode())
-        threading.Thread(target=_run, args=(channel, command), daemon=True).start()
+        threading.Thread(
+            target=_run, args=(channel, _said(self.noise) + command), daemon=True
+        ).start()
         return True
 
 
@@ -80,6 +91,10 @@ def ssh_server(
             thread.join(5)
             for transport in transports:
                 transport.close()
+
+
+def _said(noise: str) -> bytes:
+    return f"echo {shlex.quote(noise)}; echo {shlex.quote(noise)} >&2; ".encode() if noise else b""
 
 
 def _run(channel: paramiko.Channel, command: bytes) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from bundle.model.errors import BusyError
+from bundle.store.atomic import directory_lock
 from installer.depot.tls import made_identity
 from installer.preflight.host_key import parse_host_key
 from tests.lab.content import IMAGE, lab_depot
@@ -117,3 +119,33 @@ def test_what_is_no_depot_or_no_ca_is_refused(tmp_path: Path, depot: Path) -> No
     done = _isoward(site, "--depot", depot, "--ca", tmp_path / "none.pem")
     assert done.returncode == 10
     assert "expected the site's CA" in done.stderr
+
+
+def test_a_site_without_a_cluster_is_planned_too(tmp_path: Path, depot: Path) -> None:
+    nodes = [_nowhere(), node_data(_OTHER, 10, "node2")]
+    site = write_site(tmp_path, site_data(nodes=nodes))
+    before = sorted(depot.rglob("*"))
+    done = subprocess.run(
+        [sys.executable, "-m", "bundle.cli.main", "plan", site, "--depot", depot, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    plan = json.loads(done.stdout)
+    assert [step["step"] for step in plan["steps"]] == ["preflight", "first image"]
+    changed = {change["where"] for change in plan["steps"][1]["changes"]}
+    assert changed == {"node1", "node2"}
+    assert plan["expectedSeconds"] > 0
+    assert sorted(depot.rglob("*")) == before
+
+
+def test_two_installations_of_a_site_do_not_run_at_once(tmp_path: Path, depot: Path) -> None:
+    site = write_site(tmp_path, site_data(nodes=[_nowhere()]))
+    name = site_data()["metadata"]["name"]
+    state = depot / "sites" / name
+    state.mkdir(parents=True, exist_ok=True)
+    with directory_lock(state):
+        done = _isoward(site, "--depot", depot)
+    assert done.returncode == BusyError.exit_code
+    assert _isoward(site, "--depot", depot).returncode == 53
