@@ -144,6 +144,11 @@ def warnings_of(path: Path, site: Site | None) -> list[Problem]:
     return sorted(found, key=lambda warning: warning.line)
 
 
+def looks_secret(text: str) -> bool:
+    """Say whether a private key stands in a text."""
+    return _SECRET.search(text) is not None
+
+
 def _secret_problems(text: str) -> list[Problem]:
     return [
         Problem(
@@ -154,7 +159,7 @@ def _secret_problems(text: str) -> list[Problem]:
             number,
         )
         for number, line in enumerate(text.splitlines(), start=1)
-        if _SECRET.search(line)
+        if looks_secret(line)
     ]
 
 

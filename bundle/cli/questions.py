@@ -42,9 +42,9 @@ def ask_hidden(question: str, *, twice: bool) -> str:
     )
 
 
-def confirm(question: str) -> bool:
-    """Ask for a yes or a no; an empty answer is a no."""
-    return click.confirm(visible(question), default=False, err=True)
+def confirm(question: str, *, default: bool = False) -> bool:
+    """Ask for a yes or a no; an empty answer is a no, unless `default` says otherwise."""
+    return click.confirm(visible(question), default=default, err=True)
 
 
 def _taken(take: Callable[[str], str], answer: str) -> str:

@@ -14,6 +14,7 @@ from bundle.cli.questions import ask, confirm, tell
 from bundle.model.errors import IsowardError, UsageError
 from bundle.model.problem import Problem
 from installer.preflight.scan_key import host_key_text
+from installer.site_answers import Kind, SiteAnswers
 from installer.site_draft import (
     Draft,
     draft_site,
@@ -30,6 +31,9 @@ from installer.site_scan import pinned_node, shown_key
 _LEAVE_OUT: Final = "none"
 _CONSOLE: Final = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
 
+NO_ANSWERS: Final = SiteAnswers(kind="SiteAnswers")
+_KINDS: Final[tuple[Kind, ...]] = ("zones", "nodes")
+
 Part = tuple[str, str, str | None]
 
 
@@ -40,13 +44,23 @@ class Asker:
         draft: The answers so far.
     """
 
-    def __init__(self, given: Mapping[str, Any], file: Path, *, asks: bool) -> None:
+    def __init__(
+        self,
+        given: Mapping[str, Any],
+        file: Path,
+        *,
+        asks: bool,
+        kept: SiteAnswers = NO_ANSWERS,
+        keep: Callable[[SiteAnswers], None] = lambda _: None,
+    ) -> None:
         """Begin with what the options say.
 
         Args:
             given: Texts by the name of the answer; lists for zones and nodes.
             file: The site file to be.
             asks: Whether somebody is there to answer.
+            kept: Answers of an earlier time; an option goes before them.
+            keep: Told all answers after each one.
         Raises:
             UsageError: An option is malformed.
         """
@@ -57,6 +71,14 @@ class Asker:
             "zones": [zone_fields(text) for text in given["zones"]],
             "nodes": [node_fields(text) for text in given["nodes"]],
         }
+        self._kept, self._keep = kept, keep
+        # Of a zone, unless these are all there; an option may have named them all since.
+        begun = "nodes" if "zones" in kept.finished else "zones"
+        self._begun = {} if self._texts[begun] else dict(kept.begun)
+        self._finished = [kind for kind in kept.finished if not self._texts[kind]]
+        self._resumed: set[Kind] = {kind for kind in _KINDS if not self._texts[kind]}
+        for kind, texts in (("zones", kept.zones), ("nodes", kept.nodes)):
+            self._texts[kind] = self._texts[kind] or [dict(fields) for fields in texts]
         command = list(given["image_command"])
         self.draft = Draft(answers={}, **({"image_command": command} if command else {}))
 
@@ -83,6 +105,8 @@ class Asker:
         if not question.applies(self.draft):
             return
         known = self.draft.answers.get(question.name) or self._given[question.name]
+        if known is None and not again:
+            known = self._kept.answers.get(question.name)
         default = question.default_for(self.draft) if known is None else str(known)
         if known is not None and not again:
             found = objections(self._with(question.name, str(known)), self._file, question.fields)
@@ -105,19 +129,36 @@ class Asker:
 
         hint = f" ({_LEAVE_OUT} leaves it out)" if again and question.default == "" else ""
         self.draft = self._with(question.name, ask(question.text + hint, default, take))
+        self._remember()
+
+    def _remember(self) -> None:
+        # What was kept and comes only later is not lost either, should this end here.
+        self._keep(
+            SiteAnswers(
+                kind="SiteAnswers",
+                answers={**self._kept.answers, **self.draft.answers},
+                zones=tuple(self._texts["zones"]),
+                nodes=tuple(self._texts["nodes"]),
+                finished=tuple(self._finished),
+                begun=self._begun,
+            )
+        )
 
     def _with(self, name: str, answer: str) -> Draft:
         return replace(self.draft, answers={**self.draft.answers, name: answer})
 
-    def _several(self, kind: str, what: str) -> None:
+    def _several(self, kind: Kind, what: str) -> None:
         """Ask for zones or for nodes, unless options have said them all."""
         if self._texts[kind]:
             self.draft = self._placed(kind, self._texts[kind])
-            return
+            if kind not in self._resumed or kind in self._finished:
+                return
         if not self._asks:
             raise _missing(what)
-        while not self._texts[kind] or confirm(f"Another {what}?"):
+        while not self._texts[kind] or self._begun or confirm(f"Another {what}?"):
             self._one(kind, len(self._texts[kind]))
+        self._finished.append(kind)
+        self._remember()
 
     def _one(self, kind: str, number: int) -> None:
         """Ask for one zone or node, again while something is wrong with it as a whole."""
@@ -130,17 +171,23 @@ class Asker:
 
     def _parts(self, kind: str, number: int) -> None:
         parts: Sequence[Part] = ZONE_PARTS if kind == "zones" else NODE_PARTS
-        known = self._texts[kind][number] if number < len(self._texts[kind]) else {}
+        is_new = number == len(self._texts[kind])
+        known = self._begun if is_new else self._texts[kind][number]
         texts: dict[str, str] = {}
         for name, text, default in parts:
             if name == "roles" and not self.draft.cluster:
                 continue
             take = self._taker(kind, number, name, texts)
             texts[name] = ask(text.format(number + 1), known.get(name, default), take)
+            if is_new:
+                self._begun = {**known, **texts}
+                self._remember()
         # What is not asked for, such as the port, stays as an option has said it.
         texts = {**known, **texts}
         self._texts[kind][number:] = [texts, *self._texts[kind][number + 1 :]]
         self.draft = self._placed(kind, self._texts[kind])
+        self._begun = {} if is_new else self._begun
+        self._remember()
 
     def _taker(
         self, kind: str, number: int, name: str, texts: Mapping[str, str]

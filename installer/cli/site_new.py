@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from bundle.cli.output import Output, output_options, pass_output
-from bundle.model.errors import DefinitionError
+from bundle.cli.questions import confirm, tell
+from bundle.model.errors import DefinitionError, InterruptedByUserError
 from bundle.model.site_cluster import (
     DEFAULT_POD_NETWORK,
     DEFAULT_SERVICE_NETWORK,
     ENFORCING_PLUGINS,
     SIX_YEARS_DAYS,
 )
-from bundle.store.atomic import require_new, write_new
-from installer.cli.site_ask import Asker
+from bundle.store.atomic import require_new, storage_errors, write_new
+from installer.cli.site_ask import NO_ANSWERS, Asker
 from installer.documents import examine_site_file, warnings_of
-from installer.site_draft import draft_site
+from installer.site_answers import SiteAnswers, answers_path, read_answers, write_answers
+from installer.site_draft import Draft, draft_site
 from installer.site_questions import ROLES
 
 _FILE = click.Path(path_type=Path)
@@ -77,18 +80,52 @@ def new(output: Output, /, *, file: Path, **given: Any) -> None:
     """Write a SITE file from answers on the terminal.
 
     Every answer can also be an option. Nothing is written that `isoward site check` would refuse.
+    Answers are kept in SITE.draft until it is written, so that you can stop and go on later.
     """
     require_new(file)
     # Somebody who gave the nodes by options does not want to be asked for the rest.
     asks = sys.stdin.isatty() and not given["nodes"]
     given |= {name: "+".join(given[name]) or None for name in _LISTS}
-    draft = Asker(given, file, asks=asks).ask()
+    draft = _asked(given, file) if asks else Asker(given, file, asks=False).ask()
     data, problems = draft_site(draft, file)
     if problems:
         shown = "; ".join(problem.text for problem in problems)
         raise DefinitionError(f"{file}: not written: {shown}", problems[0].hint)
     write_new(file, data)
+    answers_path(file).unlink(missing_ok=True)
     lines = [f"written: {file}", f"  `isoward site check {file}` finds nothing wrong with it."]
     for warning in warnings_of(file, examine_site_file(file)[0]):
         lines += [f"  Look at {warning.placed}", f"    {warning.hint}"]
     output.result({"site": draft.answers["name"], "file": str(file)}, *lines)
+
+
+def _asked(given: Mapping[str, Any], file: Path) -> Draft:
+    """Ask a person, beginning with what was kept; keep each answer."""
+    path = answers_path(file)
+    kept = _offered(path)
+    asker = Asker(given, file, asks=True, kept=kept, keep=lambda now: write_answers(path, now))
+    try:
+        return asker.ask()
+    except (click.Abort, KeyboardInterrupt) as error:
+        if not path.exists():
+            raise
+        raise InterruptedByUserError(
+            f"stopped by the user; the answers so far are in {path}",
+            "Run the same command again to go on with them.",
+        ) from error
+
+
+def _offered(path: Path) -> SiteAnswers:
+    """Return the answers of an earlier time, if there are any and the person wants them."""
+    kept = read_answers(path)
+    if kept is None:
+        return NO_ANSWERS
+    tell(f"{path} has the answers of an earlier time, {len(kept.answers)} and "
+         f"{len(kept.zones)} zones and {len(kept.nodes)} nodes.")  # fmt: skip
+    if confirm("Go on with them?", default=True):
+        return kept
+    aside = path.with_name(f"{path.name}.old")
+    with storage_errors(f"rename {path}"):
+        path.replace(aside)
+    tell(f"They are in {aside} now.")
+    return NO_ANSWERS

@@ -12,12 +12,13 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from installer.preflight.ssh_path import ssh_path
-from installer.steps.memory import memory_folder
 
 _INHERITED: Final = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ")
+_TEMPORARY: Final = "/tmp"  # noqa: S108 - in a folder of our own
 _RUNNERS_OWN: Final = (
     "ANSIBLE_CALLBACK_PLUGINS",
     "ANSIBLE_STDOUT_CALLBACK",
@@ -66,7 +67,8 @@ def ansible_environment(
     """
     # Not below TMPDIR: control sockets have to have short paths, and Ansible and ssh read paths
     # with ideas of their own about `$`, `%`, `:` and braces.
-    with memory_folder() as temporary:
+    with TemporaryDirectory(prefix="isoward-", dir=_TEMPORARY) as made:
+        temporary = Path(made)
         sockets = temporary / "cp"
         sockets.mkdir(mode=0o700)
         # An empty one: without any, Ansible would look for the user's and the machine's.
