@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bundle.model.plain import carried
 from bundle.model.provenance import SignatureStatus, Source
 
 _SECONDS: Final = 60
@@ -111,6 +112,6 @@ def _signature(folder: Path, git: Git) -> tuple[SignatureStatus, str]:
         return "none", ""
     said = git(["log", "-1", "--format=%G?%x00%GS", "HEAD"], folder)
     letter, _, signer = said.output.decode("utf-8", "replace").strip().partition("\0")
-    name = "".join(char for char in signer if char.isprintable())[:_MAX_SIGNER]
+    name = carried(signer, _MAX_SIGNER)
     # "N" for a commit that is signed: git was not told whose signatures to look for.
     return _STATUS.get(letter, "unchecked"), name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from bundle.cli.progress import readable_size
 from bundle.model.digest import short
@@ -18,6 +19,8 @@ from bundle.model.start import INSTALL_NAME, StartEntry
 from bundle.model.unasked import describe_unasked
 from bundle.store.leftovers import shown_leftovers
 
+NOT_VERIFIED: Final = "NOT VERIFIED, this is what the medium says of itself: run `isoward verify`"
+
 
 def page(manifest: Manifest, digest: str, leftovers: Sequence[str] = ()) -> list[str]:
     """Return what a bundle says it holds, a kind after the other.
@@ -29,7 +32,8 @@ def page(manifest: Manifest, digest: str, leftovers: Sequence[str] = ()) -> list
     """
     size = readable_size(manifest.content_bytes)
     lines = [
-        f"{manifest.metadata.name} {manifest.metadata.version}",
+        NOT_VERIFIED,
+        f"it says it is {manifest.metadata.name} {manifest.metadata.version}",
         f"  bundle.json  {digest}",
         f"  platforms    {', '.join(manifest.platforms)}",
         f"  content      {counted(len(manifest.blobs), 'blob')}, {size}",
@@ -47,8 +51,9 @@ def page(manifest: Manifest, digest: str, leftovers: Sequence[str] = ()) -> list
     lines += _start(manifest.start)
     if leftovers:
         lines.append(f"passed over, left by another system: {shown_leftovers(leftovers)}")
-    lines.append("Nothing here was verified: run `isoward verify`.")
-    return lines
+    first, *said = lines
+    # What anybody may have written stands below a heading, and never where a line of ours begins.
+    return [first, *(f"  {line}" for line in said), NOT_VERIFIED]
 
 
 def _section(title: str, count: int, things: Iterable[Iterable[str]]) -> Iterator[str]:

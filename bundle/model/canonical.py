@@ -13,6 +13,7 @@ import msgspec
 from bundle.model.digest import digest_of
 from bundle.model.errors import FormatError
 from bundle.model.limits import MAX_REASON
+from bundle.model.patterns import in_words
 from bundle.model.plain import flaw_of_json
 
 T = TypeVar("T")
@@ -41,8 +42,9 @@ def decode_canonical(data: bytes, type_: type[T], where: str) -> T:
     try:
         value = msgspec.json.decode(data, type=type_, strict=True)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        what, at, place = str(error).partition(" - at ")
         # msgspec repeats the value that it does not like, however long it is.
-        why = str(error)[:MAX_REASON]
+        why = f"{in_words(what)}{at}{place}"[:MAX_REASON]
         raise FormatError(f"{where}: {why}", "The file is damaged or was edited.") from error
     if canonical_json(value) != data:
         raise FormatError(

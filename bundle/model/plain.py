@@ -38,6 +38,8 @@ _UNSEEN: Final = re.compile(f"[{UNSEEN}{_BEYOND}]")
 _UNSEEN_IN_BLOCK: Final = re.compile(f"[{UNSEEN_IN_BLOCK}{_BEYOND}]")
 # In JSON such a character is an escape; a backslash that is escaped itself begins none.
 _ESCAPED: Final = re.compile(rb"\\(?:(u00[01][0-9a-f]|[bf])|.)", re.DOTALL)
+_UNSEEN_BUT_SPACE: Final = re.compile(f"(?![\n\r\t])[{UNSEEN}{_BEYOND}]")
+"""In JSON a control character stands between values only, as space."""
 _NFC: Final = "NFC"
 
 
@@ -59,10 +61,36 @@ def visible(text: str) -> str:
     )
 
 
+def visible_json(text: str) -> str:
+    """Return JSON with what would not be seen as escapes, so that a person can look at it."""
+    return text if text.isascii() and "\x7f" not in text else _UNSEEN_BUT_SPACE.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = found[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{code[i : i + 2].hex()}" for i in range(0, len(code), 2))
+
+
+def without_unseen(text: str) -> str:
+    """Return `text` without the characters that nobody sees, to compare by."""
+    return _UNSEEN.sub("", text)
+
+
 def carried(text: str, limit: int) -> str:
     """Return a text from elsewhere as a document of ours may hold it, at most `limit` long."""
     shown = visible(unicodedata.normalize(_NFC, text))
     return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
+
+
+def seen_in(tree: Any) -> Any:
+    """Return plain data with every text as a document of ours may hold it."""
+    if isinstance(tree, str):
+        return tree if not flaw_of(tree) else visible(unicodedata.normalize(_NFC, tree))
+    if isinstance(tree, dict):
+        return {seen_in(str(key)): seen_in(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [seen_in(value) for value in tree]
+    return tree
 
 
 def flaw_of(text: str) -> str:

@@ -22,6 +22,7 @@ from bundle.model.documents import API_VERSION, Document, Name, Text
 from bundle.model.errors import DamagedAuthorityError, IsowardError, UsageError
 from bundle.model.limits import MIB
 from bundle.model.patterns import formed
+from bundle.model.persons import folded
 from bundle.store.atomic import make_directory, write_atomic
 from bundle.store.layout import BundleDirectory
 from bundle.store.owners import entry_problem
@@ -117,7 +118,7 @@ def _problem(authority: Authority) -> str:
         return f"the threshold is {authority.threshold}, and there are {len(authority.keys)} keys"
     if len({public_value(key, key.keyid) for key in keys}) != len(authority.keys):
         return "one key is given twice"
-    if len({_folded(holder(key)) for key in keys}) != len(authority.keys):
+    if len({folded(holder(key)) for key in keys}) != len(authority.keys):
         return "one person is given twice"
     return ""
 
@@ -130,9 +131,9 @@ def check_not_vendors(authority: Authority, roots: Iterable[Root]) -> None:
     """
     own = authority_keys(authority).values()
     values = {public_value(key, key.keyid) for key in own}
-    names = {_folded(holder(key)) for key in own}
+    names = {folded(holder(key)) for key in own}
     for key in (key for root in roots for key in root.keys.values()):
-        if public_value(key, key.keyid) in values or _folded(holder(key)) in names:
+        if public_value(key, key.keyid) in values or folded(holder(key)) in names:
             raise UsageError(
                 f"the key {key.keyid[:16]} of {holder(key)} is the vendor's, and cannot be the "
                 "site's own too",
@@ -214,7 +215,3 @@ def _damaged(path: Path, why: str) -> DamagedAuthorityError:
     return DamagedAuthorityError(
         f"{path}: the record of the site's keys is damaged: {why}", _DAMAGED
     )
-
-
-def _folded(name: str) -> str:
-    return " ".join(name.casefold().split())

@@ -14,6 +14,7 @@ from securesystemslib.signer import Key
 from tuf.api.metadata import Role, Root, Snapshot, Targets, Timestamp
 
 from bundle.model.errors import UsageError
+from bundle.model.persons import folded
 from bundle.trust.keys import holder
 from bundle.trust.metadata import keys_of
 from bundle.trust.root import ROLES, folded_name
@@ -114,7 +115,7 @@ def expire(moment: datetime) -> Change:
 
 def _held_by(root: Root, name: str, roles: Iterable[str]) -> dict[str, str]:
     """Find a holder's key in each role; a role names a holder once."""
-    wanted = " ".join(name.casefold().split())
+    wanted = folded(name)
     return {
         role: key_id
         for role in roles

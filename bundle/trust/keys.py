@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from securesystemslib.signer import Key, Signer, SSlibKey
 
 from bundle.model.errors import KeyFileError
+from bundle.model.persons import name_problem
 from bundle.store.atomic import fsync_directory, require_private, storage_errors
 from bundle.trust.key_types import (
     DEFAULT_KEY_TYPE,
@@ -52,12 +53,12 @@ def check_name(name: str) -> str:
     """Return `name` if it can be a holder's name.
 
     Raises:
-        KeyFileError: Empty, too long, or with characters that a terminal would not show.
+        KeyFileError: Empty, too long, with characters that nobody would see, or with letters of two
+            scripts in one word.
     """
-    if not name or name != name.strip() or len(name) > MAX_NAME_LENGTH or not name.isprintable():
+    if problem := name_problem(name, MAX_NAME_LENGTH):
         raise KeyFileError(
-            f"a holder's name must be 1 to {MAX_NAME_LENGTH} printable characters without spaces "
-            f"around them, found {name[:MAX_NAME_LENGTH]!r}",
+            f"a holder's name cannot be {name[:MAX_NAME_LENGTH]!r}: {problem}",
             'Give the person\'s name, such as "Ada Example".',
         )
     return name

@@ -22,6 +22,7 @@ from bundle.model.errors import (
     UsageError,
 )
 from bundle.model.limits import MAX_TRUST_FILE_BYTES
+from bundle.model.persons import folded
 from bundle.store.atomic import storage_errors
 from bundle.store.layout import TRUST_DIRECTORY, BundleDirectory
 from bundle.trust.key_types import public_value
@@ -153,8 +154,8 @@ def _machine_problems(root: Root) -> Iterator[str]:
 
 
 def folded_name(key: Key) -> str:
-    """Return the holder's name without case and width of spaces, to compare persons by."""
-    return " ".join(holder(key).casefold().split())
+    """Return what of the holder's name tells them from others, to compare persons by."""
+    return folded(holder(key))
 
 
 def parse_root(data: bytes, where: str) -> Metadata[Root]:

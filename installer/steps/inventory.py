@@ -9,6 +9,7 @@ from typing import Final
 
 import jinja2
 
+from bundle.model.plain import visible
 from bundle.model.reference import Reference
 from bundle.model.site import DepotAddress, Site
 from installer.preflight.ssh_path import ssh_path
@@ -69,10 +70,15 @@ def render_html(name: str, **values: object) -> str:
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
         autoescape=True,
+        finalize=_seen,
         loader=jinja2.FunctionLoader(read_template),
         keep_trailing_newline=True,
     )
     return environment.get_template(name).render(**values)
+
+
+def _seen(value: object) -> object:
+    return visible(value) if type(value) is str else value
 
 
 def depot_url(site: Site) -> str:

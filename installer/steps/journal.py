@@ -25,6 +25,7 @@ from bundle.model.digest import Digest, digest_of
 from bundle.model.documents import Document, Text
 from bundle.model.errors import AuditError, BusyError, FormatError, StorageError
 from bundle.model.limits import MAX_JOURNAL_BYTES
+from bundle.model.plain import seen_in
 from bundle.store.atomic import fsync_directory, storage_errors
 from installer.steps.journal_head import JournalHead, Randomness
 
@@ -110,7 +111,7 @@ class Journal:
             event=event,
             inputs=inputs,
             milliseconds=milliseconds,
-            result=dict(result or {}),
+            result=seen_in(dict(result or {})),
         )
         line = canonical_json(record)
         try:

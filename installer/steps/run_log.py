@@ -17,12 +17,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from bundle.model.plain import visible, visible_json
 from bundle.store.atomic import make_directory, storage_errors, write_atomic
 from installer.steps.redact import REDACTED, Redactor
 
 EVENTS_NAME: Final = "events.jsonl"
 LOG_NAME: Final = "ansible.log"
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+CR: Final = "\r"
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+"""Ansible colours whole lines, and a log is no terminal."""
 _KEY_BEGINS: Final = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----")
 _KEY_ENDS: Final = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY-----")
 
@@ -43,10 +46,12 @@ class RunLog:
         if self._is_of_key(said):
             event = {**event, "stdout": REDACTED}
         line, clean = self._redactor.event(event)
-        self._events.write(f"{line}\n")
+        self._events.write(f"{visible_json(line)}\n")
         self._events.flush()
         if clean.get("stdout"):
-            self._log.write(f"{_UNPRINTABLE.sub('', str(clean['stdout']))}\n")
+            lines = _COLOUR.sub("", str(clean["stdout"])).split("\n")
+            # Carriage returns of progress and tabs of indents say nothing.
+            self._log.writelines(f"{visible(part.strip(CR).expandtabs())}\n" for part in lines)
             self._log.flush()
         return clean
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from bundle.model.plain import carried
 from bundle.trust.strength import weakness
 from bundle.trust.upstream.verdict import MAX_SIGNER, NotGoodError
 
@@ -56,7 +57,7 @@ def load_certificate(pem: str) -> x509.Certificate:
 
 def subject_of(certificate: x509.Certificate) -> str:
     """Return a certificate's subject as text."""
-    return certificate.subject.rfc4514_string()[:MAX_SIGNER]
+    return carried(certificate.subject.rfc4514_string(), MAX_SIGNER)
 
 
 def check_chain(

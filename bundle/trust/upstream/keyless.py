@@ -26,6 +26,7 @@ from sigstore.models import Bundle, TransparencyLogEntry, TrustedRoot
 from sigstore.verify import Verifier
 from sigstore.verify.policy import OIDCIssuer, OIDCIssuerV2
 
+from bundle.model.plain import carried
 from bundle.model.policy import KeylessRule
 from bundle.trust.strength import weakness
 from bundle.trust.upstream.cosign import SIGNATURE
@@ -106,7 +107,7 @@ class _Accepts:
         identities = _identities(cert)
         for identity in identities:
             if self._is_wanted(identity):
-                self.signer = f"{identity} ({self._rule.issuer})"[:MAX_SIGNER]
+                self.signer = carried(f"{identity} ({self._rule.issuer})", MAX_SIGNER)
                 return
         found = ", ".join(identity[:200] for identity in identities) or "nobody"
         raise VerificationError(f"it is by {found}")

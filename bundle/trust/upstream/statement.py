@@ -9,6 +9,7 @@ from typing import Final
 
 from bundle.model.attestation import PAYLOAD_TYPE, STATEMENT_TYPE
 from bundle.model.digest import hex_of
+from bundle.model.plain import carried
 from bundle.trust.upstream.strict_json import strict_object, text_at
 from bundle.trust.upstream.verdict import MAX_SIGNER, Good, NotGoodError, Subject
 
@@ -63,4 +64,4 @@ def judge_statement(payload_type: str, payload: bytes, subject: Subject, signer:
     predicate = text_at(statement, "predicateType")
     if not predicate:
         raise NotGoodError("its statement has no predicateType")
-    return Good(signer, predicate[:MAX_SIGNER], counts=predicate in SIGNING_PREDICATES)
+    return Good(signer, carried(predicate, MAX_SIGNER), counts=predicate in SIGNING_PREDICATES)

@@ -186,7 +186,7 @@ def test_git_s_letters(tmp_path: Path, letter: str, status: str) -> None:
 
     source = source_of(lock, git)
     assert source.signature == status
-    assert source.signer.startswith("Ada [2J")
+    assert source.signer.startswith("Ada \\x1b[2J")
     assert len(source.signer) == 200
 
 
