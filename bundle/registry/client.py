@@ -36,7 +36,7 @@ from bundle.registry.transport import ATTEMPTS, Transport
 A = TypeVar("A", Answer, Response)
 R = TypeVar("R")
 _MAX_DIGITS: Final = 19
-_HEAD_ATTEMPTS: Final = 2
+_FEW_ATTEMPTS: Final = 2
 _OK: Final = 200
 _PARTIAL: Final = 206
 _UNAUTHORIZED: Final = 401
@@ -84,6 +84,7 @@ class RegistryClient:
         self._transport = transport
         self._auth = Authenticator(transport, credentials or NoCredentials())
         self._mirrors = Mirrors(transport, note)
+        self._failing: set[str] = set()
 
     def get_manifest(self, reference: Reference) -> FetchedManifest:
         """Fetch a manifest by its digest, else by its tag.
@@ -245,7 +246,7 @@ class RegistryClient:
             address.key,
             "",
             lambda header: self._transport.open(
-                "HEAD", address, _IDENTITY, authorization=header, attempts=_HEAD_ATTEMPTS
+                "HEAD", address, _IDENTITY, authorization=header, attempts=_FEW_ATTEMPTS
             ),
         ) as response:
             if response.status == _NOT_FOUND:
@@ -265,7 +266,7 @@ class RegistryClient:
         for _ in range(_MAX_PAGES):
             if page is None:
                 return found
-            answer = self._fetch(page, endpoint, {"Accept": OCI_INDEX, **_IDENTITY})
+            answer = self._ask_for_referrers(page, endpoint)
             if answer.status == _NOT_FOUND and page == first:
                 return None
             expect(answer, endpoint.host, _OK)
@@ -281,6 +282,18 @@ class RegistryClient:
             "The registry is broken or hostile; ask its operator.",
             {"answer": f"more than {MAX_REFERRERS} referrers"},
         )
+
+    def _ask_for_referrers(self, page: Url, endpoint: Endpoint) -> Answer:
+        """Ask for a list, with less patience where a server has failed at one all along."""
+        failing = endpoint.host in self._failing
+        asked = replace(endpoint, attempts=_FEW_ATTEMPTS) if failing else endpoint
+        try:
+            answer = self._fetch(page, asked, {"Accept": OCI_INDEX, **_IDENTITY})
+        except TransportError:
+            self._failing.add(endpoint.host)
+            raise
+        self._failing.discard(endpoint.host)
+        return answer
 
     def _anywhere(
         self,

@@ -83,13 +83,16 @@ def parse_url(text: str) -> Url:
         raise TransportRefusedError(
             f"{shown_url(text)[:200]!r} is not an http(s) address that can be asked",
             "Addresses have neither a user name nor spaces in their host.",
+            {"answer": "an address that cannot be asked"},
         )
     scheme = match[1].lower()
     host, port = _split_port(match[2].lower())
     number = int(port) if port else _PORTS[scheme]
     if not 0 < number <= _MAX_PORT:
         raise TransportRefusedError(
-            f"{shown_url(text)[:200]!r} has a port out of range", "Correct it."
+            f"{shown_url(text)[:200]!r} has a port out of range",
+            "Correct it.",
+            {"answer": "an address that cannot be asked"},
         )
     target = match[3] or "/"
     return Url(scheme, host, number, target if target.startswith("/") else f"/{target}")

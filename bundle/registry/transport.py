@@ -257,6 +257,7 @@ class Transport:
         raise TransportRefusedError(
             f"{url.shown}: expected https, found http",
             f"Use https, or set plainHTTP: true for {url.key} under hosts: in the sources file.",
+            {"answer": f"an address without TLS at {url.key}"},
         )
 
     def _check_status(self, response: Response) -> None:

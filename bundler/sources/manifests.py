@@ -100,7 +100,13 @@ class ManifestSource:
     def at_tag(self, reference: Reference) -> Parsed | None:
         """Fetch what a tag names; None when there is no such tag."""
         found = self.client.try_get_manifest(reference)
-        return None if found is None else self._parse(found, str(reference))
+        if found is None:
+            return None
+        try:
+            return self._parse(found, str(reference))
+        except FormatError as error:
+            answer = f"200 with {found.media_type or 'no content type'}"
+            raise FormatError(error.message, error.hint, {"answer": answer}) from error
 
     def below(self, reference: Reference, descriptor: OciDescriptor) -> Parsed:
         """Fetch what a descriptor names.

@@ -242,6 +242,9 @@ ANSWERS = [
     (Fault(status=500), "500"),
     (Fault(status=501), "501"),
     (Fault(redirect="https://login.example.org"), "sent on to login.example.org"),
+    (Fault(redirect="javascript:"), "an address that cannot be asked"),
+    (Fault(status=307, headers={"Location": "/referrers/x"}), "more than 5 redirects"),
+    (Fault(status=302), "302"),
     (Fault(body=HTML), "200 with text/html"),
     (Fault(body=b"", headers=JSON), "200 without content"),
     (Fault(body=b"{}", headers=JSON), "200 with application/json"),
@@ -279,6 +282,26 @@ def test_a_place_that_cannot_be_asked_is_kept(
     if where == "manifests/sha256-":
         expected |= {place: str(status) for place in ("sig", "att", "sbom")}
     assert found == expected
+
+
+def test_a_page_in_every_place(registry: FaultyRegistry, cache: BlobCache) -> None:
+    for where in PLACES:
+        registry.fault(where, Fault(body=HTML))
+    expected = dict.fromkeys(PLACES.values(), "200 with text/html")
+    assert unasked(resolve(registry, cache)) == expected
+
+
+def test_a_server_that_fails_all_along_costs_less_patience(
+    registry: FaultyRegistry, cache: BlobCache
+) -> None:
+    registry.fault("/referrers/", Fault(status=500))
+    source = ManifestSource(client(registry.host), cache)
+    asked = ImageSource(reference=f"{registry.host}/app/web:1")
+    resolve_image(asked, ("linux/amd64",), source, NO_PROGRESS)
+    registry.log.clear()
+    resolve_image(asked, ("linux/amd64",), source, NO_PROGRESS)
+    counts = [n for path, n in registry.log.count().items() if "/referrers/" in path]
+    assert counts == [2, 2]
 
 
 @pytest.mark.parametrize("times", [1, 3])
