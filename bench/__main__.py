@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench import commands, locking, overhead
+from bench.crowd import crowd
 from bench.report import Section, Stamp, write
 from bench.warm import warm
 
@@ -18,7 +19,8 @@ _REPORT = Path(__file__).parent.parent / "docs" / "BENCHMARKS.md"
 def main() -> int:
     """Measure and return 0 when every goal is met, else 1."""
     arguments = _arguments()
-    for tool in (*commands.TOOLS, *locking.TOOLS, *overhead.TOOLS):
+    needed = [tool for name in arguments.only or _NAMES for tool in _TOOLS.get(name, ())]
+    for tool in needed:
         if shutil.which(tool) is None:
             raise SystemExit(f"bench: {tool} is needed and not here")
     sections = []
@@ -36,7 +38,8 @@ def main() -> int:
     return 1 if missed else 0
 
 
-_NAMES = ("commands", "lock", "warm", "overhead")
+_NAMES = ("commands", "lock", "warm", "overhead", "crowd")
+_TOOLS = {"commands": commands.TOOLS, "lock": locking.TOOLS, "overhead": overhead.TOOLS}
 
 
 def _arguments() -> argparse.Namespace:
@@ -49,6 +52,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--warm-mib", type=int, default=10_000, help="content of a warm cache")
     parser.add_argument("--tasks", type=int, default=300, help="of the play over ssh")
     parser.add_argument("--nodes", type=int, default=2, help="that the play is on")
+    parser.add_argument("--idle", type=int, default=2000, help="clients that ask for nothing")
+    parser.add_argument("--stalled", type=int, default=200, help="clients that read nothing")
     parser.add_argument("--rounds", type=int, default=3, help="the median of so many runs counts")
     parser.add_argument("--write", action="store_true", help="keep it in docs/BENCHMARKS.md")
     return parser.parse_args()
@@ -63,6 +68,7 @@ def _parts(arguments: argparse.Namespace) -> dict[str, Callable[[Path], Section]
         ),
         "lock": lambda work: locking.locking(work, stamp, images, charts, rounds),
         "warm": lambda work: warm(work, stamp, arguments.warm_mib, images, rounds),
+        "crowd": lambda work: crowd(work, stamp, arguments.idle, arguments.stalled),
         "overhead": lambda work: overhead.overhead(
             work, stamp, arguments.tasks, arguments.nodes, rounds
         ),

@@ -20,7 +20,8 @@ STALLED_SECONDS: Final = 60
 """How long a client may take nothing of what it asked for; nginx's send_timeout is the same."""
 _UNSENT_BYTES: Final = 2 * 1024 * 1024
 """What the kernel keeps of a connection beyond what is on its way; 4 MiB without this."""
-_FILES: Final = 65_536
+FILES: Final = 65_536
+"""Open files that a worker may have, if the system allows; the service's unit says the same."""
 _FILES_OF_OUR_OWN: Final = 256
 _FILES_A_CONNECTION: Final = 2
 """Itself, and the blob that it is sent."""
@@ -86,7 +87,7 @@ def room_for_connections() -> int:
     More connections than open files would make the server spin on a call that always fails.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft = wanted

@@ -22,8 +22,9 @@ from granian.log import LogLevels
 
 from bundle.model.errors import StorageError, UsageError
 from installer.depot.app import DepotApp
+from installer.depot.content import logger
 from installer.depot.directory import DepotDirectory
-from installer.depot.listening import BACKLOG, listening, room_for_connections
+from installer.depot.listening import BACKLOG, CONNECTIONS, listening, room_for_connections
 from installer.depot.log_lines import AccessFormatter, LineFormatter
 from installer.depot.shown import ShownIdentity
 from installer.depot.workers import WorkerLink, WorkerPool
@@ -150,6 +151,7 @@ def serve(
 def worker_pool(accepting: socket.socket, link: WorkerLink, shown: Shown, listen: Listen) -> Any:
     """Make granian's server, as the depot runs it and as a certificate is tried with it."""
     address, port = accepting.getsockname()[:2]
+    room = room_for_connections()
     pool = WorkerPool(
         "isoward-depot",
         address=address,
@@ -162,7 +164,7 @@ def worker_pool(accepting: socket.socket, link: WorkerLink, shown: Shown, listen
         http1_settings=HTTP1Settings(header_read_timeout=_IDLE_SECONDS * 1000),
         websockets=False,
         backlog=BACKLOG,
-        backpressure=room_for_connections(),
+        backpressure=room,
         log_level=LogLevels.warning,
         log_dictconfig=_LOGGING,
         log_access=listen.access_log,
@@ -173,6 +175,10 @@ def worker_pool(accepting: socket.socket, link: WorkerLink, shown: Shown, listen
         respawn_failed_workers=True,
         workers_kill_timeout=_GRACE_SECONDS,
     )
+    if room < CONNECTIONS:
+        # Only now is there a log.
+        text = "the limit on open files lets each of %d processes hold %d connections, not %d"
+        logger.warning(text, listen.workers, room, CONNECTIONS)
     pool.attach(accepting, link, shown.renew)
     return pool
 

@@ -13,6 +13,8 @@ from statistics import median
 
 _AT_A_TIME = 8
 _ANSWER_SECONDS = 60.0
+_PATIENCE_SECONDS = 0.5
+"""A server that is full lets a client of the crowd wait; it is there all the same."""
 _SMALL_WINDOW = 4096
 
 
@@ -53,25 +55,31 @@ def wait_in(crowd: Crowd, url: str, large: str) -> Waited:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
 
-    def connect(window: int = 0) -> ssl.SSLSocket:
+    def connect(window: int = 0, patience: float = _ANSWER_SECONDS) -> ssl.SSLSocket:
         plain = socket.socket()
-        plain.settimeout(_ANSWER_SECONDS)
+        plain.settimeout(patience)
         if window:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         plain.connect(address)
-        return context.wrap_socket(plain)
+        return context.wrap_socket(plain, do_handshake_on_connect=False)
 
     def be_idle(_: int) -> ssl.SSLSocket:
-        return connect()
+        made = connect(patience=_PATIENCE_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            made.do_handshake()
+        return made
 
     def be_stalled(_: int) -> ssl.SSLSocket:
-        made = connect(_SMALL_WINDOW)
-        made.sendall(_get(large, ""))
+        made = connect(_SMALL_WINDOW, _PATIENCE_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            made.do_handshake()
+            made.sendall(_get(large, ""))
         return made
 
     def ask() -> float:
         began = time.monotonic()
         with connect() as made:
+            made.do_handshake()
             made.sendall(_get("/v2/", "Connection: close\r\n"))
             answer = made.recv(65536)
         if not answer.startswith(b"HTTP/1.1 200 "):

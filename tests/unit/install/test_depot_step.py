@@ -17,6 +17,7 @@ from bundle.model.errors import StepError, UnreachableError, UsageError
 from bundle.model.kubespray import KubesprayFile, KubesprayImage, LockedKubespray
 from bundle.model.python_packages import LockedPythonSet, LockedWheel, PythonEnvironment
 from bundle.store.programs import Finished
+from installer.depot.listening import CONNECTIONS, FILES
 from installer.steps.depot import DepotStep
 from installer.steps.depot_content import wanted_of
 from installer.steps.depot_service import ThisMachine, lasting_python
@@ -286,6 +287,10 @@ def test_a_path_is_written_as_systemd_reads_it(tmp_path: Path) -> None:
     assert lasting_python(python) == tmp_path / "current" / "bin" / "python"
     depot = Path('/srv/50% "here" $HOME\\x')
     text = unit_text(Service(python, depot, 0, "10.0.0.5", 443, "depot.example"))
+    # Files for as many connections as the depot takes, and a certificate without a restart.
+    assert f"\nLimitNOFILE={FILES}\n" in text
+    assert FILES > 2 * CONNECTIONS
+    assert "\nExecReload=/bin/kill -HUP $MAINPID\n" in text
     assert 'ReadWritePaths="/srv/50%% \\"here\\" $HOME\\\\x"\n' in text
     assert '"--depot" "/srv/50%% \\"here\\" $$HOME\\\\x" "--address" "10.0.0.5"' in text
     with pytest.raises(UsageError, match="printable"):
