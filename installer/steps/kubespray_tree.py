@@ -17,6 +17,7 @@ from bundle.model.errors import FormatError
 from bundle.model.limits import MAX_KUBESPRAY_BYTES, MAX_KUBESPRAY_FILES
 from bundle.store.atomic import make_directory, storage_errors
 from bundle.store.hashing import check_content
+from bundle.store.unpack import unpack_tar
 from installer.depot.accepted import AcceptedContent
 from installer.depot.directory import DepotDirectory
 
@@ -64,7 +65,7 @@ def _unpack(data: bytes, target: Path) -> None:
                     f"{len(members)}",
                     advice,
                 )
-            tar.extractall(target, filter="data")
+            unpack_tar(tar, target)
     except (tarfile.TarError, EOFError, UnicodeError) as error:
         raise FormatError(f"Kubespray's tar cannot be unpacked: {error}", advice) from error
     if not (target / PLAYBOOK).is_file():

@@ -213,7 +213,7 @@ def _wrong_key(world: World) -> dict[str, Any]:
         (lambda w: {"depot": {**w.site["depot"], "port": free_port()}}, [{"depot"}] * 2),
         (lambda w: {"secondDepot": {**w.site["depot"], "port": free_port()}},
          [{"second-depot"}] * 2),
-        (lambda _: {"dnsServers": ["127.0.0.9"]}, [set()] * 2),
+        (lambda w: {"dnsServers": [f"{w.lab.host_address.rpartition('.')[0]}.250"]}, [set()] * 2),
     ],
     ids=["another host key", "a depot that is down", "a second depot that is down",
          "a name server of the site that is down, which is none"],

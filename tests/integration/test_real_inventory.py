@@ -20,6 +20,7 @@ import yaml
 
 from bundle.model.digest import digest_of
 from bundle.model.kubespray import KubesprayFile
+from bundle.store.unpack import unpack_tar
 from installer.steps.inventory_folder import write_inventory
 from installer.steps.kubespray_checksums import CHECKSUM_VARIABLES, FIXED_ITEMS
 from installer.steps.kubespray_inventory import HOSTS_NAME, KubesprayInput, render_kubespray
@@ -44,7 +45,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = ["git", "-C", _REPOSITORY, "archive", _TAG]
     packed = subprocess.run(command, capture_output=True, check=True)
     with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as tar:
-        tar.extractall(folder, filter="data")
+        unpack_tar(tar, folder)
     return folder
 
 

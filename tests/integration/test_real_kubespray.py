@@ -28,6 +28,7 @@ from bundle.model.git import GitSource
 from bundle.model.kubespray import KubespraySource, LeftOut, LockedKubespray
 from bundle.model.lock import Lock
 from bundle.model.plan import plan_bundle
+from bundle.store.unpack import unpack_tar
 from bundler.cache import BlobCache
 from bundler.resolve import resolve
 from bundler.sources.context import SourceContext
@@ -121,7 +122,7 @@ def tree(world: World) -> Path:
         check=True,
     )
     with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as tar:
-        tar.extractall(world.folder / "tree", filter="data")
+        unpack_tar(tar, world.folder / "tree")
     return world.folder / "tree"
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bundle.store.unpack import unpack_tar
 from tests.support.go_tools import built_once, run_go
 
 _STAGED = "./staging/"
@@ -74,7 +75,7 @@ def repository_program(name: str, program: Program, repository: Path) -> Path:
             ["git", "-C", repository, "archive", program.version], capture_output=True, check=True
         )
         with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as tar:
-            tar.extractall(work, filter="data")
+            unpack_tar(tar, work)
         asked = (work / "go.mod").read_text()
         for unreleased, released in program.instead.items():
             asked = asked.replace(f" {unreleased}\n", f" {released}\n")

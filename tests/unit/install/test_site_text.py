@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 import pytest
+import yaml
 
 from bundle.model.problems import structural_problems
 from bundle.model.reference import parse_reference
@@ -259,6 +260,11 @@ def _with(tree: Any, text: str, keys: str = "no path", token: str = TOKEN) -> An
         return one.replace(token, text.replace("%", "%%") if keys in one else text)
 
     return replaced(tree, change)
+
+
+def test_a_file_without_variables_is_one_that_ansible_takes() -> None:
+    """Ansible refuses a file that is no mapping, and then finds no inventory."""
+    assert yaml.safe_load(ansible_variables({})) == {}
 
 
 def test_secrets_and_other_variables_arrive_as_they_are(tmp_path: Path) -> None:
