@@ -222,6 +222,6 @@ def test_what_is_asked_depends_on_what_a_node_is_to_be() -> None:
     assert first["peers"] == [
         {"name": "node2", "address": "10.1.0.2", "ports": [10250, 179], "tunnel": 4789}
     ]
-    assert second["peers"][0]["ports"] == [22, 6443, 2379, 2380, 10250, 179]
+    assert second["peers"][0]["ports"] == [6443, 2379, 2380, 10250, 179]
     assert second["depots"][0]["paths"][1].endswith("?ns=registry.k8s.io")
     json.dumps(first)
