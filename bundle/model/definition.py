@@ -25,6 +25,7 @@ from bundle.model.python_packages import PythonSource, check_python_sources
 from bundle.model.reference import check_url, parse_reference
 from bundle.model.rendering import HelmSource
 from bundle.model.start import StartSource, check_start_source
+from bundle.model.systems import SYSTEMS, makes_nodes
 
 
 class ImageSource(Document, frozen=True, kw_only=True):
@@ -113,6 +114,7 @@ def _checks(definition: Definition) -> Iterator[Callable[[], object]]:
         [source.name for source in definition.python_packages],
         [source.name for source in definition.os_packages],
     )
+    yield partial(_check_start_glibc, definition)
     yield partial(_check_lists, definition)
 
 
@@ -143,6 +145,30 @@ def _check_lists(definition: Definition) -> None:
         )
 
 
+def _check_start_glibc(definition: Definition) -> None:
+    """Check that the wheels of the start work with the C library of each of its systems.
+
+    Raises:
+        DefinitionError: They would not.
+    """
+    start = definition.start
+    if start is None:
+        return
+    wanted = [one.glibc for one in definition.python_packages if one.name == start.python_packages]
+    for system in definition.os_packages:
+        has = SYSTEMS[system.release].glibc
+        if system.name in start.os_packages and any(_minor(has) < _minor(one) for one in wanted):
+            raise DefinitionError(
+                f"start: {system.release} has glibc {has}, and the wheels of "
+                f"{start.python_packages} are for glibc {', '.join(wanted)}",
+                f"Write glibc: '{has}' or an older one for {start.python_packages}.",
+            )
+
+
+def _minor(glibc: str) -> int:
+    return int(glibc.partition(".")[2])
+
+
 def _image_names(definition: Definition) -> Iterator[str]:
     for image in definition.images:
         # One that is malformed is a problem of its own.
@@ -151,6 +177,15 @@ def _image_names(definition: Definition) -> Iterator[str]:
 
 
 def _check_kubespray_is_there(source: OsSource, definition: Definition, where: str) -> None:
+    if source.kubespray and definition.kubespray is not None:
+        version = definition.kubespray.version
+        if not makes_nodes(version, source.release):
+            first = ".".join(map(str, SYSTEMS[source.release].kubespray))
+            raise DefinitionError(
+                f"{where}.release: expected one that Kubespray {version} makes nodes of, found "
+                f"{source.release}, which Kubespray does from {first}",
+                "Take a newer Kubespray or another release.",
+            )
     if source.kubespray and definition.kubespray is None:
         raise DefinitionError(
             f"{where}.kubespray: the definition has no Kubespray to ask",

@@ -9,7 +9,7 @@ signatures with the distribution's keyring, and no key of ours comes between.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import msgspec
 
@@ -20,9 +20,9 @@ from bundle.model.paths import InnerPath, check_inner_path
 from bundle.model.patterns import formed
 from bundle.model.platform import Platform
 from bundle.model.reference import check_url
+from bundle.model.systems import Release, Tool, supported
 
-Release = Literal["debian-12", "debian-13", "rocky-9", "rocky-10", "ubuntu-24.04"]
-OsKind = Literal["apt", "rpm"]
+OsKind = Tool
 KEYRING_NAMES: Final = ("keyring.asc", "keyring.gpg")
 """In ASCII armour, or binary: apt tells them apart by the name."""
 
@@ -229,7 +229,8 @@ def lists_folder(suite: str) -> str:
 
 def os_kind(release: str) -> OsKind:
     """Return the kind of repositories that a release has."""
-    return "rpm" if release.startswith("rocky-") else "apt"
+    system = supported(release)
+    return "apt" if system is None else system.tool
 
 
 def os_entry(locked: LockedOs) -> OsEntry:

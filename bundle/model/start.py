@@ -28,6 +28,7 @@ from bundle.model.python_packages import (
     version_of,
 )
 from bundle.model.roles import OPERATOR
+from bundle.model.systems import SYSTEMS
 
 OwnWheelName = Annotated[
     str,
@@ -47,15 +48,6 @@ OWN_PROJECT: Final = "isoward"
 
 EXTRA: Final = OPERATOR
 """What of isoward a site gets."""
-
-_PYTHON_OF: Final = {
-    "debian-12": ("python3", "3.11"),
-    "debian-13": ("python3", "3.13"),
-    "rocky-9": ("python3.11", "3.11"),
-    "rocky-10": ("python3", "3.12"),
-    "ubuntu-24.04": ("python3", "3.12"),
-}
-"""Release -> the package that brings a Python, and which one. Rocky 9's own Python is too old."""
 
 _OWN_NAME: Final = re.compile(r"isoward-[0-9][0-9A-Za-z.!+_]{0,63}-py3-none-any\.whl")
 
@@ -215,7 +207,8 @@ def _systems(
     releases: set[str] = set()
     for name in start.os_packages:
         entry = known[name]
-        package, python = _PYTHON_OF[entry.release]
+        brought = SYSTEMS[entry.release]
+        package, python = brought.python_package, brought.python
         if entry.release in releases:
             raise DefinitionError(
                 f"start.osPackages: {entry.release} stands twice", "Name one set a release."

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from bundle.model.kubespray import MACHINES
+from bundle.model.systems import SYSTEMS, Release
 from bundler.sources.kubespray_gaps import GAPS, Gap
 from bundler.sources.kubespray_tree import Tree
 
@@ -38,18 +39,10 @@ _CONTROL_PLANE: Final = (
 """What kubeadm pulls besides CoreDNS, pause and etcd, which `downloads` has."""
 
 _FAMILIES: Final = {
-    "Debian": {"ansible_os_family": "Debian", "ansible_pkg_mgr": "apt"},
-    "Ubuntu": {"ansible_os_family": "Debian", "ansible_pkg_mgr": "apt"},
-    "Rocky": {"ansible_os_family": "RedHat", "ansible_pkg_mgr": "dnf"},
+    "apt": {"ansible_os_family": "Debian", "ansible_pkg_mgr": "apt"},
+    "rpm": {"ansible_os_family": "RedHat", "ansible_pkg_mgr": "dnf"},
 }
-RELEASES: Final = {
-    "debian-12": ("Debian", "12"),
-    "debian-13": ("Debian", "13"),
-    "ubuntu-24.04": ("Ubuntu", "24.04"),
-    "rocky-9": ("Rocky", "9"),
-    "rocky-10": ("Rocky", "10"),
-}
-"""The releases whose packages are asked for, as Ansible calls them on a machine."""
+"""What Ansible calls a family of systems, by the tool of their packages."""
 
 _FACTS: Final = {
     "ansible_connection": "local",
@@ -113,13 +106,13 @@ def _task(says: Mapping[str, Any], facts: list[dict[str, str]], variables: Any) 
     }
 
 
-def _release_facts(release: str) -> dict[str, str]:
-    distribution, version = RELEASES[release]
+def _release_facts(release: Release) -> dict[str, str]:
+    system = SYSTEMS[release]
     return {
-        **_FAMILIES[distribution],
-        "ansible_distribution": distribution,
-        "ansible_distribution_version": version,
-        "ansible_distribution_major_version": version.partition(".")[0],
+        **_FAMILIES[system.tool],
+        "ansible_distribution": system.name,
+        "ansible_distribution_version": system.version,
+        "ansible_distribution_major_version": system.major,
     }
 
 
@@ -148,7 +141,7 @@ def _downloads(tree: Tree, platforms: Iterable[str]) -> dict[str, Any]:
         "gaps": gaps,
     }
     # No download differs between releases, yet defaults ask for the family.
-    some = _release_facts("debian-12")
+    some = _release_facts(next(iter(SYSTEMS)))
     facts = [{MARK: p, **some, "ansible_architecture": MACHINES[p]} for p in platforms]
     return _task(says, facts, variables)
 
@@ -164,7 +157,7 @@ def _packages() -> dict[str, Any]:
         "| map(attribute='key') | list }}"
     )
     machine = {"ansible_architecture": "x86_64"}
-    facts = [{MARK: release, **_release_facts(release), **machine} for release in RELEASES]
+    facts = [{MARK: release, **_release_facts(release), **machine} for release in SYSTEMS]
     return _task({"packages": wanted}, facts, {})
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from bundle.model.progress import NO_PROGRESS, Progress
 from bundle.model.site import Node, Site
+from bundle.model.systems import BY_MAJOR
 from installer.preflight import (
     judge_disks,
     judge_leftovers,
@@ -173,6 +174,7 @@ def wants(node: Node, site: Site, wanted: Wanted) -> dict[str, Any]:
             }
             for peer in others
         ],
+        "by_major": sorted(BY_MAJOR),
         "names": ["localhost", *(each.name for each in site.nodes)],
         "listen": sorted(listened(node, options)),
         "places": judge_disks.places_of(node),

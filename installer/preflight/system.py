@@ -6,19 +6,12 @@ import shlex
 from typing import Final
 
 from bundle.model.platform import matches
+from bundle.model.systems import release_name, supported, systems_text
 from installer.preflight.answers import Finding, fail, ok, warn
 from installer.preflight.question import Machine, Question, Wanted
 from installer.preflight.shell import NOT_FOUND, Result
 from installer.preflight.sudo import SUDO
 
-SUPPORTED: Final = {
-    "debian": ("12", "13"),
-    "ubuntu": ("22.04", "24.04"),
-    "rocky": ("9",),
-}
-"""Distributions and their releases; Rocky's minor releases count as one."""
-
-_SUPPORTED_TEXT: Final = "Debian 12 or 13, Ubuntu 22.04 or 24.04, Rocky 9"
 _ARCHITECTURES: Final = {
     "x86_64": "linux/amd64",
     "aarch64": "linux/arm64",
@@ -72,10 +65,10 @@ def ask_system(machine: Machine, _: Wanted) -> Finding:
     )
     name, release = _unquote(fields.get("ID", "")), _unquote(fields.get("VERSION_ID", ""))
     found = f"{name} {release}".strip() or "no /etc/os-release"
-    wanted = release.split(".")[0] if name == "rocky" else release
-    if wanted in SUPPORTED.get(name, ()):
-        return ok(_SUPPORTED_TEXT, found)
-    return fail(_SUPPORTED_TEXT, found, "Set the machine up with a supported system.")
+    expected = systems_text()
+    if supported(release_name(name, release)) is not None:
+        return ok(expected, found)
+    return fail(expected, found, "Set the machine up with a supported system.")
 
 
 def ask_architecture(machine: Machine, wanted: Wanted) -> Finding:

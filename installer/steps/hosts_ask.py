@@ -12,6 +12,7 @@ from typing import Final
 
 from bundle.model.errors import StepError
 from bundle.model.site import Node, Site
+from bundle.model.systems import release_name
 from installer.preflight.question import Machine
 from installer.preflight.shell import Shell
 from installer.preflight.sudo import SUDO
@@ -20,8 +21,6 @@ from installer.steps.step import Connect
 _SIDE_BY_SIDE: Final = 16
 _WORD: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 _TIME: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
-_BY_MAJOR: Final = "rocky"
-"""Its minor releases count as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,7 @@ def _ahead(node: Node, said: str, before: datetime, after: datetime) -> float:
 def _release(text: str) -> str:
     fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     name, version = (_unquoted(fields.get(key, "")) for key in ("ID", "VERSION_ID"))
-    return f"{name}-{version.partition('.')[0] if name == _BY_MAJOR else version}"
+    return release_name(name, version)
 
 
 def _unquoted(value: str) -> str:

@@ -17,8 +17,9 @@ from bundle.model.kubespray import KubesprayEntry, KubesprayFile, KubesprayImage
 from bundle.model.lock import Content
 from bundle.model.manifest import Artifact, FileEntry, Manifest, ManifestEntry
 from bundle.model.oci import OCI_MANIFEST
-from bundle.model.os_packages import OsEntry, OsFile, Release
+from bundle.model.os_packages import OsEntry, OsFile
 from bundle.model.site import Site
+from bundle.model.systems import Release
 from installer.documents import parse_site
 from tests.support.signature_rules import WAIVE_ALL, WAIVED
 

@@ -36,7 +36,7 @@ def facts(want: dict[str, Any]) -> dict[str, Any]:
     """Return what the machine says of itself."""
     resolver = read("/etc/resolv.conf")
     return {
-        "release": _release(),
+        "release": _release(want["by_major"]),
         "hostname": socket.gethostname(),
         "machine_id": read("/etc/machine-id").strip(),
         "product_uuid": read("/sys/class/dmi/id/product_uuid").strip().lower(),
@@ -47,12 +47,11 @@ def facts(want: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _release() -> str:
+def _release(by_major: list[str]) -> str:
     said = read("/etc/os-release")
     fields = dict(re.findall(r"(?m)^(ID|VERSION_ID)=[\"']?([\w.-]*)[\"']?\s*$", said))
     name, version = fields.get("ID", "").lower(), fields.get("VERSION_ID", "")
-    # Rocky's minor releases count as one.
-    return f"{name}-{version.partition('.')[0] if name == 'rocky' else version}"
+    return f"{name}-{version.partition('.')[0] if name in by_major else version}"
 
 
 def name_servers() -> list[str]:
