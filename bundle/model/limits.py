@@ -144,12 +144,6 @@ MAX_HELM_ERRORS: Final = MIB
 MAX_RENDERED_BYTES: Final = 64 * MIB
 """What rendering one chart may print; the largest public ones, with their CRDs, are near 5 MiB."""
 
-MAX_RENDERED_EVENTS: Final = 4_000_000
-"""Parser events of that; the largest public ones need half a million."""
-
-MAX_RENDERED_DEPTH: Final = 128
-"""Nesting of that: a CRD that describes a pod within a pod's template needs about 50."""
-
 MAX_RENDERED_NODES: Final = 2_000_000
 """Values that are looked at, so that aliases of aliases do not multiply without end."""
 
@@ -245,3 +239,9 @@ MAX_PROGRAM_BYTES: Final = 256 * MIB
 
 MAX_GIT_PACK_BYTES: Final = 16 * 1024 * MIB
 """One file of a repository that is fetched, compressed and with its history where it must be."""
+
+MAX_GO_YAML_DEPTH: Final = 128
+"""Nesting of a YAML document of another project."""
+
+MAX_GO_YAML_NODES: Final = 4_000_000
+"""Its elements, with those that aliases repeat; the largest public ones have half a million."""

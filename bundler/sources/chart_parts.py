@@ -8,16 +8,13 @@ Source: Helm, pkg/chart/v2/loader/load.go and pkg/chart/loader/archive.go.
 from __future__ import annotations
 
 import posixpath
-import re
-import tarfile
-import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bundle.model.chart import BoundedGzip, chart_mapping
-from bundle.model.errors import FormatError
+from bundle.model.chart import chart_mapping
+from bundle.model.chart_archive import chart_files, refuse
 from bundle.model.limits import (
     MAX_CHART_BYTES,
     MAX_CHART_DEPTH,
@@ -25,11 +22,11 @@ from bundle.model.limits import (
     MAX_CHART_UNPACKED_BYTES,
     MAX_CHART_YAML_BYTES,
 )
+from bundle.model.yaml_go import go_fields
 from bundler.sources.semver_range import in_range
 
 CHARTS: Final = "charts/"
 _DOCUMENTS: Final = ("Chart.yaml", "Chart.lock", "requirements.yaml", "requirements.lock")
-_DRIVE: Final = re.compile(r"[A-Za-z]:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,61 +122,16 @@ def read_files(files: Mapping[str, bytes], where: str) -> ChartParts:
     return _from_files(files, where, _Budget(where), 0)
 
 
-def refuse(where: str, why: str) -> FormatError:
-    """Return the error for a chart that cannot be carried."""
-    return FormatError(f"{where}: not a chart that can be carried: {why}", "Check the chart.")
-
-
 def _from_archive(archive: bytes, where: str, budget: _Budget, depth: int) -> ChartParts:
-    try:
-        with (
-            BoundedGzip(archive, where) as unpacked,
-            tarfile.open(fileobj=unpacked, mode="r:") as tar,
-        ):
-            files: dict[str, bytes] = {}
-            for path, data in _members(tar, where, budget):
-                # Of two files with one name it would depend on the reader which one counts.
-                if path in files:
-                    raise refuse(where, f"{path[:200]!r} stands twice")
-                files[path] = data
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise refuse(where, f"not a gzip-compressed tar archive ({error})") from error
+    files = chart_files(archive, where, _limit_of, budget.take)
     return _from_files(files, where, budget, depth)
 
 
-def _members(tar: tarfile.TarFile, where: str, budget: _Budget) -> Iterator[tuple[str, bytes]]:
-    """Yield what says of what the chart is made; of other files only that they are there."""
-    for member in tar:
-        budget.take(member.size)
-        path = _inner(member.name, where)
-        if member.isdir():
-            continue
-        if not member.isreg():
-            raise refuse(where, f"{member.name[:200]!r} is neither a file nor a folder")
-        if not path:
-            raise refuse(where, f"{member.name[:200]!r} is not within the chart's folder")
-        yield path, _wanted(tar, member, path, where)
-
-
-def _wanted(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str, where: str) -> bytes:
-    document = posixpath.basename(path) in _DOCUMENTS
-    if not (document or (path.startswith(CHARTS) and path.endswith(".tgz"))):
-        return b""
-    limit = MAX_CHART_YAML_BYTES if document else MAX_CHART_BYTES
-    if member.size > limit:
-        raise refuse(where, f"{path[:200]!r} has more than {limit} bytes")
-    stream = tar.extractfile(member)
-    return stream.read() if stream is not None else b""
-
-
-def _inner(name: str, where: str) -> str:
-    """Return a member's path within the chart's folder; empty for the folder itself."""
-    plain = name.removeprefix("./").rstrip("/")
-    parts = plain.split("/")
-    bad = plain.startswith("/") or "\\" in plain or not {"", ".", ".."}.isdisjoint(parts[1:])
-    if bad or parts[0] == ".." or _DRIVE.match(plain) or not plain.isprintable():
-        raise refuse(where, f"{name[:200]!r} is not a path within the chart's folder")
-    return "/".join(parts[1:])
+def _limit_of(path: str) -> int:
+    """Return how large what says of what the chart is made may be; nothing else is read."""
+    if posixpath.basename(path) in _DOCUMENTS:
+        return MAX_CHART_YAML_BYTES
+    return MAX_CHART_BYTES if path.startswith(CHARTS) and path.endswith(".tgz") else 0
 
 
 def _from_files(files: Mapping[str, bytes], where: str, budget: _Budget, depth: int) -> ChartParts:
@@ -188,6 +140,7 @@ def _from_files(files: Mapping[str, bytes], where: str, budget: _Budget, depth: 
     metadata = _document(files, "Chart.yaml", where)
     if not metadata:
         raise refuse(where, "it has no Chart.yaml")
+    metadata = go_fields(metadata, ("name", "version", "dependencies"))
     name, version = metadata.get("name"), metadata.get("version")
     if not isinstance(name, str) or not isinstance(version, str):
         raise refuse(where, "its Chart.yaml has no name or no version")
@@ -227,15 +180,16 @@ def _document(files: Mapping[str, bytes], name: str, where: str) -> dict[str, An
 
 
 def _dependencies(document: Mapping[str, Any], where: str) -> tuple[Dependency, ...]:
-    listed = document.get("dependencies", "")
-    if listed in ("", "null", "~"):
+    listed = go_fields(document, ("dependencies",)).get("dependencies")
+    if listed in ("", None):
         return ()
     if not isinstance(listed, list):
         raise refuse(where, "its dependencies are not a list")
     found = []
     for entry in listed:
-        fields = entry if isinstance(entry, dict) else {}
-        texts = [fields.get(key, "") for key in ("name", "version", "repository")]
+        names = ("name", "version", "repository")
+        fields = go_fields(entry, names) if isinstance(entry, dict) else {}
+        texts = [fields.get(key) or "" for key in names]
         if not texts[0] or not all(isinstance(text, str) for text in texts):
             raise refuse(where, "a dependency has no name, or something in it is not text")
         found.append(Dependency(*texts))

@@ -76,7 +76,7 @@ def read_folder(folder: ChartFolder, context: SourceContext) -> dict[str, bytes]
         StorageError: It cannot be read.
     """
     entries = (
-        _from_disk(folder, below(context.folder, folder.path, f"chart folder {folder.path}"))
+        _from_disk(folder, below(context.folder, folder.path, folder.name, "folder"))
         if folder.git is None
         else _from_git(folder, folder.git, context)
     )

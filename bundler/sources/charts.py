@@ -28,7 +28,7 @@ from bundle.model.queries import shown_url, without_secrets
 from bundle.model.reference import Reference, check_url, is_repository, parse_reference
 from bundle.store.programs import Runner
 from bundler.sources.chart_dependencies import check_complete
-from bundler.sources.chart_index import IndexEntry, read_index
+from bundler.sources.chart_index import IndexEntry, read_index, require_digest
 from bundler.sources.chart_parts import read_archive
 from bundler.sources.chart_provenance import fetch_provenance, verify_provenance
 from bundler.sources.download import check_digest, read_whole, small_blob
@@ -185,6 +185,7 @@ class ChartResolver:
             )
         for entry in versions:
             if entry.version == chart.version:
+                require_digest(entry, f"{chart.home}: {chart.name}")
                 return entry
         known = ", ".join(entry.version[:40] for entry in versions[:_SHOWN]) or "none"
         more = f" and {len(versions) - _SHOWN} more" if len(versions) > _SHOWN else ""

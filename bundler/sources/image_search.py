@@ -11,8 +11,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import yaml
-
 from bundle.model.errors import FormatError
 from bundle.model.image_holes import filled, has_holes, plain_reference
 from bundle.model.reference import is_tag
@@ -215,7 +213,7 @@ def _parsed(text: str) -> Any:
         return None
     try:
         documents = rendered_documents(text.encode("utf-8", "replace"), "a text")
-    except (FormatError, yaml.YAMLError):
+    except FormatError:
         return None
     trees = [document for document in documents if isinstance(document, dict | list)]
     return trees if trees and len(trees) == len([d for d in documents if d is not None]) else None

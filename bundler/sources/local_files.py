@@ -90,13 +90,14 @@ def _state(file: io.FileIO) -> tuple[int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def below(folder: Path, path: str, where: str) -> Path:
+def below(folder: Path, path: str, where: str, kind: str = "file") -> Path:
     """Return what a path below a folder leads to, through links that stay below it.
 
     Args:
         folder: The definition's or the lock's.
         path: A checked inner path.
         where: What names it, for messages.
+        kind: What it is to be, for messages.
     Raises:
         DefinitionError: There is nothing, or a link leads elsewhere: others would not find it
             there, and what lies elsewhere on this machine is nobody else's business.
@@ -108,7 +109,7 @@ def below(folder: Path, path: str, where: str) -> Path:
             target = (base / path).resolve(strict=True)
         except (FileNotFoundError, NotADirectoryError):
             raise DefinitionError(
-                f"{where}: no such file or folder beside the document",
+                f"{where}: no such {kind} beside the document",
                 "Paths are relative to the definition's or the lock's folder. What is gone from "
                 "there, a build can only have from the cache of the machine that locked it.",
             ) from None

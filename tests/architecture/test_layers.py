@@ -83,7 +83,7 @@ BEHIND = {
     "zstandard": ("bundler.formats.zarf_archive",),
     "yaml": (
         "bundle.model.yaml_strict",
-        "bundle.model.chart",
+        "bundle.model.yaml_go",
         "bundler.sources",
         "bundler.formats.yaml_lines",
     ),
