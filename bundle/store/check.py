@@ -107,13 +107,25 @@ def check_blobs(
             the bundle it is of. The class is that of the first.
         StorageError: A blob cannot be read.
     """
+    check_sizes(bundle, manifest)
     blobs = sorted(manifest.blobs, key=lambda blob: blob.size, reverse=True)
-    wrong = [error for blob in blobs if (error := _sized(bundle, blob)) is not None]
-    if not wrong:
-        wrong = _hash_all(bundle, blobs, progress)
+    wrong = _hash_all(bundle, blobs, progress)
     if wrong:
         raise all_damage(bundle, manifest, wrong)
     return sum(blob.size for blob in blobs)
+
+
+def check_sizes(bundle: BundleDirectory, manifest: Manifest) -> None:
+    """Check that every blob is there and has its length, before any is read.
+
+    Raises:
+        IntegrityError: Blobs are missing, or have another length; it names each.
+        StorageError: A blob cannot be looked at.
+    """
+    found = (_sized(bundle, blob) for blob in manifest.blobs)
+    wrong = [error for error in found if error is not None]
+    if wrong:
+        raise all_damage(bundle, manifest, wrong)
 
 
 def _sized(bundle: BundleDirectory, blob: Content) -> BlobError | None:

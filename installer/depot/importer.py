@@ -35,7 +35,7 @@ from bundle.store.atomic import (
     storage_errors,
     write_atomic,
 )
-from bundle.store.check import check_layout
+from bundle.store.check import check_layout, check_sizes
 from bundle.store.damage import names_of_blobs
 from bundle.store.graph import check_graph, check_index
 from bundle.store.hashing import HASH_THREADS, run_parallel
@@ -127,6 +127,7 @@ def import_bundle(
         check_index(bundle, verified.manifest)
         check_graph(bundle, verified.manifest)
         check_upstream(bundle, verified.manifest, clock(), load_site_policy(depot))
+        check_sizes(bundle, verified.manifest)
         opened = create_depot(depot)
         missing, taken = _bring_in(opened, bundle, verified.manifest.blobs, progress)
         record_enrolled(opened.trust, states)

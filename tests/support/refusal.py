@@ -68,6 +68,7 @@ def check_refusal(bad: Hostile, code: int, out: str, err: str) -> None:
     said = json.loads(out)
     assert (said["error"], code) == (bad.error, CODES[bad.error]), said["message"]
     assert said["exitCode"] == code
-    assert bad.says in said["message"]
+    # Where there is more than one, the message counts them and the details name each.
+    assert any(bad.says in text for text in (said["message"], *said.get("details", ())))
     assert said["hint"]
     assert "isoward: error" not in err, "one message is enough"

@@ -150,7 +150,7 @@ def _added(name: str, make: Callable[[Path], None]) -> Callable[[Stage], None]:
 for _label, _name in {
     "at-the-top": "extra",
     "hidden": ".extra",
-    "of-a-file-manager": "Thumbs.db",
+    "like-one-of-a-file-manager": "Thumbs.db.exe",
     "like-bundle-json": "bundle.JSON",
     "like-bundle-json-with-a-space": "bundle.json ",
     "with-a-line-end": "a\nb",
