@@ -128,7 +128,8 @@ def parse_oci(data: bytes, media_type: str, where: str) -> OciIndex | OciManifes
         if media_type in INDEX_TYPES:
             return _index(found)
         return _manifest(found, media_type)
-    except (UnreadableError, msgspec.ValidationError) as error:
+    except (UnreadableError, msgspec.ValidationError, RecursionError) as error:
+        # What is nested almost too deep to be parsed is too deep to be compared or shown.
         raise _refuse(where, str(error)) from error
 
 

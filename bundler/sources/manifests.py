@@ -215,5 +215,5 @@ def _own_media_type(data: bytes) -> str:
     """Return what a manifest says of itself, or an empty text."""
     try:
         return str(read_document(data).get("mediaType", ""))
-    except UnreadableError:
+    except (UnreadableError, RecursionError):
         return ""

@@ -152,6 +152,16 @@ def test_what_go_reads_is_read(what: str) -> None:
     json.dumps(dict(found.annotations or {}), ensure_ascii=False).encode()
 
 
+@pytest.mark.parametrize("key", ["config", "schemaVersion", "mediaType", "layers", "subject", "x"])
+def test_nested_almost_too_deep(key: str) -> None:
+    for depth in range(100, 1001, 50):
+        deep = '{"a":' * depth + "1" + "}" * depth
+        for twice in ("", f', "{key}": {deep}'):
+            data = f'{{"schemaVersion": 2, "{key}": {deep}{twice}}}'.encode()
+            with suppress(FormatError):
+                parse_oci(data, OCI_MANIFEST, "web")
+
+
 def test_bytes_that_are_no_text_where_nobody_reads_them() -> None:
     data = json.dumps(_manifest(x="?")).encode().replace(b"?", b"\xff\xfe")
     assert isinstance(parse_oci(data, OCI_MANIFEST, "web"), OciManifest)

@@ -12,10 +12,13 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from bundle.model.errors import FormatError, TooSlowError, TransportError, TransportRefusedError
+from bundle.model.reference import parse_reference
 from bundle.model.source_config import HostSource
+from bundle.registry.client import RegistryClient
 from bundle.registry.hosts import AllowList, Url, parse_url
 from bundle.registry.pace import Patience
 from bundle.registry.transport import Transport
+from bundler.sources.download import read_whole
 from tests.support.connecting import Naps, source_config
 
 PATIENCE = Patience(
@@ -26,6 +29,8 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LONG = b"A: " + b"b" * 60_000 + b"\r\n"
 SIZED = OK + b"Content-Length: 9000000\r\n\r\n"
+SMALL = OK + b"Content-Length: 900000\r\n\r\n"
+DIGEST = "sha256:" + "0" * 64
 Script = Callable[[], Iterable[bytes]]
 
 
@@ -179,3 +184,41 @@ def test_time_between_two_reads_is_the_callers_own() -> None:
                 count += got
                 time.sleep(0.2)
     assert count == len(data)
+
+
+def _token_realm(host: str) -> Script:
+    demand = f'Bearer realm="http://{host}/token",service="x"'
+    begin = f"HTTP/1.1 401 No\r\nWWW-Authenticate: {demand}\r\nContent-Length: 0\r\n\r\n"
+    return lambda: [begin.encode()]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda made, host: made.get_manifest(parse_reference(f"{host}/app/web:1")),
+        lambda made, host: made.referrers(parse_reference(f"{host}/app/web:1"), DIGEST),
+        lambda made, host: made.get_page(f"http://{host}/simple/x/", "text/html", 10_000_000),
+        lambda made, host: read_whole(
+            lambda: made.open_url(f"http://{host}/index.yaml"), 10_000_000, "x"
+        ),
+    ],
+    ids=["manifest", "referrers", "page", "document"],
+)
+@pytest.mark.parametrize("at_the_token", [False, True], ids=["itself", "its token"])
+def test_whatever_is_asked_has_an_end(
+    ask: Callable[[RegistryClient, str], object], at_the_token: bool
+) -> None:
+    begun = time.monotonic()
+    with endless(after(SMALL, b"x"), 0.05) as slow:
+        if not at_the_token:
+            with pytest.raises(TooSlowError):
+                ask(RegistryClient(paced(slow.host)), slow.host)
+        else:
+            with endless(_token_realm(slow.host), 0) as server:
+                sources = source_config()
+                allowed = AllowList([server.host, slow.host], sources)
+                both = Transport(sources, allowed, sleep=Naps(), patience=PATIENCE)
+                with pytest.raises(TooSlowError):
+                    ask(RegistryClient(both), server.host)
+        assert slow.connections == 1
+    assert time.monotonic() - begun < 3
