@@ -34,6 +34,16 @@ Digest = Annotated[
 ]
 """A digest as it stands in documents; msgspec checks it on the way in."""
 
+Hex64 = Annotated[
+    str,
+    formed(
+        r"^[0-9a-f]{64}$(?!\n)",
+        "64 digits and small letters a to f",
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    ),
+]
+"""A SHA-256 without its prefix: a key's id, or a root's fingerprint."""
+
 Size = Annotated[int, msgspec.Meta(ge=0, le=MAX_SAFE_INTEGER)]
 """A size in bytes."""
 

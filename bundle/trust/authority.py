@@ -17,11 +17,10 @@ from securesystemslib.signer import Key
 from tuf.api.metadata import Root
 
 from bundle.model.canonical import canonical_digest, canonical_json, decode_canonical
-from bundle.model.digest import Digest
+from bundle.model.digest import Digest, Hex64
 from bundle.model.documents import API_VERSION, Document, Name, Text
 from bundle.model.errors import DamagedAuthorityError, IsowardError, UsageError
 from bundle.model.limits import MIB
-from bundle.model.patterns import formed
 from bundle.model.persons import folded
 from bundle.store.atomic import make_directory, write_atomic
 from bundle.store.layout import BundleDirectory
@@ -46,14 +45,7 @@ _DAMAGED: Final = (
 class AuthorityKey(Document, frozen=True, kw_only=True):
     """A public key, as TUF writes it, and its holder."""
 
-    key_id: Annotated[
-        str,
-        formed(
-            r"^[0-9a-f]{64}$(?!\n)",
-            "64 digits and small letters a to f",
-            "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-        ),
-    ]
+    key_id: Hex64
     name: Text
     keytype: Text
     scheme: Text

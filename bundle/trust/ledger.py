@@ -21,11 +21,10 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from bundle.model.canonical import canonical_digest, canonical_json, decode_canonical
-from bundle.model.digest import PREFIX, Digest, hex_of
+from bundle.model.digest import PREFIX, Digest, Hex64, hex_of
 from bundle.model.documents import API_VERSION, Document
 from bundle.model.errors import DamagedStateError, IsowardError, LostStateError
 from bundle.model.limits import MIB
-from bundle.model.patterns import formed
 from bundle.store.atomic import storage_errors, write_atomic
 from bundle.store.layout import BundleDirectory
 from bundle.store.owners import entry_problem, way_problem
@@ -69,14 +68,7 @@ class _LedgerFile(Document, frozen=True, kw_only=True):
 class ImportTrace(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """What an import.json says of the root; its other fields are the depot's own."""
 
-    root: Annotated[
-        str,
-        formed(
-            r"^[0-9a-f]{64}$(?!\n)",
-            "64 digits and small letters a to f",
-            "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-        ),
-    ]
+    root: Hex64
     release: Annotated[int, msgspec.Meta(ge=1)]
     root_version: Annotated[int, msgspec.Meta(ge=1)]
     digest: Digest

@@ -26,10 +26,10 @@ from bundle.model.attestation import (
     pre_authentication_encoding,
 )
 from bundle.model.canonical import canonical_json, decode_canonical
+from bundle.model.digest import Hex64
 from bundle.model.documents import Document, Name
 from bundle.model.errors import AttestationError, IsowardError, TrustError, UnknownKeyError
 from bundle.model.limits import MIB
-from bundle.model.patterns import formed
 from bundle.store.layout import BundleDirectory
 from bundle.trust.attest import About, add_signatures, open_envelope, predicate_of
 from bundle.trust.authority import Authority, authority_keys
@@ -47,14 +47,7 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 class NamedKey(Document, frozen=True, kw_only=True):
     """One who may sign."""
 
-    key_id: Annotated[
-        str,
-        formed(
-            r"^[0-9a-f]{64}$(?!\n)",
-            "64 digits and small letters a to f",
-            "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-        ),
-    ]
+    key_id: Hex64
     name: Line
 
 

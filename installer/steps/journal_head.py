@@ -17,11 +17,10 @@ import secrets
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final, Literal
-
-import msgspec
+from typing import Final, Literal
 
 from bundle.model.canonical import canonical_json, decode_canonical
+from bundle.model.digest import Hex64
 from bundle.model.documents import API_VERSION, Document
 from bundle.model.errors import FormatError
 from bundle.model.limits import MIB
@@ -39,7 +38,7 @@ class _Head(Document, frozen=True, kw_only=True):
     kind: Literal["JournalHead"] = "JournalHead"
     line: str
     """The last line of the journal, without its newline."""
-    mac: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    mac: Hex64
     """HMAC-SHA-256 of the line."""
 
 

@@ -55,7 +55,8 @@ def test_a_key_whose_path_ssh_would_change_is_refused_by_the_check(
     path = write_site(tmp_path, site_data(ssh={"key": name}))
     (problem,) = examine_site_file(path)[1]
     assert (problem.path, problem.line > 0) == ("ssh.key", True)
-    assert "a path that ssh takes" in problem.message
+    says = "a path that ssh takes" if name.isprintable() else "expected one line of text"
+    assert says in problem.message
     assert problem.message.isprintable()
     # Nor by a link with a plain name, which is followed.
     (tmp_path / "plain").symlink_to(key)
@@ -63,7 +64,7 @@ def test_a_key_whose_path_ssh_would_change_is_refused_by_the_check(
     assert [one.path for one in examine_site_file(path)[1]] == ["ssh.key"]
 
 
-@pytest.mark.parametrize("name", ["no\x00thing", "~nobody-of-that-name/key", "{{ x }}"])
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/key", "{{ x }}"])
 def test_a_key_that_is_not_there_is_a_problem_and_no_traceback(tmp_path: Path, name: str) -> None:
     path = write_site(tmp_path, site_data(ssh={"key": name}))
     (problem,) = examine_site_file(path)[1]
