@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import ipaddress
+import warnings
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -87,8 +88,11 @@ def check_chain(
         DefinitionError: Somebody would refuse it; the message has every reason.
     """
     try:
-        chain = x509.load_pem_x509_certificates(data)
-        problems = list(_problems(chain, names, now))
+        with warnings.catch_warnings():
+            # Of what the library will not read one day; we say it in words of ours.
+            warnings.simplefilter("ignore")
+            chain = x509.load_pem_x509_certificates(data)
+            problems = list(_problems(chain, names, now))
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         # Also extensions that cannot be read or come twice, which are only looked at here.
         raise DefinitionError(

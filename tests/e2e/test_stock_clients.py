@@ -133,6 +133,39 @@ def _digests(found: dict[str, Any]) -> list[str]:
     return [name.rpartition("@")[2] for name in found["RepoDigests"]]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "crane validate --remote {image}",
+        "crane copy --insecure {image} {second}/crane/copied:12",
+        "oras copy -r --from-ca-file {ca} --to-plain-http {image} {second}/oras/copied:12",
+        "oras backup --ca-file {ca} --output {folder}/backup.tar {image}",
+        "regctl image export {image} {folder}/exported.tar",
+        "regctl artifact tree {image}",
+        "skopeo sync --all --src docker --dest dir --src-cert-dir {certs} {image} {folder}",
+        "cosign copy --allow-http-registry {image} {second}/cosign/copied:12",
+    ],
+)
+def test_what_the_document_says_that_fails_does(
+    world: World, clients: Clients, second: Registry, command: str
+) -> None:
+    given = {
+        "image": world.where(PARTIAL),
+        "second": second.host,
+        "ca": world.depot.ca,
+        "folder": clients.home,
+        "certs": clients.certs,
+    }
+    client, *arguments = command.split()
+    assert f"`{client} {arguments[0]}" in DOCUMENT.read_text(encoding="utf-8")
+    done = clients.attempt(client, *(part.format(**given) for part in arguments))
+    assert done.returncode != 0, done.stdout
+    # For that reason and no other; what travelled whole goes through the same command.
+    assert world.image(PARTIAL).platforms[ARM64] in done.stdout + done.stderr
+    given["image"] = world.where(BOTH_PLATFORMS)
+    clients.run(client, *(part.format(**given) for part in arguments))
+
+
 @pytest.mark.root
 def test_podman_cannot_pull_tags_of_artifacts(world: World, clients: Clients) -> None:
     options = ["pull", "--quiet", "--all-tags", f"--cert-dir={clients.certs}"]

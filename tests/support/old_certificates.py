@@ -1,4 +1,4 @@
-"""Certificates of X.509 version 1, which today's libraries read and do not make."""
+"""Certificates as they once were, which today's libraries read and do not make."""
 
 from __future__ import annotations
 
@@ -7,18 +7,40 @@ import base64
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
 
 _VERSION, _EXTENSIONS = 0xA0, 0xA3
+_ECDSA_SHA1 = bytes.fromhex("06072a8648ce3d0401")
 
 
 def version_one(found: x509.Certificate, issuer: ec.EllipticCurvePrivateKey) -> bytes:
     """Return a certificate without its version and extensions, signed anew; PEM."""
     fields = _elements(_content(found.tbs_certificate_bytes))
     kept = [field for field in fields if field[0] not in {_VERSION, _EXTENSIONS}]
-    body = _element(0x30, b"".join(kept))
-    algorithm = _elements(_content(found.public_bytes(Encoding.DER)))[1]
-    signature = _element(0x03, b"\0" + issuer.sign(body, ec.ECDSA(hashes.SHA256())))
+    return _signed(kept, fields[2], issuer, hashes.SHA256())
+
+
+def negative_serial(found: x509.Certificate, issuer: ec.EllipticCurvePrivateKey) -> bytes:
+    """Return a certificate whose serial number is below zero, signed anew; PEM."""
+    fields = _elements(_content(found.tbs_certificate_bytes))
+    fields[1] = _element(0x02, b"\x83\xe8")
+    return _signed(fields, fields[2], issuer, hashes.SHA256())
+
+
+def over_sha1(found: x509.Certificate, issuer: ec.EllipticCurvePrivateKey) -> bytes:
+    """Return a certificate that is signed over SHA-1; PEM."""
+    fields = _elements(_content(found.tbs_certificate_bytes))
+    fields[2] = _element(0x30, _ECDSA_SHA1)
+    return _signed(fields, fields[2], issuer, hashes.SHA1())
+
+
+def _signed(
+    fields: list[bytes],
+    algorithm: bytes,
+    issuer: ec.EllipticCurvePrivateKey,
+    over: hashes.HashAlgorithm,
+) -> bytes:
+    body = _element(0x30, b"".join(fields))
+    signature = _element(0x03, b"\0" + issuer.sign(body, ec.ECDSA(over)))
     made = _element(0x30, body + algorithm + signature)
     text = base64.encodebytes(made).decode()
     return f"-----BEGIN CERTIFICATE-----\n{text}-----END CERTIFICATE-----\n".encode()

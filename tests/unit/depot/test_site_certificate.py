@@ -19,7 +19,7 @@ from bundle.model.errors import DefinitionError
 from installer.depot.held import hold
 from installer.depot.site_certificate import site_identity
 from installer.depot.trial import try_pair
-from tests.support.old_certificates import version_one
+from tests.support.old_certificates import negative_serial, over_sha1, version_one
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
@@ -167,12 +167,25 @@ def test_every_reason_is_said_at_once(tmp_path: Path) -> None:
         site_identity(*paths, NAMES, NOW)
 
 
-def test_a_certificate_of_version_one_is_refused(tmp_path: Path) -> None:
-    data = version_one(GOOD.certificate(), CA_KEY)
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (version_one, "version 1"),
+        (negative_serial, "serial number below 1"),
+        (over_sha1, "signed over SHA1"),
+    ],
+)
+def test_a_certificate_of_another_time_is_refused(
+    tmp_path: Path,
+    made: Callable[[x509.Certificate, ec.EllipticCurvePrivateKey], bytes],
+    words: str,
+    recwarn: pytest.WarningsRecorder,
+) -> None:
     paths = _write(tmp_path, KEY, CA.certificate())
-    paths[0].write_bytes(data)
-    with pytest.raises(DefinitionError, match="version 1"):
+    paths[0].write_bytes(made(GOOD.certificate(), CA_KEY))
+    with pytest.raises(DefinitionError, match=words):
         site_identity(*paths, (), NOW)
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize(
