@@ -155,22 +155,25 @@ def read_metadata(path: Path, name: str) -> WheelMetadata:
             path.open("rb") as file,
             zipfile.ZipFile(file) as zipped,
         ):
-            data = _member(zipped, name)
-        return _parse(data, name)
+            data, project = _member(zipped, name)
+        return _parse(data, name, project)
     except _BROKEN as error:
         raise _refuse(name, f"{type(error).__name__}: {error}"[:200]) from error
 
 
-def _member(zipped: zipfile.ZipFile, name: str) -> bytes:
-    """Return the bytes of METADATA; nothing else is unpacked."""
+def _member(zipped: zipfile.ZipFile, name: str) -> tuple[bytes, str]:
+    """Return the bytes of METADATA, and the project by its folder; nothing else is unpacked."""
     entries = zipped.infolist()
     if len(entries) > MAX_WHEEL_MEMBERS:
         raise _refuse(name, f"it has more than {MAX_WHEEL_MEMBERS} files")
-    found = [
-        entry
-        for entry in entries
-        if entry.filename.endswith(_SUFFIX) and entry.filename.count("/") == 1
-    ]
+    # Of two entries with one name the later counts, as for all that read archives of this kind.
+    found = list(
+        {
+            entry.filename: entry
+            for entry in entries
+            if entry.filename.endswith(_SUFFIX) and entry.filename.count("/") == 1
+        }.values()
+    )
     if len(found) != 1:
         raise _refuse(name, f"it has {len(found)} files METADATA, expected 1")
     if found[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -179,20 +182,28 @@ def _member(zipped: zipfile.ZipFile, name: str) -> bytes:
         data = member.read(MAX_WHEEL_METADATA_BYTES + 1)
     if len(data) > MAX_WHEEL_METADATA_BYTES:
         raise _refuse(name, f"its METADATA has more than {MAX_WHEEL_METADATA_BYTES} bytes")
-    return data
+    return data, found[0].filename.removesuffix(_SUFFIX).partition("-")[0]
 
 
-def _parse(data: bytes, name: str) -> WheelMetadata:
+def _parse(data: bytes, name: str, project: str) -> WheelMetadata:
+    """Read METADATA as pip does; obsolete fields and unknown ones say nothing to either.
+
+    Args:
+        data: Untrusted.
+        name: The wheel's file name.
+        project: As the folder of METADATA has it, for one that does not say its name.
+    """
     head = email.parser.Parser().parsestr(data.decode("utf-8"), headersonly=True)
     lines = head.get_all("Requires-Dist", [])
     if len(lines) > MAX_WHEEL_REQUIRES:
         raise _refuse(name, f"it needs more than {MAX_WHEEL_REQUIRES} others")
     version = Version(str(head.get("Version", "")))
-    said = normal_name(str(head.get("Name", "")))
+    said = normal_name(str(head.get("Name") or project).strip())
     if (said, version) != (project_of(name), Version(version_of(name))):
         raise _refuse(name, f"it says that it is {said[:100]} {str(version)[:100]}")
-    requires = tuple(Requirement(str(line)) for line in lines)
-    return WheelMetadata(version, str(head.get("Requires-Python", "")), requires)
+    # A long line is folded, and the first of its parts may be empty.
+    requires = tuple(Requirement(" ".join(str(line).split())) for line in lines)
+    return WheelMetadata(version, str(head.get("Requires-Python", "")).strip(), requires)
 
 
 def _refuse(name: str, why: str) -> FormatError:
