@@ -30,6 +30,7 @@ from bundle.store.hashing import StoppedError, run_parallel
 from bundle.trust.upstream.verify import check_covered
 from bundler.blame import naming
 from bundler.gates.closure import moving_images, require_closed, unobtainable
+from bundler.programs import require_programs
 from bundler.rendered import render_charts
 from bundler.sources.chart_local import resolve_folder
 from bundler.sources.charts import ChartResolver
@@ -66,12 +67,14 @@ def resolve(definition: Definition, context: SourceContext) -> Lock:
         UnsignedError: An image is not signed as the definition wants, or no rule matches it.
         PolicyError: An image's waiver has ended.
         ClosureError: What the content wants would be missing; it says who wants what.
+        MissingProgramError: This machine lacks a program that will be needed.
         DefinitionError: Something does not exist as it is asked for.
         FormatError: Something upstream is malformed.
         StorageError: A file cannot be read, or the store not be written.
         IntegrityError: Something upstream is not what was promised.
         TransportError: And its subclasses, when something cannot be had.
     """
+    require_programs(definition, context.run)
     names = [str(parse_reference(image.reference)) for image in definition.images]
     check_covered(names, definition.signatures, context.now, "the definition")
     source = ManifestSource(context.client, context.store)

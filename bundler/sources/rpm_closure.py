@@ -30,7 +30,7 @@ from bundler.sources import rpm_solver
 from bundler.sources.promised import Promise
 from bundler.sources.rpm_metadata import elsewhere, promised
 
-_PYTHONS: Final = ("/usr/bin/python3", "/usr/libexec/platform-python")
+PYTHONS: Final = ("/usr/bin/python3", "/usr/libexec/platform-python")
 """The system's own, for which dnf is installed; ours is another one, in an environment."""
 
 
@@ -166,7 +166,7 @@ def _job(question: Question, folder: Path) -> dict[str, Any]:
 def _ask(job: Path, answer: Path, run: Runner, where: str) -> _Answer:
     """Run the program with the first Python of the system that has dnf."""
     program = str(Path(rpm_solver.__file__).resolve())
-    for python in _PYTHONS:
+    for python in PYTHONS:
         try:
             # -I: neither this process's environment nor its folder decide what is imported.
             done = run(
@@ -181,7 +181,7 @@ def _ask(job: Path, answer: Path, run: Runner, where: str) -> _Answer:
         if not found.missing:
             return found
     raise MissingProgramError(
-        f"{where}: this machine has no dnf for {' or '.join(_PYTHONS)}",
+        f"{where}: this machine has no dnf for {' or '.join(PYTHONS)}",
         "Install python3-dnf, and rpm with it.",
         {"program": "python3-dnf"},
     )
