@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -37,10 +38,13 @@ def memory_folder() -> Iterator[Path]:
     pid = os.getpid()
     with storage_errors(f"create a folder in {_SHARED}"):
         folder = Path(mkdtemp(prefix=f"isoward-{pid}-{started(pid)}-", dir=_SHARED))
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        fcntl.flock(held, fcntl.LOCK_EX)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
 
 
 def write_variables(folder: Path, variables: Mapping[str, Any]) -> Path:
@@ -70,7 +74,30 @@ def started(pid: int) -> int:
 def _remove_left() -> None:
     for path in _SHARED.glob("isoward-*"):
         found = _NAME.fullmatch(path.name)
-        if found is None or path.is_symlink() or path.stat().st_uid != os.geteuid():
+        if found is None or not _is_ours(path):
             continue
-        if started(int(found[1])) != int(found[2]):
+        if started(int(found[1])) != int(found[2]) and _is_left(path):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return path.lstat().st_uid == os.geteuid() and not path.is_symlink()
+    except FileNotFoundError:
+        # Another run was as quick to end it.
+        return False
+
+
+def _is_left(path: Path) -> bool:
+    """Say whether nobody holds a folder; a process in another container has no id that we see."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
