@@ -14,7 +14,7 @@ import pytest
 from bundle.model.digest import digest_of
 from bundle.model.reference import path_host
 from tests.support.depot import RunningDepot, import_now, real_images, serving, signed_bundle
-from tests.support.needs import find_tool, requires_tool
+from tests.support.needs import find_tool, requires_the_kernels_clock, requires_tool
 from tests.support.processes import running
 from tests.support.trust import enrolled, make_release
 
@@ -34,6 +34,7 @@ class Pulled:
 
 @pytest.fixture(scope="module")
 def depot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pulled]:
+    requires_the_kernels_clock()
     base = tmp_path_factory.mktemp("clients")
     kit = make_release(base / "vendor")
     lock, blobs = real_images(base / "trees", *REFERENCES)

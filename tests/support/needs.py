@@ -94,6 +94,12 @@ def requires_root() -> None:
         unmet("needs root")
 
 
+def requires_the_kernels_clock() -> None:
+    """Skip the running test under faketime, which programs in Go do not hear."""
+    if os.environ.get("FAKETIME"):
+        unmet("needs the kernel's clock; a program in Go does not see the one of FAKETIME")
+
+
 def requires_index(url: str) -> None:
     """Skip the running test unless this index of Python packages answers; in CI fail it instead."""
     try:
