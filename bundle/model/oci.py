@@ -18,7 +18,7 @@ from bundle.model.digest import Digest, Size
 from bundle.model.errors import FormatError
 from bundle.model.limits import MAX_OCI_MANIFEST_BYTES
 from bundle.model.lock import Content, MediaType
-from bundle.model.oci_json import UnreadableError, read_descriptor, read_document
+from bundle.model.oci_json import UnreadableError, digests_in, read_descriptor, read_document
 from bundle.model.platform import platform_of
 
 OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
@@ -105,6 +105,8 @@ class OciIndex(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     annotations: Mapping[str, str] | None = None
     unusable: tuple[str, ...] = ()
     """Why entries were passed over, as other readers do until somebody asks for one of them."""
+    passed_over: Mapping[str, str] = {}
+    """The same by the digest of the entry, where it has one."""
 
 
 def parse_oci(data: bytes, media_type: str, where: str) -> OciIndex | OciManifest:
@@ -162,16 +164,21 @@ def _index(found: dict[str, Any]) -> OciIndex:
         raise UnreadableError(f"expected a list of at most {MAX_INDEX_ENTRIES} manifests")
     good: list[OciDescriptor] = []
     unusable: list[str] = []
+    passed_over: dict[str, str] = {}
     for i, entry in enumerate(entries):
         try:
             good.append(_carried(_descriptor(entry)))
         except (UnreadableError, msgspec.ValidationError) as error:
             unusable.append(f"manifests[{i}]: {error}"[:_MAX_REASON])
+            passed_over |= dict.fromkeys(digests_in(entry), unusable[-1])
     if unusable and not good:
         raise UnreadableError(unusable[0])
     common = _common(found)
     return msgspec.structs.replace(
-        msgspec.convert(common, OciIndex), manifests=tuple(good), unusable=tuple(unusable)
+        msgspec.convert(common, OciIndex),
+        manifests=tuple(good),
+        unusable=tuple(unusable),
+        passed_over=passed_over,
     )
 
 
@@ -199,9 +206,10 @@ def _common(found: Mapping[str, Any]) -> dict[str, Any]:
         if name in found
     }
     if "subject" in found:
+        subject = read_descriptor(found["subject"])
         try:
-            made["subject"] = _descriptor(found["subject"])
-        except (UnreadableError, msgspec.ValidationError):
+            made["subject"] = msgspec.convert(subject, OciDescriptor)
+        except msgspec.ValidationError:
             # It refers to nothing that can be carried here, so to nothing.
             made["subject"] = None
     return made

@@ -77,6 +77,12 @@ def read_descriptor(value: Any) -> dict[str, Any]:
     return found
 
 
+def digests_in(value: Any) -> list[str]:
+    """Return every text that any reader may take for the digest of a descriptor."""
+    pairs = value if isinstance(value, _Pairs) else ()
+    return [item for key, item in pairs if key.casefold() == "digest" and isinstance(item, str)]
+
+
 def read_platform(data: bytes) -> tuple[str, str, str]:
     """Return the os, the architecture and the variant of an image's config.
 

@@ -140,6 +140,10 @@ class _Graph:
             if isinstance(body, OciManifest):
                 self._manifest(entry.digest, body)
                 continue
+            for digest, reason in body.passed_over.items():
+                # What a reader of ours passes over another one may follow.
+                if digest in self._sizes:
+                    raise _refuse(entry.digest, reason)
             for child in body.manifests:
                 wanted = types.get(child.digest, child.media_type)
                 if child.media_type != wanted:

@@ -54,31 +54,41 @@ def subjects_of(image: Artifact, reader: BlobReader) -> Subjects:
         if stray:
             raise _inconsistent(image, min(stray))
         return Subjects(root, ())
+    indexes = {digest for digest, media_type in types.items() if media_type in INDEX_TYPES}
+    passed_over: dict[str, str] = {}
     below = {
         entry.digest
-        for entry in _walk(root, {d for d, t in types.items() if t in INDEX_TYPES}, subject, 1)
+        for entry in _walk(root, indexes, subject, passed_over)
         if ATTESTATION_DIGEST not in entry.annotations
     }
     stray = set(platforms) - below
     if stray:
-        raise _inconsistent(image, min(stray))
+        raise _inconsistent(image, min(stray), passed_over.get(min(stray), ""))
     chosen = [d for d, media_type in types.items() if d in below and media_type not in INDEX_TYPES]
     return Subjects(root, tuple(subject(digest) for digest in sorted(chosen)))
 
 
 def _walk(
-    index: Subject, indexes: set[str], subject: Callable[[str], Subject], depth: int
+    index: Subject,
+    indexes: set[str],
+    subject: Callable[[str], Subject],
+    passed_over: dict[str, str],
+    depth: int = 1,
 ) -> Iterator[OciDescriptor]:
     """Yield every entry below an index, also those of the indexes in it."""
     body = parse_oci(index.data, index.media_type, index.digest)
-    for entry in body.manifests if isinstance(body, OciIndex) else ():
+    if not isinstance(body, OciIndex):
+        return
+    passed_over |= body.passed_over
+    for entry in body.manifests:
         yield entry
         if entry.digest in indexes and depth < MAX_INDEX_DEPTH:
-            yield from _walk(subject(entry.digest), indexes, subject, depth + 1)
+            yield from _walk(subject(entry.digest), indexes, subject, passed_over, depth + 1)
 
 
-def _inconsistent(image: Artifact, digest: str) -> FormatError:
+def _inconsistent(image: Artifact, digest: str, reason: str = "") -> FormatError:
+    why = f" ({reason})" if reason else ""
     return FormatError(
-        f"{image.reference}: {digest} is listed for it, but is not part of {image.digest}",
+        f"{image.reference}: {digest} is listed for it, but is not part of {image.digest}{why}",
         "The lock or the bundle was made wrongly; run `isoward lock` and `isoward build` again.",
     )

@@ -187,6 +187,8 @@ def test_a_bad_entry_that_nobody_needs_beside_a_good_one(bad: Any) -> None:
     assert isinstance(found, OciIndex)
     assert [entry.media_type for entry in found.manifests] == [OCI_MANIFEST]
     assert len(found.unusable) == 1
+    named = bad.get("digest") if isinstance(bad, dict) else None
+    assert list(found.passed_over) == [named] * bool(named)
     assert "manifests[0]" in found.unusable[0]
 
 
@@ -222,6 +224,7 @@ def test_an_artifact_manifest_of_old(media_type: str) -> None:
         ('"Layers": []', "expected the key 'layers', found 'Layers'"),
         ('"layer\u017f": []', "expected the key 'layers'"),
         ('"layers": NaN', "it is not JSON"),
+        ('"subject": "x"', "Expected `object`"),
     ],
 )
 def test_what_two_readers_would_read_in_two_ways(text: str, why: str) -> None:

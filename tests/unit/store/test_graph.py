@@ -127,6 +127,26 @@ def test_an_index_may_not_disagree_with_the_bundle(
         check_graph(bundle, changed)
 
 
+def test_an_index_may_not_have_what_one_reader_passes_over_and_another_follows(
+    good: tuple[BundleDirectory, Manifest],
+) -> None:
+    bundle, manifest = good
+    image = manifest.images[1]
+    body = json.loads(bundle.blob_path(image.digest).read_bytes())
+    body["manifests"].append({**body["manifests"][0], "urls": ["https://elsewhere.example/x"]})
+    data = canonical_json(body)
+    made = Content(digest=digest_of(data), size=len(data))
+    bundle.blob_path(made.digest).write_bytes(data)
+    entries = tuple(
+        replace(entry, digest=made.digest) if entry.digest == image.digest else entry
+        for entry in image.manifests
+    )
+    changed = replace(image, digest=made.digest, manifests=entries)
+    blobs = (*(b for b in manifest.blobs if b.digest != image.digest), made)
+    with pytest.raises(FormatError, match="lives outside the registry"):
+        check_graph(bundle, replace(manifest, blobs=blobs, images=(manifest.images[0], changed)))
+
+
 def test_a_manifest_that_is_damaged_on_the_medium_is_named(
     good: tuple[BundleDirectory, Manifest],
 ) -> None:
