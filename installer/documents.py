@@ -14,7 +14,7 @@ from bundle.model.errors import DefinitionError
 from bundle.model.limits import MAX_DEFINITION_BYTES
 from bundle.model.paths import is_inner_path
 from bundle.model.problem import Problem
-from bundle.model.problems import structural_problems
+from bundle.model.problems import structural_problems, text_problems
 from bundle.model.site import Site
 from bundle.model.site_checks import site_problems
 from bundle.model.site_warnings import site_warnings
@@ -92,6 +92,8 @@ def examine_site(data: bytes, where: str) -> tuple[Site | None, list[Problem]]:
     )
     text = data.decode("utf-8")
     problems = [*_secret_problems(text), *structural_problems(tree, Site)]
+    known = {found.path for found in problems}
+    problems += [found for found in text_problems(tree) if found.path not in known]
     site = None
     if not problems:
         site = msgspec.convert(tree, Site, strict=True)

@@ -14,13 +14,13 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from bundle.model.documents import Document
+from bundle.model.documents import Document, Text
 from bundle.model.limits import MAX_DEFINITION_BYTES
 from bundle.store.atomic import storage_errors, write_atomic
 from installer.documents import looks_secret
 
 Kind = Literal["zones", "nodes"]
-Fields = dict[str, str]
+Fields = dict[Text, Text]
 _MODE: Final = 0o600
 _OTHERS_WRITE: Final = 0o022
 

@@ -10,9 +10,7 @@ import re
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-import msgspec
-
-from bundle.model.documents import Document
+from bundle.model.documents import Document, line
 from bundle.model.errors import DefinitionError
 from bundle.model.paths import is_inner_path
 from bundle.model.patterns import formed
@@ -28,7 +26,7 @@ GitCommit = Annotated[
 ]
 """A whole commit id: a branch, a tag or a short id could mean another commit tomorrow."""
 
-GitRepository = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
+GitRepository = Annotated[str, line(2048, 1)]
 """An address, or a folder relative to the document; `check_git_source` says the rest."""
 
 _UPWARDS: Final = re.compile(r"(\.\./)*")

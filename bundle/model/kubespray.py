@@ -11,10 +11,8 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-import msgspec
-
 from bundle.model.digest import Digest, Size, digest_of
-from bundle.model.documents import Document, Text, Url, Version
+from bundle.model.documents import Document, Text, Url, Version, line
 from bundle.model.errors import DefinitionError
 from bundle.model.git import GitSource, check_git_source, git_host
 from bundle.model.paths import InnerPath, check_inner_path, is_inner_path
@@ -76,7 +74,7 @@ class LeftOut(Document, frozen=True, kw_only=True):
     """Something that Kubespray would fetch and the bundle does not carry."""
 
     item: ItemName
-    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+    reason: Annotated[str, line(4096, 1)]
 
 
 class KubesprayArchive(Document, frozen=True, kw_only=True):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-import msgspec
-
+from bundle.model.documents import line
 from bundle.model.errors import DefinitionError
 
 MAX_PATH: Final = 1024
 """Characters; a quarter of what Linux takes, so that a folder's own path still fits before it."""
 
-InnerPath = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_PATH)]
+InnerPath = Annotated[str, line(MAX_PATH, 1)]
 """A path below some folder, with `/` between its parts; `check_inner_path` says the rest."""
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from bundle.model.digest import Digest
-from bundle.model.documents import Document, Text
+from bundle.model.documents import Document, Text, block, line
 from bundle.model.errors import DefinitionError
 from bundle.model.patterns import formed
 
@@ -28,7 +28,7 @@ Pattern = Annotated[
         max_length=512,
     ),
 ]
-Material = Annotated[str, msgspec.Meta(min_length=1, max_length=262_144)]
+Material = Annotated[str, block(262_144, 1)]
 """A path in a document that a person writes; the text of that file everywhere else."""
 Day = Annotated[
     str,
@@ -68,10 +68,10 @@ class NotationRule(Document, frozen=True, kw_only=True):
 class UnsignedRule(Document, frozen=True, kw_only=True):
     """A waiver: not signed, and why that is accepted until when."""
 
-    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
-    approved_by: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    reason: Annotated[str, line(4096, 1)]
+    approved_by: Annotated[str, line(256, 1)]
     expires: Day
-    ticket: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    ticket: Annotated[str, line(256, 1)]
 
 
 class SignatureRule(Document, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import msgspec
 
 from bundle.model.digest import Digest
-from bundle.model.documents import Document
+from bundle.model.documents import Document, line
 
 MAX_TICKET_LENGTH: Final = 256
 """Characters of a ticket: one line on a page."""
@@ -34,8 +34,8 @@ class Approval(Document, frozen=True, kw_only=True):
     Source: docs/FORMAT.md, "attestations/".
     """
 
-    approver: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TICKET_LENGTH)]
-    ticket: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TICKET_LENGTH)]
+    approver: Annotated[str, line(MAX_TICKET_LENGTH, 1)]
+    ticket: Annotated[str, line(MAX_TICKET_LENGTH, 1)]
     time: Moment
     release: ReleaseNumber
     reviewed: Reviewed

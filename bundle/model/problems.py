@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 import msgspec
 
 from bundle.model.errors import DefinitionError, IsowardError
+from bundle.model.plain import flaws_of_tree
 from bundle.model.problem import Problem
 from bundle.model.wording import closest, plain_words
 from bundle.model.yaml_strict import readable_problem
@@ -142,3 +143,9 @@ def _below(path: str, name: str) -> str:
 
 def _is_struct(type_: Any) -> bool:
     return isinstance(type_, type) and issubclass(type_, msgspec.Struct)
+
+
+def text_problems(tree: Any) -> Iterator[Problem]:
+    """Find the texts that hold what nobody would see, or that are not in composed form."""
+    for place, flaw in flaws_of_tree(tree):
+        yield Problem(place, f"it has {flaw}", "Write it anew, in plain letters.")

@@ -11,10 +11,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Annotated, Final, Literal
 
-import msgspec
-
 from bundle.model.digest import Digest, hex_of
-from bundle.model.documents import Document, Metadata, Text
+from bundle.model.documents import Document, Metadata, Text, line
 from bundle.model.files import file_label, file_uri
 from bundle.model.manifest import Manifest
 from bundle.model.os_packages import os_packages_by_name
@@ -36,7 +34,7 @@ _Hex = Annotated[
         "0123456789abcdef0123456789abcdef01234567",
     ),
 ]
-_LIMITED = Annotated[str, msgspec.Meta(max_length=256)]
+_LIMITED = Annotated[str, line(256)]
 
 
 class Source(Document, frozen=True, kw_only=True):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-import msgspec
-
 from bundle.model.digest import Digest, Size
-from bundle.model.documents import Document, Text, Url
+from bundle.model.documents import Document, Text, Url, line
 from bundle.model.errors import DefinitionError
 from bundle.model.paths import InnerPath, check_inner_path
 from bundle.model.patterns import formed
@@ -63,7 +61,7 @@ ImageText = Annotated[
         max_length=512,
     ),
 ]
-Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+Reason = Annotated[str, line(1000, 1)]
 HelmVersion = Annotated[
     str, formed(r"^v[0-9][0-9A-Za-z.+-]*$(?!\n)", "a version of Helm", "v3.19.0", max_length=64)
 ]

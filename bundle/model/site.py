@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from bundle.model.documents import Document, Name, Text
+from bundle.model.documents import Document, Name, Text, block
 from bundle.model.errors import DefinitionError
 from bundle.model.networks import HostName, HostText, IpText
 from bundle.model.paths import InnerPath
@@ -37,7 +37,7 @@ UserName = Annotated[
     ),
 ]
 """Of a machine's own files, or of a directory as SSSD and Winbind write it."""
-ImageArgument = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+ImageArgument = Annotated[str, block(4096, 1)]
 
 
 class SiteMetadata(Document, frozen=True, kw_only=True):

@@ -52,7 +52,7 @@ class SourceConfig(Document, frozen=True, kw_only=True):
 
     api_version: Literal["isoward/v1"]
     kind: Literal["SourceConfig"]
-    hosts: Mapping[str, HostSource] = {}
+    hosts: Mapping[Text, HostSource] = {}
     allowed_hosts: tuple[Text, ...] = ()
     """Further hosts that requests may go to: `cdn.example.org` or `*.example.org`."""
 

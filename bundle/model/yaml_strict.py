@@ -6,11 +6,13 @@ Aliases can make a small file huge, tags can name types, and a duplicate key hid
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
 import yaml
 
+from bundle.model.documents import Document
 from bundle.model.errors import IsowardError
 from bundle.model.limits import MAX_PROBLEMS, MAX_YAML_DEPTH, MAX_YAML_EVENTS
 from bundle.model.patterns import in_words
@@ -59,7 +61,7 @@ def load_yaml(
     except (yaml.YAMLError, ValueError, RecursionError) as cause:
         raise error(f"{where}: {_describe(cause)}", "Correct the YAML at that place.") from cause
     try:
-        return msgspec.convert(tree, type_, strict=True)
+        value = msgspec.convert(tree, type_, strict=True)
     except msgspec.ValidationError as cause:
         from bundle.model.problems import problems_error, structural_problems
 
@@ -69,6 +71,15 @@ def load_yaml(
             message = f"{where}: {readable_problem(str(cause), tree)}"
             raise error(message, "See docs/FORMAT.md.") from cause
         raise problems_error(error, where, found[:MAX_PROBLEMS]) from cause
+    # What is of no structure of ours is another's document, or holds passwords.
+    if isinstance(value, Document):
+        from bundle.model.problems import problems_error, text_problems
+
+        seen = list(islice(text_problems(tree), MAX_PROBLEMS))
+        if seen:
+            lines = yaml_lines(text)
+            raise problems_error(error, where, [problem.at(lines) for problem in seen])
+    return value
 
 
 def yaml_lines(text: str) -> dict[str, int]:

@@ -18,7 +18,7 @@ from tuf.api.metadata import Root
 
 from bundle.model.canonical import canonical_digest, canonical_json, decode_canonical
 from bundle.model.digest import Digest, Hex64
-from bundle.model.documents import API_VERSION, Document, Name, Text
+from bundle.model.documents import API_VERSION, Document, Name, Text, block
 from bundle.model.errors import DamagedAuthorityError, IsowardError, UsageError
 from bundle.model.limits import MIB
 from bundle.model.persons import folded
@@ -49,7 +49,7 @@ class AuthorityKey(Document, frozen=True, kw_only=True):
     name: Text
     keytype: Text
     scheme: Text
-    public: Annotated[str, msgspec.Meta(max_length=64 * 1024)]
+    public: Annotated[str, block(64 * 1024)]
 
 
 class Authority(Document, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ import msgspec
 
 from bundle.model.canonical import canonical_digest, canonical_json, decode_canonical
 from bundle.model.digest import PREFIX, Digest, Hex64, hex_of
-from bundle.model.documents import API_VERSION, Document
+from bundle.model.documents import API_VERSION, Document, Text
 from bundle.model.errors import DamagedStateError, IsowardError, LostStateError
 from bundle.model.limits import MIB
 from bundle.store.atomic import storage_errors, write_atomic
@@ -72,7 +72,7 @@ class ImportTrace(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     release: Annotated[int, msgspec.Meta(ge=1)]
     root_version: Annotated[int, msgspec.Meta(ge=1)]
     digest: Digest
-    when: str = ""
+    when: Text = ""
 
 
 def require_own_folder(directory: Path) -> None:

@@ -25,13 +25,14 @@ from bundle.model.attestation import RECOVERY, make_statement
 from bundle.model.canonical import canonical_digest, canonical_json, decode_canonical
 from bundle.model.digest import PREFIX as SHA256
 from bundle.model.digest import Digest, digest_of, hex_of
-from bundle.model.documents import API_VERSION, Document
+from bundle.model.documents import API_VERSION, Document, Text
 from bundle.model.errors import (
     DamagedStateError,
     IsowardError,
     RecoveryError,
     UsageError,
 )
+from bundle.model.plain import carried
 from bundle.store.atomic import directory_lock, remove_stale_temporaries, write_atomic
 from bundle.store.layout import BundleDirectory
 from bundle.trust.authority import Authority, load_authority, read_authority
@@ -95,11 +96,11 @@ class RecoveryRecord(Document, frozen=True, kw_only=True):
     kind: Literal["Recovery"] = "Recovery"
     at: Annotated[datetime, msgspec.Meta(tz=True)]
     fingerprint: Digest
-    problem: str
-    reason: str
+    problem: Text
+    reason: Text
     floor: int
     """As it is in force: never below a release that the depot holds."""
-    signers: tuple[str, ...]
+    signers: tuple[Text, ...]
     statement: Digest
     """Of the signed file, which lies beside this one."""
     last_seen: Moment | None = None
@@ -331,7 +332,7 @@ def _apply(
     record = RecoveryRecord(
         at=attempt.now.replace(microsecond=0),
         fingerprint=signed.digest,
-        problem=attempt.problem,
+        problem=carried(attempt.problem, 4096),
         reason=predicate.reason,
         floor=state.floor,
         signers=signed.signers,

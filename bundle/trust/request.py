@@ -12,11 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-import msgspec
 from securesystemslib.signer import Signature
 
 from bundle.model.canonical import canonical_json, decode_canonical
-from bundle.model.documents import API_VERSION, Document
+from bundle.model.documents import API_VERSION, Document, line
 from bundle.model.errors import MixedMetadataError, SignatureError, TrustError, UnknownKeyError
 from bundle.model.limits import MAX_TRUST_FILE_BYTES
 from bundle.store.atomic import storage_errors
@@ -38,7 +37,7 @@ from bundle.trust.root import check_chain, parse_root, root_name
 _MAX_REQUEST_BYTES: Final = 4 * MAX_TRUST_FILE_BYTES
 """Two roots, with JSON's escapes."""
 _KNOWN_FIELDS: Final = frozenset({PRODUCT_FIELD})
-_RootText = Annotated[str, msgspec.Meta(max_length=MAX_TRUST_FILE_BYTES)]
+_RootText = Annotated[str, line(MAX_TRUST_FILE_BYTES)]
 
 
 class SigningRequest(Document, frozen=True, kw_only=True):

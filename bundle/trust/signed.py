@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 from securesystemslib.formats import encode_canonical
 
-from bundle.model.documents import Name
+from bundle.model.documents import Name, line
 from bundle.model.errors import SignatureError
 from bundle.model.patterns import formed, in_words
 from bundle.model.plain import flaws_of_tree
@@ -118,7 +118,7 @@ class _Key(_Part, frozen=True, kw_only=True, rename={"name": NAME_FIELD}):
     keytype: _Word
     scheme: _Word
     keyval: _Value
-    name: Annotated[str, msgspec.Meta(max_length=512)]
+    name: Annotated[str, line(512)]
     """Whose it is; `holder` says what a name may be."""
 
 

@@ -27,7 +27,7 @@ from bundle.model.attestation import (
 )
 from bundle.model.canonical import canonical_json, decode_canonical
 from bundle.model.digest import Hex64
-from bundle.model.documents import Document, Name
+from bundle.model.documents import Document, Name, line
 from bundle.model.errors import AttestationError, IsowardError, TrustError, UnknownKeyError
 from bundle.model.limits import MIB
 from bundle.store.layout import BundleDirectory
@@ -40,7 +40,7 @@ MAX_STATEMENT_BYTES: Final = 16 * MIB
 MAX_LIFETIME_DAYS: Final = 30
 """How long a site's statement may hold: an exception that lasts longer is no exception."""
 
-Line = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+Line = Annotated[str, line(1024, 1)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 

@@ -17,7 +17,7 @@ import msgspec
 from bundle.model.canonical import canonical_digest, canonical_json, decode_canonical
 from bundle.model.digest import PREFIX as SHA256
 from bundle.model.digest import Digest, digest_of, hex_of
-from bundle.model.documents import API_VERSION, Document
+from bundle.model.documents import API_VERSION, Document, line
 from bundle.model.errors import (
     ClockError,
     DamagedStateError,
@@ -40,7 +40,7 @@ from bundle.trust.restrictions import RevokedRelease
 from bundle.trust.root import PREFIX, check_chain, parse_root, read_roots, root_name
 from bundle.trust.terms import CLOCK_TOLERANCE, MAX_ROOTS
 
-MetadataText = Annotated[str, msgspec.Meta(max_length=MAX_TRUST_FILE_BYTES)]
+MetadataText = Annotated[str, line(MAX_TRUST_FILE_BYTES)]
 """A metadata file as text: ours are ASCII."""
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -79,7 +79,7 @@ class TrustState(Document, frozen=True, kw_only=True):
     snapshot: MetadataText = ""
     targets: MetadataText = ""
     accepted: tuple[AcceptedBundle, ...] = ()
-    site: Annotated[str, msgspec.Meta(max_length=63)] = ""
+    site: Annotated[str, line(63)] = ""
     """The name by which the vendor knows this site; releases may be for certain sites only."""
     revoked: tuple[RevokedRelease, ...] = ()
     """Every release that was ever seen as taken back."""

@@ -64,7 +64,7 @@ class Mark(Document, frozen=True, kw_only=True):
     """UTC, RFC 3339."""
     file: FileIdentity | None = None
     """The file that was read; none where there was none."""
-    of: tuple[str, ...] = ()
+    of: tuple[Text, ...] = ()
     """What the blob is of: images, charts, files; empty where that was not looked up."""
 
 
