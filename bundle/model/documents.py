@@ -50,7 +50,7 @@ def line(max_length: int = 4096, min_length: int | None = None) -> msgspec.Meta:
 def block(max_length: int, min_length: int | None = None) -> msgspec.Meta:
     """Return the constraint of a text of several lines, such as a key in PEM."""
     return formed(
-        rf"^[^{UNSEEN_IN_BLOCK}]*$",
+        rf"^[^{UNSEEN_IN_BLOCK}]*$(?!\n)",
         "text without control characters or invisible ones",
         "-----BEGIN PUBLIC KEY-----",
         min_length=min_length,
