@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 from securesystemslib.formats import encode_canonical
 
+from bundle.model.digest import Hex64
 from bundle.model.documents import Name, line
 from bundle.model.errors import SignatureError
 from bundle.model.patterns import formed, in_words
@@ -29,14 +30,6 @@ from bundle.trust.restrictions import (
 from bundle.trust.terms import NAME_FIELD, TARGET_NAME
 
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
-_Hex = Annotated[
-    str,
-    formed(
-        r"^[0-9a-f]{64}$(?!\n)",
-        "64 digits and small letters a to f",
-        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-    ),
-]
 _Time = Annotated[
     str,
     formed(
@@ -66,7 +59,7 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 
 class _Hashes(_Part, frozen=True):
-    sha256: _Hex
+    sha256: Hex64
 
 
 class _Target(_Part, frozen=True):
@@ -123,7 +116,7 @@ class _Key(_Part, frozen=True, kw_only=True, rename={"name": NAME_FIELD}):
 
 
 class _Role(_Part, frozen=True):
-    keyids: tuple[_Hex, ...]
+    keyids: tuple[Hex64, ...]
     threshold: Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -144,7 +137,7 @@ class SignedRoot(
     version: _Version
     expires: _Time
     consistent_snapshot: bool
-    keys: dict[_Hex, _Key]
+    keys: dict[Hex64, _Key]
     roles: _Roles
     product: Name | None = None
 
