@@ -56,7 +56,8 @@ def words_of(name: str) -> list[str]:
 def says_image(name: str) -> bool:
     """Say whether a field, variable or option of this name may have an image as its value."""
     plain = name.lower()
-    return "image" in plain and not any(word in plain for word in _OTHERS)
+    said = "image" in plain or "img" in words_of(name)
+    return said and not any(word in plain for word in _OTHERS)
 
 
 def says_only_image(name: str) -> bool:

@@ -67,8 +67,8 @@ class Scope:
         found = _groups(fields).get((), _Group()).texts
         if "image" in found:
             return self
-        registry = found.get("registry") or ("" if found.get("tag") else found.get("repository"))
-        return Scope(_host(registry or "") or self.registry, found.get("tag") or self.tag)
+        registry = _host(found.get("registry", ""))
+        return Scope(registry or self.registry, found.get("tag") or self.tag)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,7 @@ class Search:
         waiting = ""
         for word in words:
             name, equals, value = word.partition("=")
+            value = value.strip("\"'")
             plain = name.lstrip("-")
             is_name = plain.replace("-", "").replace("_", "").replace(".", "").isalnum()
             if equals and is_name and "\n" not in word and plain not in options:

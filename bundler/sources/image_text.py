@@ -14,7 +14,9 @@ from bundle.model.image_holes import has_holes, holes_in, plain_reference
 from bundler.sources.image_grammar import (
     is_bare_name,
     is_full_reference,
+    is_short_reference,
     is_template,
+    is_versioned_name,
     looks_like_image,
     says_image,
     says_only_image,
@@ -35,10 +37,19 @@ _VARIABLE: Final = re.compile(
     r"\$(?:\{([A-Za-z_]\w*)(?::?[-=]([^{}\s]*))?\}|\(([A-Za-z_]\w*)\)|([A-Za-z_]\w*))"
 )
 """Also with what it is where nobody sets it: `${IMAGE:-busybox}`."""
-_PULL: Final = re.compile(
-    r"\b(?:docker|podman|nerdctl|crictl|ctr|buildah)\b[^\n;|&]{0,200}?\bpull\s+"
-    r"(?:-\S+\s+){0,9}[\"']?([^\s\"';|&]{1,512})"
+_PAIR: Final = re.compile(
+    r"[\"']?([A-Za-z_][\w.-]{0,99})[\"']?\s{0,9}[:=]\s{0,9}[\"']([^\s\"']{1,512})[\"']"
+    r"|<([A-Za-z_][\w.-]{0,99})>\s{0,9}([^\s<>]{1,512})\s{0,9}</"
 )
+"""Two of them in one line belong together: `{"repository": "x", "tag": "1"}`, and in XML."""
+_TOOL: Final = re.compile(
+    r"\b(?:docker|podman|nerdctl|crictl|ctr|buildah|crane|skopeo|oras|regctl|kubectl\s+set\s+image)\s"
+    r"[^\n;|&]{0,1000}"
+)
+"""A command that has images among its words."""
+_PULL: Final = re.compile(r"\bpull\s+(?:-\S+\s+){0,9}[\"']?([^\s\"']{1,512})")
+_FORMAT: Final = re.compile(r"[\"'`]%[sv]/[a-z0-9._/%-]*[a-z0-9]:[^\"'`\s]+[\"'`]")
+"""What a template prints an image by."""
 _MAX_ROUNDS: Final = 4
 """Variables that are made of variables."""
 _MAX_LINE: Final = 1000
@@ -56,7 +67,7 @@ def images_in_text(text: str, *, named: bool = False, scope: Scope = NOWHERE) ->
     """
     text = filled_in(text.replace("\ue000", "").replace("\ue001", ""), {})
     joined: set[str] = set()
-    if "\n" in text:
+    if "\n" in text or len(_PAIR.findall(text[:_MAX_LINE])) > 1:
         blocks = _blocks(text)
         yield from _in_blocks(blocks, scope, joined)
         text = filled_in(text, blocks[0])
@@ -71,10 +82,19 @@ def images_in_text(text: str, *, named: bool = False, scope: Scope = NOWHERE) ->
     for image, word in _words(text, whole, named=named):
         if word not in joined:
             yield image
-    for found in _PULL.finditer(text):
-        word = whole(found[1]).rstrip(".:")
-        if is_bare_name(word) or has_holes(word) or looks_like_image(word):
-            yield shown(plain_reference(word))
+    yield from _of_tools(text, whole)
+    yield from (shown(hole) for hole in kept if _FORMAT.search(hole))
+
+
+def _of_tools(text: str, whole: Callable[[str], str]) -> Iterator[str]:
+    """Yield the images among the words of commands that work with them."""
+    for command in _TOOL.finditer(text):
+        pulled = [found[1] for found in _PULL.finditer(command[0])]
+        for word in (*pulled, *_SPLIT.split(command[0])):
+            image = plain_reference(whole(word).rstrip(".:"))
+            sure = word in pulled and (is_bare_name(image) or looks_like_image(image))
+            if sure or is_short_reference(image) or is_versioned_name(image):
+                yield shown(image)
 
 
 def expanded(fields: Mapping[str, str]) -> dict[str, str]:
@@ -110,7 +130,7 @@ def _words(text: str, whole: Callable[[str], str], *, named: bool) -> Iterator[t
             bound = bound or bool(word)
             continue
         full = whole(plain)
-        said = named or (says_image(before) and (bound or "=" in separator))
+        said = named or (says_image(before) and (bound or "=" in separator or separator == ">"))
         if looks_like_image(full) if said else is_full_reference(full) or is_template(full):
             yield shown(plain_reference(full)), full
         elif not named and says_only_image(before) and _alone(before, separator, full, bound):
@@ -123,6 +143,8 @@ def _alone(before: str, separator: str, word: str, bound: bool) -> bool:  # noqa
     """Say whether a name of one part is the value of what stands before it."""
     if has_holes(word):
         return bound or "=" in separator
+    if separator == ">":
+        return is_bare_name(word)
     if bound and not before.startswith("-"):
         return any(quote in separator for quote in "\"'`") and is_bare_name(word)
     option = before.startswith("-") and "\n\n" not in separator
@@ -138,6 +160,12 @@ def _blocks(text: str) -> list[dict[str, str]]:
     for line in text.splitlines():
         found = _LINE.match(line) if len(line) <= _MAX_LINE else None
         if found is None:
+            if line.lstrip().startswith("["):
+                # The settings of a table are not those above it.
+                open_blocks = [(0, {})]
+                blocks.append(open_blocks[0][1])
+            if len(line) <= _MAX_LINE:
+                blocks += _pairs(line)
             continue
         lead, item, key, _, value = found.groups()
         depth = len(lead.expandtabs())
@@ -149,8 +177,22 @@ def _blocks(text: str) -> list[dict[str, str]]:
             # What follows the dash of an item is indented by it.
             open_blocks.append((depth + len(item.expandtabs()), {}))
             blocks.append(open_blocks[-1][1])
-        open_blocks[-1][1].setdefault(key, value)
+        if key in open_blocks[-1][1]:
+            open_blocks[-1] = (open_blocks[-1][0], {})
+            blocks.append(open_blocks[-1][1])
+        open_blocks[-1][1][key] = value
     return blocks
+
+
+def _pairs(line: str) -> list[dict[str, str]]:
+    """Return the names with values of one line, those that stand again in a block of their own."""
+    blocks: list[dict[str, str]] = [{}]
+    for found in _PAIR.finditer(line):
+        key, value = found[1] or found[3], found[2] or found[4]
+        if key in blocks[-1]:
+            blocks.append({})
+        blocks[-1][key] = value
+    return [block for block in blocks if len(block) > 1]
 
 
 def _in_blocks(blocks: list[dict[str, str]], scope: Scope, joined: set[str]) -> Iterator[str]:

@@ -33,6 +33,8 @@ _POD_PATHS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _POD_GROUPS: Final = frozenset({"", "apps", "batch", "extensions"})
 _CONTAINERS: Final = ("initContainers", "containers", "ephemeralContainers")
+_HANDLERS: Final = ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
+"""Where a container has commands besides its own."""
 _TEXTS: Final = frozenset({"ConfigMap", "Secret"})
 
 
@@ -117,6 +119,9 @@ class _Walk:
             )
             for image in self._search.words(given, variables):
                 yield Named(image, "found", f"{place}, {field}")
+        for field in _HANDLERS:
+            for image, path in self._search.fields(container.get(field)):
+                yield Named(image, "found", f"{place}, {field}{path}")
         for image, name in self._search.settings(expanded(variables)):
             yield Named(image, "found", f"{place}, env {name}")
 

@@ -284,6 +284,34 @@ QUESTIONS: Final[dict[str, tuple[str, set[str]]]] = {
     "a default of items": (
         _defaults("{sidecars: {items: {default: {image: 'side:1'}}}}"), {"side:1"},
     ),
+    "an option that says img": (_options("--proxy-img=busybox"), {"busybox"}),
+    "quotes in an option": (_options('--sidecar-image="busybox"'), {"busybox"}),
+    "two tables of settings": (
+        _map('[a]\nrepository = "quay.io/x/y"\ntag = "1.2"\n[b]\nrepository = "a/b"\ntag = "3"'),
+        {"quay.io/x/y:1.2", "a/b:3"},
+    ),
+    "parts in a line of what is no JSON": (
+        _map('{"a": {{ .x | toJson }},\n"sidecar": {"repository": "a/b", "tag": "1"}}'),
+        {"a/b:1"},
+    ),
+    "a format of a template": (
+        _map('x: {{ printf "%s/proxy:%s" .hub .tag }}\n{{- end }}'),
+        {'{{printf"%s/proxy:%s".hub.tag}}'},
+    ),
+    "commands of tools": (
+        _map("set -e\nkubectl set image deploy/x x=busybox:1.36\npodman run alpine:3.20 true\n"),
+        {"busybox:1.36", "alpine:3.20"},
+    ),
+    "XML": (
+        _map("<pod>\n<image>a/b:1</image>\n<image>busybox</image>\n</pod>\n"),
+        {"a/b:1", "busybox"},
+    ),
+    "parts in XML": (
+        _map("<repository>quay.io/a/b</repository><tag>v1</tag>\n<x/>\n"), {"quay.io/a/b:v1"},
+    ),
+    "a command of a container's end": (
+        _pod("lifecycle: {preStop: {exec: {command: [sh, -c, 'crictl pull a/b:1']}}}"), {"a/b:1"},
+    ),
     "an annotation": (
         (
         "apiVersion: v1\nkind: Service\nmetadata: {name: s, annotations: {example.org/proxyImage: "
