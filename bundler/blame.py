@@ -12,6 +12,7 @@ from typing import Final
 
 from bundle.model.digest import PREFIX
 from bundle.model.errors import (
+    Advice,
     DigestMismatchError,
     IntegrityError,
     IsowardError,
@@ -79,7 +80,8 @@ def _said(error: IsowardError, blame: Blame) -> IsowardError:
         own = error.message
         rest = own.partition(": ")[2] if own.startswith((PREFIX, "blobs/")) else own
         message = rest if blame.name in rest else f"{blame.name}: {rest}"
-    return error.reworded(message, blame.hint if isinstance(error, IntegrityError) else "")
+    # A source that knows more of what is wrong, such as a repository that moved on, keeps its word.
+    return error.reworded(message, blame.hint if isinstance(error.hint, Advice) else "")
 
 
 def _all(lock: Lock) -> Iterator[tuple[str, Blame]]:

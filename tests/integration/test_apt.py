@@ -182,7 +182,7 @@ DEB, RELEASE = "pool/thing-data/thing-data_2.0_all.deb", "dists/stable/InRelease
 @pytest.mark.parametrize(
     ("path", "gone", "error", "said"),
     [
-        (DEB, False, DigestMismatchError, "expected sha256:"),
+        (DEB, False, DigestMismatchError, "the lock says sha256:"),
         (DEB, True, NotFoundError, "moved on since the lock"),
         (RELEASE, False, DigestMismatchError, "moved on since the lock"),
     ],

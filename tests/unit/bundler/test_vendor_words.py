@@ -38,13 +38,13 @@ def test_other_bytes_are_told_by_entry_and_address() -> None:
     blame = blames(lock)[file.digest]
     facts = {"expected": file.digest, "found": OTHER}
     with pytest.raises(DigestMismatchError) as caught, blaming(blame):
-        raise DigestMismatchError(f"{file.digest}: x", "from a good medium", facts)
+        raise DigestMismatchError(f"{file.digest}: x", advice.CHANGED, facts)
     assert caught.value.message == (
         f"file {file.url}: the lock says {file.digest}, the server sent {OTHER}"
     )
     assert "publisher's own checksum" in caught.value.hint
     with pytest.raises(SizeMismatchError, match=f"^file {file.url}: expected 3"), blaming(blame):
-        raise SizeMismatchError(f"{file.digest}: expected 3 bytes", "from a good medium")
+        raise SizeMismatchError(f"{file.digest}: expected 3 bytes", advice.DAMAGED)
     with pytest.raises(TransportError, match=f"^file {file.url}: broke off"), blaming(blame):
         raise TransportError(f"{file.digest}: broke off", "again")
 
