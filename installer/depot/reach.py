@@ -12,6 +12,7 @@ from typing import Final
 
 EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - nodes are other machines
 _SIOCGIFADDR: Final = 0x8915
+_INTERFACES: Final = Path("/sys/class/net")
 _IPV6: Final = Path("/proc/net/if_inet6")
 
 
@@ -59,12 +60,20 @@ def _own_addresses() -> list[str]:
 def _ipv4() -> Iterator[str]:
     """Yield the first IPv4 address of every interface. Source: netdevice(7)."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
-        for _, name in socket.if_nameindex():
+        for name in _interfaces():
             try:
                 found = fcntl.ioctl(asked, _SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
             except OSError:
                 continue
             yield socket.inet_ntoa(found[20:24])
+
+
+def _interfaces() -> list[str]:
+    """Name them by the file system: a service may be kept from netlink, which libc asks."""
+    try:
+        return sorted(path.name for path in _INTERFACES.iterdir())
+    except OSError:
+        return []
 
 
 def _ipv6() -> Iterator[str]:
