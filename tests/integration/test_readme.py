@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from tests.support.documents import HOST_KEY, read_definition
 from tests.support.processes import Child, running
@@ -41,8 +43,13 @@ def reader(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iter
     environments = tmp_path_factory.mktemp("environments")
     chosen = upstream.seeded.images[:2]
     (person.home / "hospital.yaml").write_text(definition_yaml(upstream, images=chosen))
-    # Only its place is looked at: the README's machines are replaced by this one.
-    (person.home / "id_ed25519").write_text("not used\n")
+    # It is looked at and not used: the README's machines are replaced by this one.
+    key = ed25519.Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.OpenSSH,
+        serialization.NoEncryption(),
+    )
+    (person.home / "id_ed25519").write_bytes(key)
     (person.home / "id_ed25519").chmod(0o600)
     with ExitStack() as stack:
         for block in _journey():
@@ -109,7 +116,7 @@ def test_every_command_works_as_it_is_written(reader: Person) -> None:
 
 
 def test_the_bundle_was_verified_by_two_approvers(reader: Person) -> None:
-    verified = next(text for text in reader.said if "verified: debian-platform 1.0.0" in text)
+    (verified,) = (text for text in reader.said if "verified: debian-platform 1.0.0" in text)
     assert "Ada Approver, Ben Approver" in verified
 
 

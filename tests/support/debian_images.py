@@ -184,8 +184,12 @@ def _package_layer(entry: tuple[str, Path]) -> Layer:
 
 def _add_base(tree: Path) -> None:
     """Add what a runtime and a shell expect around busybox."""
+    # From Debian 13 on the package has it below /usr.
+    places = ("bin/busybox", "usr/bin/busybox")
+    program = next(place for place in places if (tree / place).is_file())
+    (tree / "bin").mkdir(exist_ok=True)
     for applet in _APPLETS:
-        (tree / "bin" / applet).symlink_to("busybox")
+        (tree / "bin" / applet).symlink_to(f"../{program}")
     for folder in ("dev", "etc", "proc", "root", "sys", "tmp", "var"):
         (tree / folder).mkdir(exist_ok=True)
     (tree / "etc" / "passwd").write_text(_PASSWD, encoding="ascii")

@@ -14,6 +14,7 @@ import pexpect
 README = Path(__file__).resolve().parents[2] / "README.md"
 PASSPHRASE = "correct horse battery staple"
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
 _SECONDS = 120
 _NEW_PROMPT = r"(?i)passphrase of [^\n]*: "
 _REPEAT_PROMPT = r"(?i)repeat for confirmation: "
@@ -93,7 +94,8 @@ class Person:
             child.sendline(answers[patterns[found]])
         seen.append(child.before)
         child.close()
-        text = "".join(seen)
+        # A terminal is shown colours.
+        text = _COLOR.sub("", "".join(seen))
         self.said.append(text)
         assert child.exitstatus == 0, f"{command}\nended with {child.exitstatus}:\n{text[-4000:]}"
         return text
