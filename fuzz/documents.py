@@ -23,7 +23,7 @@ from bundle.model.limits import MAX_DEFINITION_BYTES
 from bundle.model.lock import Lock, check_lock
 from bundle.model.manifest import Manifest, check_manifest
 from bundle.model.names import chart_folder, file_path
-from bundle.model.oci import INDEX_TYPES, MANIFEST_TYPES, parse_oci
+from bundle.model.oci import ARTIFACT_TYPES, INDEX_TYPES, MANIFEST_TYPES, parse_oci
 from bundle.model.plan import plan_bundle
 from bundle.model.platform import matches
 from bundle.model.policy import SitePolicy, check_rules, rule_for
@@ -39,7 +39,8 @@ from bundler.sources.rpm_metadata import is_carried, read_repomd
 from fuzz.target import Target
 from installer.depot.catalogue import Catalogue
 
-_TYPES = sorted(INDEX_TYPES | MANIFEST_TYPES)
+# In this order, for the first byte of what was found before says which one it is.
+_TYPES = [*sorted((INDEX_TYPES | MANIFEST_TYPES) - {*ARTIFACT_TYPES}), *ARTIFACT_TYPES]
 
 
 def manifest(data: bytes) -> None:

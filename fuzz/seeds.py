@@ -21,7 +21,14 @@ from msgspec import to_builtins
 from bundle.model.attestation import APPROVAL, make_statement
 from bundle.model.canonical import canonical_json
 from bundle.model.digest import digest_of
-from bundle.model.oci import DOCKER_LIST, INDEX_TYPES, MANIFEST_TYPES, OCI_INDEX, OCI_MANIFEST
+from bundle.model.oci import (
+    ARTIFACT_TYPES,
+    DOCKER_LIST,
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    OCI_INDEX,
+    OCI_MANIFEST,
+)
 from bundle.model.plan import plan_bundle
 from bundle.model.predicates import Approval, Reviewed
 from bundle.model.yaml_strict import dump_yaml
@@ -67,7 +74,7 @@ def main() -> None:
 def _documents() -> dict[str, dict[str, bytes]]:
     lock, blobs = sample()
     plan = plan_bundle(lock)
-    types = sorted(INDEX_TYPES | MANIFEST_TYPES)
+    types = sorted((INDEX_TYPES | MANIFEST_TYPES) - {*ARTIFACT_TYPES})
     parts = {
         digest[7:15]: data
         for digest, data in blobs.items()

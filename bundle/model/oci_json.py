@@ -138,13 +138,17 @@ def _fields(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _texts(value: Any) -> Mapping[str, str]:
-    """Read annotations: the last of a key counts, and null is an empty text."""
+    """Read annotations, of which one may be a signature: none has two values; null is empty."""
     if not isinstance(value, _Pairs):
         raise UnreadableError("annotations: expected an object of texts")
-    made = {_plain(key): "" if item is None else item for key, item in value}
-    if not all(isinstance(item, str) for item in made.values()):
-        raise UnreadableError("annotations: expected texts")
-    return {key: _plain(item) for key, item in made.items()}
+    made: dict[str, str] = {}
+    for key, item in value:
+        text = "" if item is None else item
+        if not isinstance(text, str):
+            raise UnreadableError("annotations: expected texts")
+        if made.setdefault(_plain(key), _plain(text)) != _plain(text):
+            raise UnreadableError("annotations: a key stands twice")
+    return made
 
 
 def _plain(text: str) -> str:
