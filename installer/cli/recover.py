@@ -12,7 +12,7 @@ from bundle.cli.depots import depot_option
 from bundle.cli.given import Given
 from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
-from bundle.model.digest import hex_of
+from bundle.model.digest import digest_of, hex_of
 from bundle.model.errors import UsageError
 from bundle.store.atomic import require_new, write_new
 from bundle.trust.describe import parse_fingerprint
@@ -163,7 +163,8 @@ def _look(file: Path, data: bytes) -> tuple[dict[str, Any], list[str]]:
         f"  root         {hex_of(fingerprint)}",
         f"  floor        release {predicate.floor}: nothing older may come in again",
         *_about_time(predicate.last_seen),
-        f"  root chain   {len(predicate.roots)} version(s) known",
+        f"  root chain   {len(predicate.roots)} version(s) known, by their fingerprints",
+        *(f"               {hex_of(digest_of(root.encode()))}" for root in predicate.roots),
         *common_lines(predicate, signed),
     ]
     return facts, lines
@@ -173,6 +174,6 @@ def _about_time(lowered: datetime | None) -> list[str]:
     if lowered is None:
         return []
     return [
-        f"  time         what was seen is lowered to {lowered:%Y-%m-%d %H:%M} UTC:",
+        f"  time         what was seen is lowered to {lowered:%Y-%m-%d %H:%M:%S} UTC:",
         "               compare it with a calendar and a clock that you trust",
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bundle.store.atomic import write_atomic
 from bundle.trust.keys import SigningKey
@@ -16,6 +16,8 @@ from bundle.trust.site_statement import (
     read_statement,
     sign,
 )
+
+_MOMENT: Final = "%Y-%m-%d %H:%M:%S"
 
 
 def signed_facts(file: Path, kind: Kind[P], signer: SigningKey) -> dict[str, Any]:
@@ -52,9 +54,10 @@ def common_lines(predicate: SitePredicate, signed: Sequence[str]) -> list[str]:
     return [
         f"  site         {predicate.site}",
         f"  reason       {predicate.reason}",
-        f"  made on      {predicate.created:%Y-%m-%d %H:%M} UTC",
-        f"  ends on      {predicate.expires:%Y-%m-%d %H:%M} UTC",
+        f"  made on      {predicate.created:{_MOMENT}} UTC",
+        f"  ends on      {predicate.expires:{_MOMENT}} UTC",
         f"  may sign     {predicate.threshold} of {', '.join(names.values())}",
+        *(f"               {key.name}: key {key.key_id}" for key in predicate.signers),
         f"  signed by    {who or 'nobody yet'}",
     ]
 

@@ -121,7 +121,11 @@ def _look(file: Path, data: bytes) -> tuple[dict[str, Any], list[str]]:
     lines = [
         f"a waiver of the expiry of {name}",
         f"  bundle.json  {digest}",
-        *(f"  expired      {e.file}, {e.expired:%Y-%m-%d %H:%M} UTC" for e in predicate.files),
+        f"  root         {predicate.root}",
+        *(
+            f"  {predicate.waives:<12} {e.file}, {e.expired:%Y-%m-%d %H:%M:%S} UTC"
+            for e in predicate.files
+        ),
         f"  ticket       {predicate.ticket}",
         *common_lines(predicate, signed),
     ]

@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 from tuf.api.metadata import Metadata, Root, TargetFile
 
-from bundle.model.attestation import make_statement
+from bundle.model.attestation import RECOVERY, WAIVER, make_statement
+from bundle.model.canonical import canonical_json
 from bundle.model.errors import (
     AttestationError,
     CouldNotVerifyError,
     LifetimeError,
     SignatureError,
+    TrustError,
 )
 from bundle.store.layout import BundleDirectory
 from bundle.trust.approval import approve
@@ -27,12 +29,17 @@ from bundle.trust.attest import sign_statement
 from bundle.trust.attestations import CHANGES_NAME, PROVENANCE_NAME
 from bundle.trust.draft import read_pending, sign_pending
 from bundle.trust.explain import explain
+from bundle.trust.recovery import RecoveryPredicate
 from bundle.trust.restrictions import REVOKED_FIELD, SITES_FIELD
 from bundle.trust.review import review
 from bundle.trust.signed import read_signed_root, read_signed_targets
+from bundle.trust.site_statement import NamedKey, draft
 from bundle.trust.state import TrustState
 from bundle.trust.verify import verify_trust
+from bundle.trust.waiver import ExpiredFile, WaiverPredicate
 from bundler.cli.approve_page import page, page_data
+from installer.cli.recover import _look as look_at_recovery
+from installer.cli.waiver import _look as look_at_waiver
 from tests.support.trust import (
     TICKET,
     ReleaseKit,
@@ -376,3 +383,59 @@ def test_a_stolen_key_of_the_build_system_cannot_hold_a_site_for_ever(
             verify_trust(BundleDirectory(fresh), state)
         with pytest.raises(LifetimeError):
             review(BundleDirectory(fresh), now())
+
+
+def _waiver() -> WaiverPredicate:
+    moment = datetime(2027, 1, 1, 12, 0, 1, tzinfo=UTC)
+    return WaiverPredicate(
+        site="north",
+        reason="reason 1",
+        created=moment,
+        expires=moment + timedelta(days=3),
+        threshold=2,
+        signers=(NamedKey(key_id="1" * 64, name="Ada 1"), NamedKey(key_id="2" * 64, name="Ben 1")),
+        waives="expired",
+        ticket="T-1",
+        name="tiny",
+        version="1.0.1",
+        release=3,
+        root=DIGEST,
+        files=(ExpiredFile(file="trust/timestamp.json", expired=moment),),
+    )
+
+
+def _recovery() -> RecoveryPredicate:
+    moment = datetime(2027, 1, 1, 12, 0, 1, tzinfo=UTC)
+    return RecoveryPredicate(
+        site="north",
+        reason="reason 1",
+        created=moment,
+        expires=moment + timedelta(days=3),
+        threshold=2,
+        signers=(NamedKey(key_id="1" * 64, name="Ada 1"), NamedKey(key_id="2" * 64, name="Ben 1")),
+        floor=3,
+        roots=("root 1", "root 2"),
+        last_seen=moment,
+    )
+
+
+@pytest.mark.parametrize("kind", ["waiver", "recovery"])
+def test_a_statement_of_a_site_is_shown_whole(tmp_path: Path, kind: str) -> None:
+    """Each value of what its people sign, one after the other."""
+    made = _waiver() if kind == "waiver" else _recovery()
+    type_, look = (WAIVER, look_at_waiver) if kind == "waiver" else (RECOVERY, look_at_recovery)
+    signed = json.loads(make_statement("x", DIGEST, type_, json.loads(canonical_json(made))))
+
+    def as_shown(predicate: Any) -> list[str]:
+        return look(tmp_path / "x", draft(make_statement("x", DIGEST, type_, predicate)))[1]
+
+    before = as_shown(signed["predicate"])
+    for path in _leaves(signed["predicate"]):
+        try:
+            after = as_shown(_changed(signed["predicate"], path))
+        except TrustError:
+            continue
+        assert after != before, path
+    for more in _add_everywhere(signed["predicate"]):
+        with pytest.raises(TrustError):
+            as_shown(more)
