@@ -182,7 +182,9 @@ def _images(
     """Resolve the images that the definition names and those that its other content wants."""
     sought = images_to_resolve(definition.images, wants)
     require_closed(moving_images((image.name, image.wanted_by) for image in sought))
-    check_covered([image.name for image in sought], definition.signatures, context.now, "the lock")
+    for image in sought:
+        with naming(image.wanted_by):
+            check_covered([image.name], definition.signatures, context.now, "the lock")
 
     def lock_one(image: Sought) -> LockedArtifact:
         if image.source.origin is not None:

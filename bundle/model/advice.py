@@ -56,4 +56,10 @@ SUMS: Final = Advice(
     vendor="A file below trust/ or attestations/, or SHA256SUMS itself was changed by something "
     "else than isoward: take another copy of the folder, or build it again from its lock.",
 )
+SIGNED_TOO_LONG: Final = Advice(
+    "No build signs for so long. If this machine's clock is right, do not use this medium, and "
+    "tell the vendor: the build system's key may have been stolen.",
+    vendor="No build signs for so long. If this machine's clock is right, do not approve it: the "
+    "build system's key may have been stolen.",
+)
 UNREADABLE: Final = Advice("Check the medium.", vendor="Check the disk that the folder is on.")

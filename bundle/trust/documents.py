@@ -10,7 +10,7 @@ from typing import Final
 from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
-from bundle.model.advice import ADDED, CHANGED, MIXED
+from bundle.model.advice import ADDED, CHANGED, MIXED, SIGNED_TOO_LONG
 from bundle.model.canonical import decode_canonical
 from bundle.model.digest import digest_of
 from bundle.model.errors import (
@@ -217,8 +217,7 @@ def check_lifetimes(documents: Documents, now: datetime) -> None:
             raise LifetimeError(
                 f"{PREFIX}{name}: expected it to expire within {days} days from "
                 f"{begin:%Y-%m-%d %H:%M} UTC, found {expires:%Y-%m-%d %H:%M} UTC",
-                "No build signs for so long. If this machine's clock is right, do not use this "
-                "medium, and tell the vendor: the build system's key may have been stolen.",
+                SIGNED_TOO_LONG,
                 {"file": name, "expires": expires.isoformat()},
             )
 
