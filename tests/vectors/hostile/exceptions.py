@@ -214,3 +214,11 @@ case.add(
     "policy",
     "says that it was verified by",
 )
+
+
+@case("lifetime", "timestamp.json")
+def a_timestamp_that_a_stolen_key_signed_for_a_hundred_years(stage: Stage) -> None:
+    def for_ever(metadata: Any) -> None:
+        metadata.signed.expires = metadata.signed.expires + timedelta(days=36_500)
+
+    stage.edit("timestamp.json", for_ever, stage.kit.builder)
