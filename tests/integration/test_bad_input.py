@@ -11,6 +11,7 @@ import pytest
 from bundle.cli.main import run
 from installer.depot.directory import create_depot
 from tests.support.trust import ReleaseKit, enrolled, make_release, trusted_bundle
+from tests.unit.install.sites import new_key
 from tests.vectors.bad_bundles import BadBundle, bad_bundles
 from tests.vectors.bad_documents import (
     GOOD_DEFINITION,
@@ -134,9 +135,7 @@ def test_the_good_ones_are_not_refused_for_their_form(
     """Else every vector above could be refused for another reason than its own."""
     for name, text in (("d", GOOD_DEFINITION), ("l", GOOD_LOCK), ("s", GOOD_SITE)):
         (tmp_path / name).write_text(text)
-    key = tmp_path / "id_ed25519"
-    key.write_text("x")
-    key.chmod(0o600)
+    new_key(tmp_path / "id_ed25519")
     from bundler.documents import load_definition, load_lock
     from installer.documents import load_site
 

@@ -108,5 +108,7 @@ class Person:
             "HOME": str(self.home),
             "LANG": "C.UTF-8",
             "TERM": "xterm",
+            # What is said is looked at, not how it looks.
+            "NO_COLOR": "1",
             "FINGERPRINT": self.fingerprint,
         }

@@ -177,7 +177,7 @@ def test_a_pods_status_is_read_as_far_as_it_goes() -> None:
     pulling = {"reason": "ImagePullBackOff", "message": "x\x1b[2J\ny"}
     state = read_state({"phase": "Pending", "containerStatuses": [{"state": {"waiting": pulling}}]})
     assert not state.ended
-    assert state.reason == "ImagePullBackOff x?[2J y"
+    assert state.reason == r"ImagePullBackOff x\x1b[2J y"
     unplaced = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
     assert read_state({"phase": "Pending", "conditions": [unplaced]}).reason == unplaced["message"]
 
