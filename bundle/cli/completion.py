@@ -30,4 +30,4 @@ def command(ctx: click.Context, output: Output, shell: str) -> None:
     """
     made = SHELLS[shell](ctx.find_root().command, {}, "isoward", "_ISOWARD_COMPLETE")
     script = made.source_template % made.source_vars()
-    output.result({"shell": shell, "script": script}, *script.strip("\n").split("\n"))
+    output.result({"shell": shell, "script": script}, *script.splitlines())

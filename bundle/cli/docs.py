@@ -37,7 +37,7 @@ def command(output: Output, name: str | None) -> None:
             f"{f'Did you mean {meant}? ' if meant else ''}`isoward docs` lists all that there are.",
         )
     text = known[wanted].read_text(encoding="utf-8")
-    output.result({"name": wanted, "text": text}, *text.rstrip("\n").split("\n"))
+    output.result({"name": wanted, "text": text}, *text.splitlines())
 
 
 def _documents(folder: Traversable, prefix: str) -> list[tuple[str, Traversable]]:

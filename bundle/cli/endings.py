@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 import errno
-import os
-import sys
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,7 +12,7 @@ import click
 from bundle.cli.commands import COMMANDS
 from bundle.cli.output import report_error, wants_json
 from bundle.cli.roles import missing_library
-from bundle.cli.writer import write_lines, write_traceback
+from bundle.cli.writer import discard_output, write_lines, write_traceback
 from bundle.model.errors import (
     Advice,
     InterruptedByUserError,
@@ -116,16 +114,3 @@ def output_lost(error: OSError) -> StorageError:
         f"cannot write to standard output: {error.strerror}",
         "Free some space, or send the output elsewhere; the exit code says how a command ended.",
     )
-
-
-def discard_output() -> None:
-    """Let what is still buffered go nowhere, so that Python's own end does not complain of it."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        if stream is None:
-            continue
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)

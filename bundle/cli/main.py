@@ -16,6 +16,7 @@ from bundle.cli.endings import ended
 from bundle.cli.output import output_options
 from bundle.cli.roles import require_role
 from bundle.cli.stray import tame_libraries
+from bundle.cli.writer import flush_output
 
 
 class LazyGroup(click.Group):
@@ -81,8 +82,7 @@ def run(arguments: list[str]) -> int:
     allow_colour(allowed=True)
     try:
         result: Any = cli.main(args=arguments, prog_name="isoward", standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        flush_output()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - each has its ending
         return ended(error, arguments)
     return result if isinstance(result, int) else 0

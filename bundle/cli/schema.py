@@ -53,4 +53,4 @@ def command(output: Output, name: str | None, folder: Path | None) -> None:
             f"there is no schema {name!r}",
             f"{f'Did you mean {meant}? ' if meant else ''}`isoward schema` lists all there are.",
         )
-    output.result(json.loads(known[wanted]), *known[wanted].rstrip("\n").split("\n"))
+    output.result(json.loads(known[wanted]), *known[wanted].splitlines())

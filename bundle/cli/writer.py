@@ -7,6 +7,7 @@ the line that it was put in.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from collections.abc import Mapping
@@ -51,3 +52,22 @@ def write_traceback(error: BaseException) -> None:
     """Write an error's traceback, each line marked as part of it."""
     lines = "".join(traceback.format_exception(error)).rstrip().split("\n")
     write_lines([f"  | {line}" for line in lines], err=True)
+
+
+def flush_output() -> None:
+    """Write what is still buffered, so that a disk that is full is told and not passed over."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def discard_output() -> None:
+    """Let what is still buffered go nowhere, so that Python's own end does not complain of it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
