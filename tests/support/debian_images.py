@@ -79,7 +79,8 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe("dash", ("libc6", "dash"), ("dash", "-c", "echo hello")),
     Recipe("sensible-utils", ("sensible-utils",), ("ls", "/usr/bin")),
     Recipe("locales", ("locales",), ("head", "/usr/share/i18n/SUPPORTED")),
-    Recipe("perl-modules", ("perl-modules-5.36",), ("ls", "/usr/share/perl/5.36.0")),
+    # The same name in every release of Debian, and as large as an image needs to be here.
+    Recipe("iso-codes", ("iso-codes",), ("ls", "/usr/share/iso-codes")),
 )
 
 
