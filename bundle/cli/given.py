@@ -169,7 +169,8 @@ def _kind_of(data: bytes) -> Kind | None:
 def _kind_of_json(text: str) -> Kind | None:
     if '"signed"' in text and '"_type":"root"' in text.replace(" ", ""):
         return "root"
-    if NAME_FIELD in text and '"keyval"' in text:
-        return "public-key"
     named = _JSON_KIND.search(text)
-    return _DOCUMENTS.get(named[1]) if named and _OURS.search(text) else None
+    if named and _OURS.search(text):
+        # Before the next: what says where on a token a key is has its public half in it.
+        return _DOCUMENTS.get(named[1])
+    return "public-key" if NAME_FIELD in text and '"keyval"' in text else None

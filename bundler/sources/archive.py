@@ -335,9 +335,9 @@ class _FileBytes:
 class StreamBytes:
     """A stream as a tar's source, of which there is an end."""
 
-    def __init__(self, where: str, stream: Stream, limit: int = MAX_UNPACKED_BYTES) -> None:
+    def __init__(self, where: str, stream: Stream, limit: int | None = None) -> None:
         self.position = 0
-        self.limit = limit
+        self.limit = MAX_UNPACKED_BYTES if limit is None else limit
         self._where = where
         self._stream = stream
 
