@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 import msgspec
 
 from bundle.model.errors import DefinitionError, IsowardError
+from bundle.model.patterns import words_of
 from bundle.model.plain import flaws_of_tree
 from bundle.model.problem import Problem
 from bundle.model.wording import closest, plain_words
@@ -48,9 +49,22 @@ def structural_problems(tree: Any, type_: Any, path: str = "") -> Iterator[Probl
 
 def _words(cause: str, tree: Any, type_: Any) -> str:
     what, _, place = cause.partition(" - at `$")
+    form = _form_of(type_) if isinstance(tree, str) and " of length " in what else ""
+    if form:
+        # What it is tells a person more than how long it is.
+        return f"expected {form}, found {tree[:_SHOWN]!r}"
     if not place and not _IS_FORM.search(what):
         return plain_words(what, tree, type_)
     return readable_problem(cause, tree)
+
+
+def _form_of(type_: Any) -> str:
+    """Return in words what a text of one length alone must look like; empty for any other."""
+    if get_origin(type_) in {Union, types.UnionType}:
+        return next(filter(None, map(_form_of, get_args(type_))), "")
+    metas = getattr(type_, "__metadata__", ())
+    fixed = (m for m in metas if m.min_length is not None and m.min_length == m.max_length)
+    return next(filter(None, (words_of(meta.pattern or "") for meta in fixed)), "")
 
 
 def _plain(tree: Any, type_: Any) -> Any:

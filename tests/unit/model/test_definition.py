@@ -169,3 +169,10 @@ def test_contradictions_are_said_at_once_too(
     fields = [problem["field"] for problem in problems]
     assert fields[:3] == ["images[0].reference", "images[1].reference", "files[0]"]
     assert all(problem["line"] and problem["hint"] for problem in problems)
+
+
+@pytest.mark.parametrize("cut", ["sha256:2c26", f"sha256:{'0' * 65}"])
+def test_a_digest_that_is_cut_short_is_told_by_its_form(cut: str) -> None:
+    with pytest.raises(DefinitionError, match="a digest, sha256: and 64 digits") as caught:
+        read_definition(f"{HEAD}files: [{{url: 'https://example.org/t', digest: '{cut}'}}]\n")
+    assert "characters" not in caught.value.message
