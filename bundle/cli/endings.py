@@ -86,7 +86,8 @@ def usage_error(error: click.UsageError) -> UsageError:
     """Turn click's error into ours, with the command that was probably meant."""
     context = error.ctx
     where = context.command_path if context else "isoward"
-    message = error.format_message()
+    # click breaks lines within its messages to list what there is to choose from.
+    message = " ".join(error.format_message().split())
     meant = ""
     if context is not None and isinstance(context.command, click.Group) and "No such c" in message:
         given = next((part for part in message.split("'")[1:2]), "")

@@ -16,7 +16,7 @@ from bundle.cli.endings import ended
 from bundle.cli.output import output_options
 from bundle.cli.roles import require_role
 from bundle.cli.stray import tame_libraries
-from bundle.cli.writer import flush_output
+from bundle.cli.writer import flush_output, open_closed_streams
 
 
 class LazyGroup(click.Group):
@@ -70,6 +70,7 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit: the one place where errors become exit codes."""
+    open_closed_streams()
     # Whatever the caller's umask says, nobody else may write what this, or a program of it, makes.
     os.umask(os.umask(0o077) | 0o022)
     arguments = sys.argv[1:] if args is None else args

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from bundle.cli.commands import COMMANDS, GROUPS
+from bundle.cli.endings import closest
 from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.roles import require_role
 from bundle.model.errors import UsageError
@@ -59,8 +60,12 @@ def _find(root: click.Command, words: tuple[str, ...]) -> click.Command:
         context = click.Context(found, info_name="isoward")
         inner = found.get_command(context, word) if isinstance(found, click.Group) else None
         if inner is None:
+            before = " ".join(("isoward", *words[:i]))
+            names = found.list_commands(context) if isinstance(found, click.Group) else []
+            meant = closest(word, names)
             raise UsageError(
-                f"there is no command isoward {' '.join(words[: i + 1])}",
+                f"there is no command {before} {word}",
+                f"{f'Did you mean `{before} {meant}`? ' if meant else ''}"
                 "`isoward --help` lists all commands.",
             )
         found = inner

@@ -38,14 +38,24 @@ def write_to(stream: TextIO, lines: Lines) -> None:
     text = "".join(f"{line}\n" for line in shown)
     encoding = getattr(stream, "encoding", None) or "utf-8"
     text = text.encode(encoding, "backslashreplace").decode(encoding)
-    # Whether there is colour was decided above.
-    click.echo(text, file=stream, nl=False, color=True)
+    _put(stream, text)
 
 
 def write_json(data: Mapping[str, Any]) -> None:
     """Write a document to standard output, in ASCII and without one control character."""
     # JSON itself lets DEL stand.
-    click.echo(json.dumps(data, indent=2, ensure_ascii=True).replace(*_DELETE))
+    _put(sys.stdout, json.dumps(data, indent=2, ensure_ascii=True).replace(*_DELETE) + "\n")
+
+
+def _put(stream: TextIO, text: str) -> None:
+    try:
+        # Whether there is colour was decided before.
+        click.echo(text, file=stream, nl=False, color=True)
+    except BrokenPipeError:
+        # Its reader went away, as `head` does. The command goes on and ends as it would have:
+        # an installation is not stopped by a pager, and a check that failed is not taken for one
+        # that did not.
+        _let_go(stream)
 
 
 def write_traceback(error: BaseException) -> None:
@@ -62,12 +72,36 @@ def flush_output() -> None:
 
 def discard_output() -> None:
     """Let what is still buffered go nowhere, so that Python's own end does not complain of it."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         if stream is None:
             continue
         try:
             stream.flush()
         except (OSError, ValueError):
-            os.dup2(nowhere, stream.fileno())
+            _let_go(stream)
+
+
+def _let_go(stream: TextIO) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+
+
+def open_closed_streams() -> None:
+    """Open onto nothing what the caller closed of standard input, output and error.
+
+    Otherwise the first file of ours would get the free number, and what a program that we start
+    says there would end in it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere == number:
+                os.set_inheritable(number, True)
+            else:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))

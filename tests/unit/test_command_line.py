@@ -255,6 +255,52 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_reader_that_goes_away_changes_no_exit_code(tmp_path: Path, more: list[str]) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text("apiVersion: isoward/v1\nkind: Site\nnodez: []\n")
+    wanted = isoward("site", "check", str(site), capture_output=True).returncode
+    assert wanted not in (0, 1)
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = isoward("site", "check", str(site), *more, stdout=writer, stderr=writer)
+    finally:
+        os.close(writer)
+    assert done.returncode == wanted
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_opened_onto_nothing(tmp_path: Path, closed: str) -> None:
+    program = f"{sys.executable} -m bundle.cli.main"
+    key = tmp_path / "ada.pem"
+    script = (
+        f"({program} docs format {closed}) >/dev/null && "
+        f"({program} keys new Ada -o {key} --no-passphrase {closed}) >/dev/null"
+    )
+    done = subprocess.run(
+        ["sh", "-c", script], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert key.read_text().startswith("-----BEGIN PRIVATE KEY-----\n")
+    asked = subprocess.run(
+        ["sh", "-c", f"({program} keys new Ada -o {key}2 {closed}) </dev/null"],
+        check=False,
+        timeout=60,
+    )
+    assert asked.returncode == 2
+
+
+@pytest.mark.parametrize("arguments", [["completion"], ["man", "lokc"]])
+def test_a_mistake_is_told_in_plain_lines(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    said = capsys.readouterr().err
+    assert "\\" not in said
+    assert ("bash, zsh, fish" in said) or ("Did you mean `isoward lock`?" in said)
+
+
 def test_the_documents_are_carried(capsys: pytest.CaptureFixture[str]) -> None:
     root = Path(__file__).resolve().parents[2] / "docs"
     assert run(["docs", "--json"]) == 0
