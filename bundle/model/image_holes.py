@@ -7,7 +7,8 @@ from typing import Final
 
 _HOLE: Final = re.compile(
     r"\$?\{\{(?:[^{}]|\{(?!\{)|\}(?!\}))*\}\}|\$\{\{?[^{}\s]*\}\}?|\$\([^()\s]+\)"
-    r"|\$[A-Za-z_][A-Za-z0-9_]*|%[sv]"
+    r"|\$[A-Za-z_][A-Za-z0-9_]*|%[sv]|<%[=-]?[^<>%]*%>|@[A-Z][A-Z0-9_]*@"
+    r"|\{[A-Za-z_][\w.]*\}(?=[/:@.-])|(?<=[/:@.-])\{[A-Za-z_][\w.]*\}"
 )
 FILLER: Final = "x0"
 """What stands in place of a hole, where a name or a tag may."""

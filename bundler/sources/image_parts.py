@@ -31,6 +31,13 @@ _ROLES: Final = {
     "image": "image",
     "img": "image",
     "name": "name",
+    "path": "path",
+    "org": "owner",
+    "organization": "owner",
+    "organisation": "owner",
+    "owner": "owner",
+    "namespace": "namespace",
+    "project": "owner",
     "tag": "tag",
     "version": "version",
     "digest": "digest",
@@ -46,6 +53,7 @@ _ALL: Final = frozenset(
     {"image", "images", "img", "container", "default", "global", "docker", "oci", "new", "base"}
 )
 """Words that do not tell one image of many from the others."""
+_WHICH: Final = frozenset({"tag", "version", "digest"})
 _NO_IMAGES: Final = frozenset({"chart", "charts", "git", "github", "gitlab", "helm", "source"})
 """Of what a mapping is, when its repository is not of images."""
 
@@ -123,7 +131,8 @@ def images_in_parts(
         image = _joined(group, says_image(parent), outer)
         if image:
             role = _naming(group.texts)
-            used = [key for name, key in group.keys.items() if name != "name" or role == "name"]
+            others = {"name", "path", "owner", "namespace"} - {role}
+            used = [key for name, key in group.keys.items() if name not in others]
             yield Joined(image, group.keys[role], frozenset(used))
 
 
@@ -156,7 +165,9 @@ def _naming(texts: Mapping[str, str]) -> str:
     for role in ("image", "repository", "name"):
         if role in texts:
             return role
-    return ""
+    # A path of an address or of a file is everywhere; beside a registry and a tag it is a name.
+    is_name = {"path", "registry"} <= texts.keys() and not texts.keys().isdisjoint(_WHICH)
+    return "path" if is_name and not texts["path"].startswith("/") else ""
 
 
 def _joined(group: _Group, parent_says: bool, outer: Scope) -> str:  # noqa: FBT001 - internal
@@ -172,12 +183,15 @@ def _joined(group: _Group, parent_says: bool, outer: Scope) -> str:  # noqa: FBT
         if "//" in repository:
             return ""
         name = f"{repository.rstrip('/')}/{name}"
+    owner = _owner(texts, role)
+    if owner and registry and "/" not in registry and "/" not in name:
+        name = f"{owner}/{name}"
     says = group.says or parent_says or (role == "image")
     if role == "name" and not (registry or says):
         return ""
     tag, digest = _version(texts, versioned=bool(says or registry or _has_host(name)))
     if role != "name":
-        tag = tag or ("" if digest or _is_tagged(name) else outer.tag)
+        tag = tag or ("" if digest or _is_tagged(name) else outer.tag.removeprefix(":"))
         registry = registry or ("" if _has_host(name) or _is_tagged(name) else outer.registry)
     if not (tag or digest or _is_tagged(name) or says or (_has_host(name) and "/" in name)):
         return ""
@@ -193,13 +207,26 @@ def _joined(group: _Group, parent_says: bool, outer: Scope) -> str:  # noqa: FBT
     return image if good else ""
 
 
+def _owner(texts: Mapping[str, str], role: str) -> str:
+    """Return what stands between a registry and the last part of a name.
+
+    Beside a whole `repository` a namespace is that of Kubernetes.
+    """
+    owner = texts.get("owner", "")
+    if not owner and role != "repository":
+        owner = texts.get("namespace", "")
+    return owner.strip("/") if is_bare_name(owner.strip("/")) else ""
+
+
 def _version(texts: Mapping[str, str], *, versioned: bool) -> tuple[str, str]:
     """Return a tag and a digest."""
-    tag = texts.get("tag", "")
-    version = texts.get("version", "")
+    # Charts write a tag also with the colon before it, and with the digest behind it.
+    tag, _, pinned = texts.get("tag", "").removeprefix(":").partition("@")
+    version, _, _ = texts.get("version", "").removeprefix(":").partition("@")
+    pinned = pinned or texts.get("version", "").partition("@")[2]
     if not tag and versioned and any(c.isdigit() for c in filled(version)):
         tag = version
-    digest = texts.get("digest", "")
+    digest = texts.get("digest", "").removeprefix("@") or pinned
     if digest and not digest.startswith(PREFIX) and is_digest(PREFIX + digest):
         digest = PREFIX + digest
     if tag.startswith(PREFIX):

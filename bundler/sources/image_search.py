@@ -37,6 +37,7 @@ _OCI: Final = "oci://"
 _HINT: Final = re.compile(r"[/:@={$\n]|\bimage", re.IGNORECASE)
 """Without any of these no text names an image."""
 _COMMANDS: Final = (["args"], ["command"], ["arguments"], ["cmd"], ["entrypoint"])
+_SET: Final = frozenset({"--set", "--set-string", "--set-literal"})
 _LISTED: Final = re.compile(r"\s*,\s*")
 _REGISTRIES: Final = frozenset(
     {"registry", "registries", "hub", "mirror", "mirrors", "endpoint", "endpoints", "host", "hosts"}
@@ -108,7 +109,7 @@ class Search:
         options: dict[str, str] = {}
         rest: list[str] = []
         waiting = ""
-        for word in words:
+        for word in _each_set(words):
             name, equals, value = word.partition("=")
             value = value.strip("\"'")
             plain = name.lstrip("-")
@@ -203,6 +204,20 @@ def _setting(item: Any) -> tuple[str, str]:
     return (names[0], values[0]) if names and len(values) == 1 and len(item) <= _FEW else ("", "")
 
 
+def _each_set(words: Iterable[str]) -> Iterator[str]:
+    """Yield the words of a command, each value that Helm is told to set as an option."""
+    waiting = False
+    for word in words:
+        name, _, value = word.partition("=")
+        if waiting or (name in _SET and value):
+            yield from (f"--{pair}" for pair in (word if waiting else value).split(","))
+            waiting = False
+        elif name in _SET:
+            waiting = True
+        else:
+            yield word
+
+
 def _parsed(text: str) -> Any:
     """Read a text as JSON or YAML; None where it is neither, or one text."""
     if text.startswith(("{", "[")) and not text.startswith("{{"):
@@ -233,10 +248,14 @@ def _by_key(found: Iterable[Joined]) -> dict[str, list[str]]:
 def _artifacts(tree: Mapping[Any, Any]) -> Iterator[Joined]:
     """Yield what is named by an address `oci://`, as in Flux's and Argo's objects."""
     for key, text in tree.items():
-        if not isinstance(text, str) or not text.startswith(_OCI):
+        if not isinstance(text, str):
+            continue
+        chart = tree.get("chart")
+        # Argo has a chart of a registry without the scheme.
+        bare = key == "repoURL" and isinstance(chart, str) and "://" not in text
+        if not bare and not text.startswith(_OCI):
             continue
         base = plain_reference(text).rstrip("/")
-        chart = tree.get("chart")
         if isinstance(chart, str) and chart and not base.endswith(f"/{chart}"):
             base = f"{base}/{chart}"
         ref = tree.get("ref")

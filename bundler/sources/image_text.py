@@ -48,6 +48,14 @@ _TOOL: Final = re.compile(
 )
 """A command that has images among its words."""
 _PULL: Final = re.compile(r"\bpull\s+(?:-\S+\s+){0,9}[\"']?([^\s\"']{1,512})")
+_FROM: Final = re.compile(
+    r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)?(\S{1,512})(?:[ \t]+[Aa][Ss][ \t]+(\S+))?[ \t]*$",
+    re.MULTILINE,
+)
+"""What a Dockerfile builds upon; a later stage may name an earlier one."""
+_STEP: Final = re.compile(r"^[ \t]*(?:RUN|COPY|ADD|CMD|ENTRYPOINT)[ \t]", re.MULTILINE)
+_PROPERTY: Final = re.compile(r"^[ \t]*([\w-]+(?:\.[\w-]+)+)[ \t]+(\S{1,512})[ \t]*$", re.MULTILINE)
+"""A setting with nothing but white space before its value, as Spark has it."""
 _FORMAT: Final = re.compile(r"[\"'`]%[sv]/[a-z0-9._/%-]*[a-z0-9]:[^\"'`\s]+[\"'`]")
 """What a template prints an image by."""
 _MAX_ROUNDS: Final = 4
@@ -83,6 +91,7 @@ def images_in_text(text: str, *, named: bool = False, scope: Scope = NOWHERE) ->
         if word not in joined:
             yield image
     yield from _of_tools(text, whole)
+    yield from _of_files(text, whole)
     yield from (shown(hole) for hole in kept if _FORMAT.search(hole))
 
 
@@ -95,6 +104,21 @@ def _of_tools(text: str, whole: Callable[[str], str]) -> Iterator[str]:
             sure = word in pulled and (is_bare_name(image) or looks_like_image(image))
             if sure or is_short_reference(image) or is_versioned_name(image):
                 yield shown(image)
+
+
+def _of_files(text: str, whole: Callable[[str], str]) -> Iterator[str]:
+    """Yield what files of two well-known forms name without a sign between name and value."""
+    stages = {"scratch"}
+    if _STEP.search(text):
+        for base in _FROM.finditer(text):
+            image = whole(base[1])
+            if image not in stages and (is_bare_name(image) or looks_like_image(image)):
+                yield shown(image)
+            stages.add(base[2] or "")
+    for setting in _PROPERTY.finditer(text):
+        image = plain_reference(whole(setting[2]))
+        if says_only_image(setting[1]) and (is_bare_name(image) or looks_like_image(image)):
+            yield shown(image)
 
 
 def expanded(fields: Mapping[str, str]) -> dict[str, str]:

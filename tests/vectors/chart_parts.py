@@ -191,6 +191,64 @@ QUESTIONS: Final[dict[str, tuple[str, set[str]]]] = {
             "alpine",
         },
     ),
+    "an organization beside the registry": (
+        _resource("{proxy: {registry: quay.io, organization: parts, repository: db, tag: v1}}"),
+        {"quay.io/parts/db:v1"},
+    ),
+    "a namespace of a registry": (
+        _resource("{proxy: {registry: quay.io, namespace: parts, name: db, tag: v1}}"),
+        {"quay.io/parts/db:v1"},
+    ),
+    "a namespace of Kubernetes beside a repository": (
+        _resource("{proxy: {registry: quay.io, namespace: web, repository: db, tag: v1}}"),
+        {"quay.io/db:v1"},
+    ),
+    "a path beside a registry and a tag": (
+        _resource("{proxy: {registry: quay.io, path: parts/db, tag: v1}}"),
+        {"quay.io/parts/db:v1"},
+    ),
+    "a digest behind the tag": (
+        _resource(f"{{db: {{repository: quay.io/parts/db, tag: 'v1@{DIGEST}'}}}}"),
+        {f"quay.io/parts/db:v1@{DIGEST}"},
+    ),
+    "a digest behind the version": (
+        _resource(f"{{db: {{repository: quay.io/parts/db, version: 'v1@{DIGEST}'}}}}"),
+        {f"quay.io/parts/db:v1@{DIGEST}"},
+    ),
+    "a digest with its sign": (
+        _resource(f"{{db: {{repository: quay.io/parts/db, digest: '@{DIGEST}'}}}}"),
+        {f"quay.io/parts/db@{DIGEST}"},
+    ),
+    "a tag with its colon": (
+        _resource("{db: {repository: quay.io/parts/db, tag: ':v1'}}"),
+        {"quay.io/parts/db:v1"},
+    ),
+    "a chart of Argo without a scheme": (
+        _resource("{source: {repoURL: ghcr.io/parts, chart: web, targetRevision: 1.2.3}}"),
+        {"ghcr.io/parts/web:1.2.3"},
+    ),
+    "values that Helm is told to set": (
+        _options("--set=image.repository=quay.io/parts/db", "--set=image.tag=v1"),
+        {"quay.io/parts/db:v1"},
+    ),
+    "several values to set at once": (
+        _options("--set", "image.repository=quay.io/parts/db,image.tag=v1"),
+        {"quay.io/parts/db:v1"},
+    ),
+    "a property with white space": (
+        _map("spark.executor.instances 2\nspark.kubernetes.container.image parts/spark:3.5.0\n"),
+        {"parts/spark:3.5.0"},
+    ),
+    "a file to build by": (
+        _map("FROM golang:1.23 AS build\nRUN make\nFROM build\nFROM alpine\nCOPY a /a\n"),
+        {"golang:1.23", "alpine"},
+    ),
+    "a template of Ruby": (
+        _map("image: <%= hub %>/proxy:<%= tag %>\n"),
+        {"<%=hub%>/proxy:<%=tag%>"},
+    ),
+    "a template of Automake": (_map("image: @HUB@/proxy:@TAG@\n"), {"@HUB@/proxy:@TAG@"}),
+    "a template of Python": (_map("image: {hub}/proxy:{tag}\n"), {"{hub}/proxy:{tag}"}),
     "three variables": (
         _variables(REGISTRY="quay.io/parts", NAME="proxy", TAG="1.2"),
         {"quay.io/parts/proxy:1.2"},
@@ -387,6 +445,10 @@ NO_QUESTIONS: Final[dict[str, str]] = {
         "{image: {type: string, description: 'Such as quay.io/a/b:1.', example: 'quay.io/a/b:1'}}"
     ),
     "patterns of a policy": _resource("{match: {imageReferences: ['ghcr.io/org/*', '*:latest']}}"),
+    "a query": _map("SELECT a\nFROM users\nWHERE a = 'b/c'\nFROM b/c\n"),
+    "paths of an API": _map("GET /a/{id}/b:read\npath: /x/{name}:get\nuser@EXAMPLE@x\n"),
+    "a path beside a registry": _resource("{registry: quay.io, path: /var/lib/x, tag: v1}"),
+    "properties": _map("server.port 8080\nspark.image.pullPolicy Always\na.image.format png\n"),
     "a certificate": _resource("{caBundle: LS0tLS1CRUdJTi/a+b==, sha: abcdef}"),
     "quantities": _resource("{resources: {requests: {cpu: 100m, memory: 1Gi}}, at: '01:30'}"),
     "group, version and kind": _resource("{kind: 'apps/v1:Deployment', api: 'batch/v1'}"),
