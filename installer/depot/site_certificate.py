@@ -18,19 +18,34 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+from cryptography.x509.oid import ExtensionOID, PublicKeyAlgorithmOID, SignatureAlgorithmOID
 
 from bundle.model.errors import DefinitionError
 from installer.depot.held import HeldPair, hold
+from installer.depot.issuers import has_issued, is_for_servers, issuer_problems
 from installer.depot.tls import Identity, check_pair
 from installer.depot.trial import try_pair
 
 _RSA_BITS: Final = (2048, 8192)
 _CURVES: Final = ("secp256r1", "secp384r1")
+_CURVES_OF_ISSUERS: Final = (*_CURVES, "secp521r1")
+"""An issuer signs nothing in a handshake, so that the server's library need not know its curve."""
 _WEAK: Final = frozenset({"md5", "sha1"})
+_SIGNED_BY: Final = frozenset(
+    {
+        SignatureAlgorithmOID.RSA_WITH_SHA256,
+        SignatureAlgorithmOID.RSA_WITH_SHA384,
+        SignatureAlgorithmOID.RSA_WITH_SHA512,
+        SignatureAlgorithmOID.RSASSA_PSS,
+        SignatureAlgorithmOID.ECDSA_WITH_SHA256,
+        SignatureAlgorithmOID.ECDSA_WITH_SHA384,
+        SignatureAlgorithmOID.ECDSA_WITH_SHA512,
+        SignatureAlgorithmOID.ED25519,
+    }
+)
 _UNDERSTOOD: Final = frozenset(
     {
         ExtensionOID.KEY_USAGE,
@@ -109,18 +124,20 @@ def _problems(
 ) -> Iterator[str]:
     for number, each in enumerate(chain):
         which = "the certificate" if number == 0 else f"certificate {number + 1} of the file"
-        yield from (f"{which} {problem}" for problem in _each(each, now))
+        curves = _CURVES_OF_ISSUERS if number else _CURVES
+        yield from (f"{which} {problem}" for problem in _each(each, now, curves))
     for number, (lower, upper) in enumerate(pairwise(chain), start=1):
-        if not _issued(lower, upper):
+        if not has_issued(lower, upper):
             yield (
-                f"certificate {number + 1} of the file did not issue certificate {number}: expected"
-                " the server's first, then each one's issuer"
+                f"certificate {number + 1} of the file did not issue certificate {number}, or not"
+                " in a form that Go reads: expected the server's first, then each one's issuer"
             )
+    yield from issuer_problems(chain)
     if chain[0].version is x509.Version.v3:
         yield from _of_a_server(chain[0], names)
 
 
-def _each(found: x509.Certificate, now: dt.datetime) -> Iterator[str]:
+def _each(found: x509.Certificate, now: dt.datetime, curves: Sequence[str]) -> Iterator[str]:
     """Say what is wrong with any certificate of a chain."""
     if found.version is not x509.Version.v3:
         yield "is of X.509 version 1, which TLS servers and Go refuse"
@@ -131,49 +148,47 @@ def _each(found: x509.Certificate, now: dt.datetime) -> Iterator[str]:
         )
     if found.serial_number <= 0:
         yield "has a serial number below 1, which Go refuses"
-    if (words := _key_words(found)) != "":
+    if (words := _key_words(found, curves)) != "":
         yield words
-    weak = found.signature_hash_algorithm
-    if weak is not None and weak.name in _WEAK and found.issuer != found.subject:
-        yield f"is signed over {weak.name.upper()}, which Go refuses"
+    # Nobody verifies the signature of one that is its own issuer.
+    if found.issuer != found.subject:
+        yield from _signature_problems(found)
     for extension in found.extensions:
         if extension.critical and extension.oid not in _UNDERSTOOD:
             yield f"has a critical extension that Go does not know ({extension.oid.dotted_string})"
 
 
-def _key_words(found: x509.Certificate) -> str:
+def _signature_problems(found: x509.Certificate) -> Iterator[str]:
+    digest = found.signature_hash_algorithm
+    if digest is not None and digest.name in _WEAK:
+        yield f"is signed over {digest.name.upper()}, which Go refuses"
+    elif found.signature_algorithm_oid not in _SIGNED_BY:
+        oid = found.signature_algorithm_oid.dotted_string
+        yield f"is signed by an algorithm that Go does not know ({oid})"
+
+
+def _key_words(found: x509.Certificate, curves: Sequence[str]) -> str:
     try:
         key = found.public_key()
     except (UnsupportedAlgorithm, ValueError):
         return "has a key of an unknown kind"
     if isinstance(key, rsa.RSAPublicKey):
         low, high = _RSA_BITS
+        if found.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS:
+            return "has an RSA key for PSS alone, which Go does not know"
         if not low <= key.key_size <= high:
             return f"has an RSA key of {key.key_size} bits: expected {low} to {high}"
     elif isinstance(key, ec.EllipticCurvePublicKey):
-        if key.curve.name not in _CURVES:
+        if key.curve.name not in curves:
             return f"has a key on the curve {key.curve.name}: expected P-256 or P-384"
     elif not isinstance(key, ed25519.Ed25519PublicKey):
         return "has a key that is neither RSA, EC nor Ed25519"
     return ""
 
 
-def _issued(lower: x509.Certificate, upper: x509.Certificate) -> bool:
-    try:
-        lower.verify_directly_issued_by(upper)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
-        return False
-    return True
-
-
 def _of_a_server(leaf: x509.Certificate, names: Sequence[str]) -> Iterator[str]:
     extensions = leaf.extensions
-    try:
-        usage = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        usage = None
-    allowed = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
-    if usage is not None and not any(oid in usage for oid in allowed):
+    if not is_for_servers(leaf):
         yield "the certificate is not for servers (extendedKeyUsage without serverAuth)"
     try:
         keys = extensions.get_extension_for_class(x509.KeyUsage).value
@@ -205,8 +220,6 @@ def _covers(name: str, hosts: Sequence[str], addresses: Sequence[str]) -> bool:
         pass
     wanted = name.lower().rstrip(".")
     rest = wanted.partition(".")[2]
-    for host in hosts:
-        offered = host.lower().rstrip(".")
-        if offered == wanted or (rest and offered == f"*.{rest}"):
-            return True
-    return False
+    # Of what a certificate offers, a dot at the end is a part.
+    taken = {wanted, name.lower(), *([f"*.{rest}"] if rest else [])}
+    return any(host.lower() in taken for host in hosts)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,14 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bundle.model.errors import DefinitionError
 from installer.depot.held import hold
-from installer.depot.site_certificate import site_identity
+from installer.depot.site_certificate import check_chain, site_identity
 from installer.depot.trial import try_pair
+from tests.support.needs import requires_tool
 from tests.support.old_certificates import negative_serial, over_sha1, version_one
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
@@ -30,6 +33,7 @@ _SANS = (
 )
 KEY = ec.generate_private_key(ec.SECP256R1())
 CA_KEY = ec.generate_private_key(ec.SECP256R1())
+SIGNER = ec.generate_private_key(ec.SECP256R1())
 SMALL_RSA = rsa.generate_private_key(65537, 1024)
 
 
@@ -49,6 +53,9 @@ class Made:
     algorithm: Any = field(default_factory=hashes.SHA256)
     critical: str = ""
     ca: bool = False
+    path_length: int | None = None
+    padding: Any = None
+    constraints: x509.NameConstraints | None = None
 
     def certificate(self) -> x509.Certificate:
         """Make it."""
@@ -60,9 +67,11 @@ class Made:
             .serial_number(1000)
             .not_valid_before(self.start)
             .not_valid_after(self.end)
-            .add_extension(x509.BasicConstraints(ca=self.ca, path_length=None), critical=True)
-            .add_extension(_key_usage(signs=self.signs), critical=True)
+            .add_extension(x509.BasicConstraints(self.ca, self.path_length), critical=True)
+            .add_extension(_key_usage(signs=self.signs, issues=self.ca), critical=True)
         )
+        if self.constraints:
+            builder = builder.add_extension(self.constraints, critical=True)
         if self.sans:
             builder = builder.add_extension(x509.SubjectAlternativeName(self.sans), critical=False)
         if self.usage:
@@ -71,21 +80,21 @@ class Made:
             oid = x509.ObjectIdentifier(self.critical)
             unknown = x509.UnrecognizedExtension(oid, b"\x05\x00")
             builder = builder.add_extension(unknown, critical=True)
-        return builder.sign(self.ca_key, self.algorithm)
+        return builder.sign(self.ca_key, self.algorithm, rsa_padding=self.padding)
 
 
 def _name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
 
 
-def _key_usage(*, signs: bool) -> x509.KeyUsage:
+def _key_usage(*, signs: bool, issues: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=signs,
         key_encipherment=True,
         content_commitment=False,
         data_encipherment=False,
         key_agreement=False,
-        key_cert_sign=False,
+        key_cert_sign=issues,
         crl_sign=False,
         encipher_only=False,
         decipher_only=False,
@@ -115,6 +124,7 @@ CA = Made(key=CA_KEY, subject="Hospital CA", sans=(), usage=(), ca=True)
         (replace(GOOD, key=rsa.generate_private_key(65537, 2048)), NAMES),
         (replace(GOOD, usage=()), NAMES),
         (replace(GOOD, sans=(x509.DNSName("*.hospital.example"),)), ("Depot.hospital.example.",)),
+        (replace(GOOD, algorithm=hashes.SHA512()), NAMES),
     ],
 )
 def test_a_certificate_that_all_take_is_taken(
@@ -139,6 +149,9 @@ def test_a_certificate_that_all_take_is_taken(
         (replace(GOOD, sans=(x509.DNSName("other.example"),)), "not for depot.hospital.example"),
         (replace(GOOD, sans=(*_SANS[:1], x509.DNSName("10.0.0.5"))), "not for 10.0.0.5"),
         (replace(GOOD, sans=(x509.DNSName("*.example"), _SANS[1])), "not for depot.hospital"),
+        (replace(GOOD, sans=(x509.DNSName("depot.hospital.example."), _SANS[1])), "not for depot"),
+        (replace(GOOD, algorithm=hashes.SHA224()), "algorithm that Go does not know"),
+        (replace(GOOD, algorithm=hashes.SHA3_256()), "algorithm that Go does not know"),
         (replace(GOOD, start=NOW + DAY), "is valid from"),
         (replace(GOOD, end=NOW - DAY / 2), "is valid from"),
         (replace(GOOD, usage=(ExtendedKeyUsageOID.CLIENT_AUTH,)), "not for servers"),
@@ -201,6 +214,105 @@ def test_a_chain_is_in_order_and_valid(
 ) -> None:
     paths = _write(tmp_path, KEY, *chain())
     with pytest.raises(DefinitionError, match=words):
+        site_identity(*paths, (), NOW)
+
+
+def _dns(*names: str) -> list[x509.GeneralName]:
+    return [x509.DNSName(name) for name in names]
+
+
+def _net(network: str) -> x509.IPAddress:
+    return x509.IPAddress(ipaddress.ip_network(network))
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"ca": False}, "certificate 2 of the file is not an authority's"),
+        ({"usage": (ExtendedKeyUsageOID.CLIENT_AUTH,)}, "2 of the file may not issue for servers"),
+        (
+            {"constraints": x509.NameConstraints(_dns("other.example"), None)},
+            r"2 of the file may not issue for depot\.hospital\.example",
+        ),
+        (
+            {"constraints": x509.NameConstraints(None, _dns("hospital.example"))},
+            r"may not issue for depot\.hospital\.example",
+        ),
+        (
+            {"constraints": x509.NameConstraints([_net("192.168.0.0/16")], None)},
+            r"may not issue for 10\.0\.0\.5",
+        ),
+        (
+            {"constraints": x509.NameConstraints(None, [_net("10.0.0.0/24")])},
+            r"may not issue for 10\.0\.0\.5",
+        ),
+        (
+            {"constraints": x509.NameConstraints([x509.DirectoryName(_name("x"))], None)},
+            "nameConstraints of a kind",
+        ),
+    ],
+)
+def test_an_issuer_that_nodes_do_not_let_issue_is_refused(
+    tmp_path: Path, changed: dict[str, Any], words: str
+) -> None:
+    paths = _write(tmp_path, KEY, GOOD.certificate(), replace(CA, **changed).certificate())
+    with pytest.raises(DefinitionError, match=words):
+        site_identity(*paths, NAMES, NOW)
+
+
+def test_an_issuer_has_only_so_many_authorities_below_it(tmp_path: Path) -> None:
+    middle = replace(CA, ca_key=SIGNER, issuer="Root").certificate()
+    top = replace(CA, key=SIGNER, ca_key=SIGNER, subject="Root", issuer="Root", path_length=0)
+    paths = _write(tmp_path, KEY, GOOD.certificate(), middle, top.certificate())
+    with pytest.raises(DefinitionError, match="certificate 3 of the file allows 0 authorities"):
+        site_identity(*paths, NAMES, NOW)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"path_length": 0, "usage": (ExtendedKeyUsageOID.SERVER_AUTH,)},
+        {
+            "constraints": x509.NameConstraints(
+                [*_dns(".hospital.example"), _net("10.0.0.0/8")], None
+            )
+        },
+        {"constraints": x509.NameConstraints([x509.RFC822Name("example.org")], None)},
+        {"constraints": x509.NameConstraints(None, [*_dns("other.example"), _net("::/0")])},
+    ],
+)
+def test_an_issuer_within_its_limits_is_taken(tmp_path: Path, changed: dict[str, Any]) -> None:
+    paths = _write(tmp_path, KEY, GOOD.certificate(), replace(CA, **changed).certificate())
+    check_chain(paths[0].read_bytes(), paths[0], NAMES, NOW)
+
+
+def test_an_issuer_may_have_a_key_that_the_server_could_not_use(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP521R1())
+    issuer = replace(CA, key=key, ca_key=key).certificate()
+    paths = _write(tmp_path, KEY, replace(GOOD, ca_key=key).certificate(), issuer)
+    _, pair = site_identity(*paths, NAMES, NOW)
+    pair.close()
+
+
+@pytest.mark.parametrize(("salt", "taken"), [(32, True), (20, False)])
+def test_a_pss_signature_has_the_form_that_go_reads(tmp_path: Path, salt: int, taken: bool) -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    issuer = replace(CA, key=key, ca_key=key).certificate()
+    form = padding.PSS(padding.MGF1(hashes.SHA256()), salt)
+    paths = _write(tmp_path, KEY, replace(GOOD, ca_key=key, padding=form).certificate(), issuer)
+    expected = nullcontext() if taken else pytest.raises(DefinitionError, match="form that Go")
+    with expected:
+        check_chain(paths[0].read_bytes(), paths[0], NAMES, NOW)
+
+
+def test_a_key_for_pss_alone_is_refused(tmp_path: Path) -> None:
+    requires_tool("openssl")
+    paths = _write(tmp_path, KEY, GOOD.certificate())
+    command = ["openssl", "req", "-x509", "-newkey", "rsa-pss", "-nodes", "-subj", "/CN=depot"]
+    told = ["-addext", "subjectAltName=DNS:depot.hospital.example", "-days", "30", "-sha256"]
+    files = ["-out", str(paths[0]), "-keyout", str(paths[1])]
+    subprocess.run([*command, *told, *files], check=True, capture_output=True)
+    with pytest.raises(DefinitionError, match="for PSS alone"):
         site_identity(*paths, (), NOW)
 
 
