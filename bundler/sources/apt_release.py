@@ -45,7 +45,8 @@ class AptRelease:
     Attributes:
         names: The suite's names; many small repositories have none.
         by_hash: Whether indexes can be fetched under their digest.
-        all_apart: Whether packages of no architecture have an index of their own.
+        all_apart: Whether packages of no architecture have an index of their own; some publishers
+            have no other.
         contents: What it names, by path.
     """
 
@@ -74,7 +75,8 @@ class AptRelease:
         """
         folder = f"{component}/binary-{architecture}/" if component else ""
         found = self._forms(folder)
-        if not found:
+        apart = self._forms(f"{component}/binary-all/") if component and self.all_apart else ()
+        if not found and not apart:
             raise DefinitionError(
                 f"component {component}: the repository has no packages for {architecture}"
                 if component
@@ -82,10 +84,7 @@ class AptRelease:
                 "Correct `suite`, `components` or `platforms`, or name the repository that has "
                 "them.",
             )
-        yield found
-        apart = self._forms(f"{component}/binary-all/") if component and self.all_apart else ()
-        if apart:
-            yield apart
+        yield from (forms for forms in (found, apart) if forms)
 
     def _forms(self, folder: str) -> tuple[Listed, ...]:
         paths = [f"{folder}Packages{form}" for form in _FORMS]
@@ -99,7 +98,7 @@ def read_in_release(data: bytes, where: str) -> AptRelease:
         FormatError: It is not one.
     """
     try:
-        first, *lines = data.decode("utf-8").split("\n")
+        first, *lines = (line.rstrip("\r") for line in data.decode("utf-8").split("\n"))
         # The blank line ends the armour's own headers.
         text = lines[lines.index("") + 1 : lines.index(_END)]
     except ValueError:

@@ -11,7 +11,15 @@ from urllib.parse import quote
 import msgspec
 
 from bundle.model.digest import digest_of
-from bundle.model.errors import DefinitionError, FormatError, NotFoundError, SignatureError
+from bundle.model.errors import (
+    AuthenticationError,
+    DefinitionError,
+    FormatError,
+    IsowardError,
+    NotFoundError,
+    SignatureError,
+    TransportRefusedError,
+)
 from bundle.model.limits import MAX_OS_INDEX_BYTES, MAX_REPOMD_BYTES, MAX_SIGNATURE_FILE_BYTES
 from bundle.model.lock import Content
 from bundle.model.os_packages import LockedOsFile, OsPath, OsRepositorySource
@@ -29,6 +37,9 @@ _ARCHITECTURES: Final = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 """rpm's words, which are also its `$basearch`."""
 
 _BASEARCH: Final = "$basearch"
+
+_ABSENT: Final = (NotFoundError, AuthenticationError, TransportRefusedError)
+"""How servers say that they do not have a file: stores of objects say 403 to who may not list."""
 
 
 @dataclass(slots=True)
@@ -141,17 +152,9 @@ def open_repository(
     url = source.url.replace(_BASEARCH, architecture).replace("$releasever", release)
     made = RpmRepository(url.rstrip("/"), f"{source.folder}/{architecture}", root, context)
     index = made.put(REPOMD, _fetch(made, REPOMD, MAX_REPOMD_BYTES))
-    try:
-        signature = made.put(SIGNATURE, _fetch(made, SIGNATURE, MAX_SIGNATURE_FILE_BYTES))
-    except NotFoundError as error:
-        if source.metadata_signed:
-            raise SignatureError(
-                f"{made.address(SIGNATURE)}: expected the index's signature, found none",
-                "If the distribution does not sign its index, and only then, say so in the "
-                "definition: `metadataSigned: false`. Its packages are signed all the same.",
-            ) from error
-    else:
-        keys.check_repomd(index, signature, made.address(REPOMD))
+    signature = _fetch_signature(made, signed=source.metadata_signed)
+    if signature is not None:
+        keys.check_repomd(index, made.put(SIGNATURE, signature), made.address(REPOMD))
     with storage_errors(f"read {index}"):
         data = index.read_bytes()
     for file in read_repomd(data, made.address(REPOMD)):
@@ -184,6 +187,34 @@ def architectures_of(
                 "Write it as https://host/rocky/9/BaseOS/$basearch/os/.",
             )
     return tuple(sorted(found))
+
+
+def _fetch_signature(repository: RpmRepository, *, signed: bool) -> bytes | None:
+    """Fetch the index's signature; None where there is none and the definition says so.
+
+    Raises:
+        SignatureError: There is none, and the definition does not say so.
+    """
+    absent: IsowardError | None = None
+    data = b""
+    try:
+        data = _fetch(repository, SIGNATURE, MAX_SIGNATURE_FILE_BYTES)
+    except _ABSENT as error:
+        absent = error
+    # Some servers send a page in place of any file that they lack; no signature begins so.
+    if absent is None and not data.lstrip().startswith(b"<"):
+        return data
+    if not signed:
+        return None
+    if absent is None:
+        found = "a page of the server's"
+    else:
+        found = "none" if isinstance(absent, NotFoundError) else f"none ({absent.message})"
+    raise SignatureError(
+        f"{repository.address(SIGNATURE)}: expected the index's signature, found {found}",
+        "If the distribution does not sign its index, and only then, say so in the "
+        "definition: `metadataSigned: false`. Its packages are signed all the same.",
+    ) from absent
 
 
 def _fetch(repository: RpmRepository, path: str, limit: int) -> bytes:

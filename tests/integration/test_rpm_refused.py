@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -222,6 +223,27 @@ def test_a_distribution_that_does_not_sign_its_index(tmp_path: Path, rpm_world: 
         _index_of_a_stranger(repo, rpm_world)
         with pytest.raises(SignatureError, match="not in the keyring"):
             vendor.lock("bash", repositories=("baseos",), metadata_signed=False)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ((HTTPStatus.FORBIDDEN, b"<Error>AccessDenied</Error>"), "found none"),
+        ((HTTPStatus.BAD_REQUEST, b""), "found none"),
+        ((HTTPStatus.OK, b"\n<!doctype html><p>Home</p>"), "found a page"),
+    ],
+)
+def test_a_server_that_says_otherwise_that_there_is_no_signature(
+    tmp_path: Path, rpm_world: RpmWorld, answer: tuple[HTTPStatus, bytes], why: str
+) -> None:
+    with static_site(tmp_path / "site", absent=answer) as site:
+        rpm_world.repository(site.root / "baseos", [BASH], sign=False)
+        vendor = Vendor(tmp_path, rpm_world, site)
+        found = vendor.lock("bash", repositories=("baseos",), metadata_signed=False)
+        assert names(found) == CLOSURE[:1]
+        assert not [file for file in found.files if file.path.endswith(".asc")]
+        with pytest.raises(SignatureError, match=f"expected the index's signature, {why}"):
+            vendor.lock("bash", repositories=("baseos",))
 
 
 def test_a_keyring_of_two_keys_in_one_file(tmp_path: Path, rpm_world: RpmWorld) -> None:

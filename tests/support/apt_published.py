@@ -34,6 +34,8 @@ class Shape:
         by_hash: Whether there are hashed names.
         keyring: Of `armoured`, `two` (armoured, the right key second), `crlf` and `binary`.
         signers: How many sign it; only the last one is in the keyring.
+        folder: Of the index, below its component.
+        ending: Of the lines of what is signed.
     """
 
     suite: str = SUITE
@@ -47,6 +49,8 @@ class Shape:
     by_hash: bool = False
     keyring: str = "binary"
     signers: int = 1
+    folder: str = "binary-amd64"
+    ending: str = "\n"
 
     @property
     def flat(self) -> bool:
@@ -77,6 +81,10 @@ SHAPES: Final = {
     "plain": Shape(listed=("", ".gz", ".xz"), sent=("",)),
     "only-gz": Shape(listed=(".gz", ""), sent=(".gz",)),
     "said-by-hash": Shape(fields={"Acquire-By-Hash": "yes"}),
+    # Packages of no architecture alone, which are in no other index.
+    "only-all": Shape(fields={"Architectures": "all"}, folder="binary-all"),
+    "crlf": Shape(ending="\r\n"),
+    "crlf-detached": Shape(ending="\r\n", detached=True),
     "codename": Shape(fields={"Suite": "oldest", "Codename": SUITE}),
 }
 
@@ -96,7 +104,7 @@ class PublishedWorld:
         for deb in self.debs.rglob("*.deb"):
             shutil.copy(deb, pool / deb.name)
         lists = root / (shape.suite.lstrip("/") if shape.flat else f"dists/{shape.suite}")
-        index = lists if shape.flat else lists / "main" / "binary-amd64"
+        index = lists if shape.flat else lists / "main" / shape.folder
         index.mkdir(parents=True, exist_ok=True)
         data = self._packages(root, shape)
         forms = {form: _FORMS[form](data) for form in shape.listed}
@@ -152,12 +160,14 @@ class PublishedWorld:
             for form, data in forms.items():
                 digest = hashlib.new(algorithm.lower().removesuffix("sum"), data).hexdigest()
                 lines.append(f" {digest} {len(data)} {below}Packages{form}")
-        text = "\n".join([*lines, ""]).encode()
+        text = shape.ending.join([*lines, ""]).encode()
         if shape.detached:
             (lists / "Release").write_bytes(text)
             (lists / "Release.gpg").write_bytes(self.keys[0].detached(text))
             return
         signed = self.keys[0].clearsign(text)
+        if shape.ending == "\r\n":
+            signed = signed.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
         if shape.signers > 1:
             signed = _with_both(signed, self.keys[1].clearsign(text))
         (lists / "InRelease").write_bytes(signed)

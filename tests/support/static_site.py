@@ -51,20 +51,33 @@ class StaticSite:
 
 @contextmanager
 def static_site(
-    root: Path, address: tuple[str, int] = LOOPBACK, tls: ServerTls | None = None
+    root: Path,
+    address: tuple[str, int] = LOOPBACK,
+    tls: ServerTls | None = None,
+    absent: tuple[HTTPStatus, bytes] = (HTTPStatus.NOT_FOUND, b""),
 ) -> Iterator[StaticSite]:
-    """Serve a directory on a loopback port, or at `address`, until the end of the block."""
+    """Serve a directory on a loopback port, or at `address`, until the end of the block.
+
+    Args:
+        root: The directory.
+        address: Where to listen.
+        tls: For https.
+        absent: What is answered to whoever asks for a file that is not there.
+    """
     root.mkdir(parents=True, exist_ok=True)
     log = RequestLog()
-    handler = _handler_for(root.resolve(), log)
+    handler = _handler_for(root.resolve(), log, absent)
     server = Server(handler, tls.context() if tls else None, address)
     with serving(server) as port:
         scheme = "https" if tls else "http"
         yield StaticSite(f"{scheme}://{address[0]}:{port}", root, log)
 
 
-def _handler_for(root: Path, log: RequestLog) -> type[BaseHTTPRequestHandler]:
+def _handler_for(
+    root: Path, log: RequestLog, absent: tuple[HTTPStatus, bytes]
+) -> type[BaseHTTPRequestHandler]:
     class Handler(_SiteHandler):
+        site_absent = absent
         site_root = root
         site_log = log
 
@@ -77,6 +90,7 @@ class _SiteHandler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     site_root: Path
     site_log: RequestLog
+    site_absent: tuple[HTTPStatus, bytes]
 
     def do_GET(self) -> None:
         self._answer(body=True)
@@ -92,7 +106,7 @@ class _SiteHandler(BaseHTTPRequestHandler):
         self.site_log.add(Request(self.command, self.path, wanted))
         path = (self.site_root / unquote(urlsplit(self.path).path).lstrip("/")).resolve()
         if not path.is_relative_to(self.site_root) or not path.is_file():
-            self._refuse(HTTPStatus.NOT_FOUND)
+            self._refuse(self.site_absent[0], page=self.site_absent[1])
             return
         size, etag = path.stat().st_size, _etag(path)
         if self.headers.get("If-None-Match") == etag:
@@ -132,12 +146,14 @@ class _SiteHandler(BaseHTTPRequestHandler):
                 self.wfile.write(chunk)
                 length -= len(chunk)
 
-    def _refuse(self, status: HTTPStatus, content_range: str = "") -> None:
+    def _refuse(self, status: HTTPStatus, content_range: str = "", page: bytes = b"") -> None:
         self.send_response(status)
-        self.send_header("Content-Length", "0")
+        self.send_header("Content-Length", str(len(page)))
         if content_range:
             self.send_header("Content-Range", content_range)
         self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(page)
 
 
 def _etag(path: Path) -> str:
