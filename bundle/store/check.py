@@ -12,7 +12,12 @@ from typing import Final
 
 from bundle.model.advice import ADDED, SUMS
 from bundle.model.digest import digest_of
-from bundle.model.errors import DigestMismatchError, IntegrityError, UnexpectedFileError
+from bundle.model.errors import (
+    DigestMismatchError,
+    IntegrityError,
+    StorageError,
+    UnexpectedFileError,
+)
 from bundle.model.limits import MIB
 from bundle.model.lock import Content
 from bundle.model.manifest import Manifest
@@ -105,7 +110,7 @@ def check_blobs(
     Raises:
         IntegrityError: Blobs are missing or are not what they must be; it names each, and what in
             the bundle it is of. The class is that of the first.
-        StorageError: A blob cannot be read.
+        StorageError: Blobs cannot be read, and nothing else is wrong; it names each as well.
     """
     check_sizes(bundle, manifest)
     blobs = sorted(manifest.blobs, key=lambda blob: blob.size, reverse=True)
@@ -120,7 +125,7 @@ def check_sizes(bundle: BundleDirectory, manifest: Manifest) -> None:
 
     Raises:
         IntegrityError: Blobs are missing, or have another length; it names each.
-        StorageError: A blob cannot be looked at.
+        StorageError: Blobs cannot be looked at, and nothing else is wrong; it names each as well.
     """
     found = (_sized(bundle, blob) for blob in manifest.blobs)
     wrong = [error for error in found if error is not None]
@@ -135,7 +140,7 @@ def _sized(bundle: BundleDirectory, blob: Content) -> BlobError | None:
             size = os.fstat(stream.fileno()).st_size
         if size != blob.size:
             check_content(name, blob.size, blob.digest, size, "")
-    except IntegrityError as error:
+    except (IntegrityError, StorageError) as error:
         return BlobError(blob.digest, error)
     return None
 
@@ -162,7 +167,8 @@ def _hash_all(
         try:
             with bundle.open_blob(blob.digest) as stream:
                 hash_stream(stream, blob.size, blob.digest, bundle.blob_name(blob.digest), advance)
-        except IntegrityError as error:
+        except (IntegrityError, StorageError) as error:
+            # A worn-out medium cannot be read in several places; each is told of.
             wrong.append(BlobError(blob.digest, error))
 
     progress.start("checking", sum(blob.size for blob in blobs))

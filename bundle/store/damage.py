@@ -1,4 +1,4 @@
-"""Which blobs are damaged, told by what they are of: an image, a chart, a file.
+"""Which blobs are damaged or cannot be read, told by what they are of: an image, a chart, a file.
 
 A digest says nothing to the person who has to decide what to copy or to build again.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bundle.model.digest import digest_of
-from bundle.model.errors import IntegrityError, IsowardError
+from bundle.model.errors import IntegrityError, IsowardError, StorageError
 from bundle.model.limits import MAX_OCI_MANIFEST_BYTES
 from bundle.model.manifest import Artifact, Manifest, ManifestEntry, ReferrerEntry, named_content
 from bundle.model.oci import OciManifest, parse_oci
@@ -29,12 +29,12 @@ class BlobError:
     """A blob, and what is wrong with it."""
 
     digest: str
-    error: IntegrityError
+    error: IntegrityError | StorageError
 
 
 def all_damage(
     bundle: BundleDirectory, manifest: Manifest, wrong: Sequence[BlobError]
-) -> IntegrityError:
+) -> IntegrityError | StorageError:
     """Make one error of all that is wrong.
 
     Args:
@@ -42,18 +42,19 @@ def all_damage(
         manifest: Authenticated.
         wrong: At least one.
     Returns:
-        An error of the class of the first, with a line a blob.
+        An error of the class of the first that could be read, with a line a blob.
     """
     names = names_of_blobs(bundle, manifest, {one.digest for one in wrong})
     lines = [f"{one.error.message} ({told(names.get(one.digest, ()))})" for one in wrong]
-    first = wrong[0].error
+    # Content that is wrong says more than a medium that is worn out.
+    first = min((one.error for one in wrong), key=lambda error: isinstance(error, StorageError))
     if len(lines) == 1:
         return type(first)(lines[0], first.hint, first.context)
     listed = lines[:MAX_SHOWN]
     if len(lines) > MAX_SHOWN:
         listed.append(f"and {len(lines) - MAX_SHOWN} more")
     return type(first)(
-        f"{len(lines)} blobs are missing or damaged",
+        f"{len(lines)} blobs are missing, damaged or cannot be read",
         first.hint,
         {**first.context, "count": len(lines)},
         details=listed,

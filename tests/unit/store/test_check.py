@@ -8,6 +8,7 @@ import random
 import subprocess
 import threading
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -17,6 +18,7 @@ from bundle.model.errors import (
     IntegrityError,
     MissingBlobError,
     SizeMismatchError,
+    StorageError,
     UnexpectedFileError,
     UnsafePathError,
 )
@@ -191,7 +193,9 @@ def test_every_damaged_blob_is_listed_with_what_it_is_of(
     for digest in (layer, file.digest):
         path = directory.blob_path(digest)
         path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
-    with pytest.raises(DigestMismatchError, match="2 blobs are missing or damaged") as caught:
+    with pytest.raises(
+        DigestMismatchError, match="2 blobs are missing, damaged or cannot be read"
+    ) as caught:
         check_blobs(directory, plan.manifest)
     lines = sorted(caught.value.details)
     assert len(lines) == 2
@@ -209,7 +213,9 @@ def test_what_is_missing_is_found_before_anything_is_read(
     damaged = directory.blob_path(plan.manifest.blobs[1].digest)
     damaged.write_bytes(damaged.read_bytes()[:-1])
     read = Counted()
-    with pytest.raises(IntegrityError, match="3 blobs are missing or damaged") as caught:
+    with pytest.raises(
+        IntegrityError, match="3 blobs are missing, damaged or cannot be read"
+    ) as caught:
         check_blobs(directory, plan.manifest, read)
     assert read.total == 0
     for blob in [*gone, plan.manifest.blobs[1]]:
@@ -239,3 +245,37 @@ class Counted:
 
     def finish(self) -> None:
         """End."""
+
+
+class WornOut(BundleDirectory):
+    """A medium on which some blobs cannot be read; the kernel's own error, of a file of its own."""
+
+    def __init__(self, path: Path, bad: set[str]) -> None:
+        super().__init__(path)
+        self._bad = bad
+
+    def open_blob(self, digest: str) -> BinaryIO:
+        if digest in self._bad:
+            return Path("/proc/self/mem").open("rb", buffering=0)
+        return super().open_blob(digest)
+
+
+def test_every_blob_that_cannot_be_read_is_listed_with_what_it_is_of(
+    bundle: tuple[BundleDirectory, Plan],
+) -> None:
+    directory, plan = bundle
+    image, file = plan.manifest.images[0], plan.manifest.files[0]
+    bad = {image.manifests[0].digest, file.digest}
+    worn = WornOut(directory.path, bad)
+    with pytest.raises(StorageError, match=r"2 blobs .* cannot be read") as caught:
+        check_blobs(worn, plan.manifest)
+    assert any(image.reference in line for line in caught.value.details)
+    assert any(f"file {file_label(file)}" in line for line in caught.value.details)
+    assert all("Input/output error" in line for line in caught.value.details)
+    # One that is damaged besides is told of too, and counts for more.
+    other = next(blob.digest for blob in plan.manifest.blobs if blob.digest not in bad)
+    path = directory.blob_path(other)
+    path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+    with pytest.raises(DigestMismatchError, match="3 blobs") as damaged:
+        check_blobs(worn, plan.manifest)
+    assert any(other in line for line in damaged.value.details)
