@@ -119,13 +119,21 @@ def _offered(path: Path) -> SiteAnswers:
     """Return the answers of an earlier time, if there are any and the person wants them."""
     kept = read_answers(path)
     if kept is None:
+        if path.is_symlink() or path.exists():
+            # Another person's, open to others or damaged: not to be used, and not to be lost.
+            tell(f"{path} is not usable as the answers of an earlier time.")
+            _set_aside(path)
         return NO_ANSWERS
     tell(f"{path} has the answers of an earlier time, {len(kept.answers)} and "
          f"{len(kept.zones)} zones and {len(kept.nodes)} nodes.")  # fmt: skip
     if confirm("Go on with them?", default=True):
         return kept
+    _set_aside(path)
+    return NO_ANSWERS
+
+
+def _set_aside(path: Path) -> None:
     aside = path.with_name(f"{path.name}.old")
     with storage_errors(f"rename {path}"):
         path.replace(aside)
-    tell(f"They are in {aside} now.")
-    return NO_ANSWERS
+    tell(f"What it has is in {aside} now.")

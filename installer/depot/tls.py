@@ -115,7 +115,9 @@ def _wrong_clock(now: dt.datetime, known: dt.datetime) -> ClockError:
     return ClockError(
         f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, and it is {known:%Y-%m-%d %H:%M} UTC "
         "or later: a certificate that is made now would be refused by every machine",
-        "Set the clock right (`date -u` shows it; it is in UTC), then run the command again.",
+        "Set the clock right (`date -u` shows it; it is in UTC), then run the command again. If it "
+        "is right, it was ahead before: two people lower what was seen with `isoward recover "
+        "--lower-clock`; docs/runbooks/recovery.md.",
     )
 
 

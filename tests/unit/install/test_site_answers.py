@@ -97,6 +97,20 @@ def test_whoever_begins_anew_loses_nothing_either(tmp_path: Path) -> None:
     assert not answers_path(path).exists()
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o666])
+def test_answers_that_cannot_be_used_are_not_written_over(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "asked.yaml"
+    data = b"{" if mode == 0o600 else msgspec.json.encode(SiteAnswers(kind="SiteAnswers"))
+    answers_path(path).write_bytes(data)
+    answers_path(path).chmod(mode)
+    dialogue = Dialogue(path)
+    dialogue.child.expect_exact("asked.yaml.draft.old now")
+    dialogue.answer(FIRST[:1])
+    dialogue.child.expect_exact("Address of the depot")
+    assert _interrupted(dialogue.child) == 130
+    assert (tmp_path / "asked.yaml.draft.old").read_bytes() == data
+
+
 def test_a_private_key_in_the_wrong_place_is_not_kept(tmp_path: Path) -> None:
     path = tmp_path / "site.yaml.draft"
     answers = SiteAnswers(
