@@ -63,6 +63,7 @@ def network_problems(site: Site) -> Iterator[Problem]:
                 other, f"{second} overlaps {first} of {one}", "Give each a range of its own."
             )
     yield from _placed(site)
+    yield from _edges(site)
     yield from _unreachable(site)
     yield from _reserved(site, networks)
     yield from _nowhere(networks, allowed)
@@ -87,13 +88,21 @@ def _placed(site: Site) -> Iterator[Problem]:
                 f"zone {node.zone!r}, found {node.address}",
                 "Correct the address, the node's zone, or the zone's networks.",
             )
+
+
+def _edges(site: Site) -> Iterator[Problem]:
+    """Yield machines that have an address of a network as a whole."""
+    texts = [text for zone in site.all_zones for text in zone.networks]
+    networks = [found for text in texts if (found := network_of(text)) is not None]
+    for path, text in machines(site):
+        address = address_of(text)
         for network in networks:
             ends = {network.network_address, network.broadcast_address}
             if network.num_addresses > len(ends) and address in ends:
                 yield Problem(
-                    f"nodes[{i}].address",
-                    f"expected the address of a machine, found {node.address}, the first or last "
-                    f"of {network}",
+                    path,
+                    f"expected the address of a machine, found {text}, the first or last of "
+                    f"{network}",
                     "Those two mean the network itself, and all of its machines.",
                 )
 
