@@ -26,7 +26,7 @@ HostKey = Annotated[
 UserName = Annotated[
     str,
     formed(
-        r"^([A-Za-z0-9][A-Za-z0-9.-]{0,63}[\\+])?[A-Za-z0-9_][A-Za-z0-9._-]{0,62}"
+        r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63}[\\+])?[A-Za-z0-9_][A-Za-z0-9._-]{0,62}"
         r"(@[A-Za-z0-9][A-Za-z0-9.-]{0,127})?$(?!\n)",
         "a user: letters, digits, '.', '_' and '-', with a domain before '\\' or behind '@', or "
         "without",

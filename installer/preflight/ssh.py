@@ -34,6 +34,7 @@ _HANDSHAKE_SECONDS: Final = 30.0
 _LOGIN_SECONDS: Final = 60.0
 """An sshd that looks up our name (UseDNS) waits for name servers that may not answer."""
 
+_HERE: Final = "isoward"
 _MARK: Final = b"isoward-answers-from-here:"
 _BEHIND_MARK: Final = f'printf %s {_MARK.decode()}; exec "$@"'
 
@@ -102,7 +103,9 @@ def connect(site: Site, ssh_key: Path, node: Node) -> Iterator[SshShell]:
     try:
         _shake_hands(transport, node, pinned)
         _authenticate(transport, node, site.ssh.user, key)
-        yield SshShell(transport)
+        shell = SshShell(transport)
+        _require_commands(shell, node, site.ssh.user)
+        yield shell
     finally:
         transport.close()
 
@@ -212,3 +215,28 @@ def _authenticate(transport: paramiko.Transport, node: Node, user: str, key: par
             "Add its public half to .ssh/authorized_keys in that user's home on the node.",
             context,
         ) from error
+
+
+def _require_commands(shell: SshShell, node: Node, user: str) -> None:
+    """Tell a login that runs nothing of ours from a machine that lacks everything."""
+    answer = shell.run("echo", _HERE)
+    if answer.out.strip() == _HERE:
+        return
+    raise UnreachableError(
+        f"{node.name}: let us in as {user}, and runs none of our commands; it said: {answer.said}",
+        _cure_of(answer.err + answer.out),
+        {"node": node.name, "address": node.address},
+    )
+
+
+def _cure_of(said: str) -> str:
+    if "expired" in said or "assword change required" in said:
+        return "The user's password or account has expired: see `chage -l USER` on the node."
+    if "lease login as" in said:
+        return "Name the user that it speaks of in ssh.user."
+    if "not available" in said:
+        return "Give the user a shell on the node: usermod -s /bin/sh USER."
+    return (
+        "See the user's shell, what its ~/.bashrc does, command= in its authorized_keys, and "
+        "ForceCommand in the node's /etc/ssh/sshd_config."
+    )

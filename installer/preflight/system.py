@@ -30,6 +30,33 @@ _MEMORY_ENOUGH_GIB: Final = 2.0
 _CLOCK_SECONDS: Final = 60.0
 """A certificate made a minute ago must already be valid on the node."""
 
+_SUDO_SAYS: Final = (
+    (
+        ("must have a tty",),
+        "Remove requiretty for the user in /etc/sudoers.d: Defaults:USER !requiretty.",
+    ),
+    (
+        ("not in the sudoers", "not allowed", "may not run", "I'm afraid I can't do that"),
+        "Let the user run everything, by a file in /etc/sudoers.d: USER ALL=(ALL) ALL.",
+    ),
+    (
+        ("expired", "account locked", "assword change required"),
+        "The user's account or password has expired: see `chage -l USER` on the node.",
+    ),
+    (
+        ("incorrect password", "incorrect authentication"),
+        "Correct sudoPassword in the site's secrets: it is not the user's.",
+    ),
+    (
+        (
+            "syntax error", "parse error", "no valid sudoers", "owned by uid", "world writable",
+            "setuid", "effective uid is not 0", "no new privileges", "unable to initialize",
+        ),
+        "The node's sudo itself does not work: run `sudo true` there, and mend what it says.",
+    ),
+)  # fmt: skip
+"""What sudo and sudo-rs say when they refuse, and what to do about it."""
+
 
 def ask_root(machine: Machine, _: Wanted) -> Finding:
     """Ask whether we are root or may become it."""
@@ -44,15 +71,12 @@ def ask_root(machine: Machine, _: Wanted) -> Finding:
 
 def _sudo_advice(sudo: Result) -> str:
     """Return what to do about a sudo that refused, by what it said."""
-    said = sudo.err + sudo.out
-    if "must have a tty" in said:
-        return "Remove requiretty for the user in /etc/sudoers.d: Defaults:USER !requiretty."
     if sudo.code == NOT_FOUND:
         return "Use root, or install sudo on the node."
-    if "not in the sudoers" in said or "not allowed" in said or "may not run" in said:
-        return "Let the user run everything, by a file in /etc/sudoers.d: USER ALL=(ALL) ALL."
-    if "expired" in said:
-        return "The user's account or password has expired: see `chage -l USER` on the node."
+    said = sudo.err + sudo.out
+    for phrases, advice in _SUDO_SAYS:
+        if any(phrase in said for phrase in phrases):
+            return advice
     return "Use root, give the user NOPASSWD in /etc/sudoers.d, or its password as sudoPassword."
 
 

@@ -24,6 +24,7 @@ class SshServer(paramiko.ServerInterface):
         accepted: The client's public key.
         port: On its loopback address.
         noise: What the user's shell prints before any program, as a line of ~/.bashrc does.
+        instead: What is run whatever was asked for, as by command= in authorized_keys.
         allowed: The ways to log in that it offers.
         slow: Seconds that it takes to decide about a login.
         logins: Everybody who has tried.
@@ -33,6 +34,7 @@ class SshServer(paramiko.ServerInterface):
     accepted: paramiko.PKey | None
     port: int = 0
     noise: str = ""
+    instead: str = ""
     allowed: str = "publickey"
     slow: float = 0.0
     logins: list[str] = field(default_factory=list)
@@ -56,7 +58,9 @@ class SshServer(paramiko.ServerInterface):
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         self.commands.append(command.decode())
         threading.Thread(
-            target=_run, args=(channel, _said(self.noise) + command), daemon=True
+            target=_run,
+            args=(channel, _said(self.noise) + (self.instead.encode() or command)),
+            daemon=True,
         ).start()
         return True
 

@@ -22,7 +22,8 @@ from tests.unit.install.sites import new_key, node_data, public_text, site_data,
 USERS = [
     "root", "_svc", "john.doe", "John.Doe", "svc-install", "svc_install", "4711", "0wner",
     "svc@realm", "john.doe@hospital.example", "john@HOSPITAL.EXAMPLE", "DOM\\svc",
-    "HOSPITAL\\John.Doe", "hospital.example\\svc", "DOM+svc", "a" * 32, "x" + "y" * 60,
+    "HOSPITAL\\John.Doe", "hospital.example\\svc", "DOM+svc", "HOSP_N\\svc", "a" * 32,
+    "x" + "y" * 60,
 ]  # fmt: skip
 NO_USERS = [
     "", "-oProxyCommand=x", "-root", "a b", "a;b", "a'b", 'a"b', "$(id)", "`id`", "a|b", "a&b",
