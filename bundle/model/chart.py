@@ -22,6 +22,9 @@ from bundle.model.yaml_go import GoYamlError, go_document, go_fields
 
 CONFIG_TYPE: Final = "application/vnd.cncf.helm.config.v1+json"
 LAYER_TYPE: Final = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+LAYER_TYPES: Final = frozenset({LAYER_TYPE, "application/tar+gzip"})
+"""That Helm takes for the archive; before 3.7 it pushed charts with the second."""
+
 PROVENANCE_TYPE: Final = "application/vnd.cncf.helm.chart.provenance.v1.prov"
 _FIELDS: Final = (
     "name", "home", "sources", "version", "description", "keywords", "maintainers", "icon",
@@ -117,6 +120,9 @@ def chart_mapping(data: bytes, name: str, where: str) -> dict[str, Any]:
         tree = go_document(data)
     except GoYamlError as error:
         raise refuse(where, f"its {name} cannot be read: {error}") from error
+    if tree is None and name != CHART_YAML:
+        # Nothing but comments; to Helm that is a document that says nothing.
+        return {}
     if not isinstance(tree, dict):
         raise refuse(where, f"its {name} is not a mapping")
     return tree

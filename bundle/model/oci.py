@@ -19,7 +19,7 @@ from bundle.model.errors import FormatError
 from bundle.model.limits import MAX_OCI_MANIFEST_BYTES
 from bundle.model.lock import Content, MediaType
 from bundle.model.oci_json import UnreadableError, digests_in, read_descriptor, read_document
-from bundle.model.platform import platform_of
+from bundle.model.platform import DEFAULT_SYSTEM, platform_of
 
 OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
@@ -50,8 +50,8 @@ class OciPlatform(msgspec.Struct, frozen=True, kw_only=True):
     variant: str | None = None
 
     def __str__(self) -> str:
-        """Return os/architecture/variant."""
-        return platform_of(self.os, self.architecture, self.variant)
+        """Return os/architecture/variant; one without an os is of whoever asks for it."""
+        return platform_of(self.os or DEFAULT_SYSTEM, self.architecture, self.variant)
 
 
 class OciDescriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -18,6 +18,10 @@ Platform = Annotated[
 """A platform as it stands in documents."""
 
 
+DEFAULT_SYSTEM: Final = "linux"
+"""Of what says none: containerd takes that for the node's own, and our nodes have one system."""
+
+
 def platform_of(os: str, architecture: str, variant: str | None) -> str:
     """Join the three fields of an OCI descriptor's platform."""
     return "/".join(part for part in (os, architecture, variant) if part)

@@ -21,6 +21,10 @@ DEFAULT_CONCURRENCY: Final = 6
 
 _MAX_CONCURRENCY: Final = 64
 _PATTERN_LABEL: Final = re.compile(r"[A-Za-z0-9*-]{1,63}")
+_SECOND: Final = frozenset(
+    {"ac", "co", "com", "edu", "go", "gob", "gov", "ne", "net", "nom", "or", "org"}
+)
+"""Labels before a country's own, below which domains are bought."""
 
 
 class MirrorSource(Document, frozen=True, kw_only=True):
@@ -100,7 +104,7 @@ def check_source_config(config: SourceConfig) -> None:
 def is_host_pattern(text: str) -> bool:
     """Say whether `text` is a host, or one whose labels hold `*` in at most all but two places.
 
-    `*` and `*.org` are refused: they would allow everything, or nearly so.
+    `*`, `*.org` and `*.co.uk` are refused: they would allow everything, or nearly so.
     """
     if is_host(text):
         return True
@@ -108,7 +112,10 @@ def is_host_pattern(text: str) -> bool:
     labels = name.split(".")
     if port and not port.isdigit():
         return False
-    plain = len(labels) >= 3 and not any("*" in label for label in labels[-2:])  # noqa: PLR2004
+    # What a domain is bought below has two labels in many countries.
+    second = len(labels) > 1 and labels[-2] in _SECOND
+    public = 2 if second and len(labels[-1]) == 2 else 1  # noqa: PLR2004 - a country's
+    plain = len(labels) >= public + 2 and not any("*" in label for label in labels[-public - 1 :])
     return plain and all(_PATTERN_LABEL.fullmatch(label) for label in labels)
 
 

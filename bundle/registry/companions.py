@@ -67,7 +67,10 @@ COMPANIONS: Final[Mapping[str, tuple[str, ...]]] = {
         "docker-images-prod.6aa30f8b08e16409b46e0173d6de2f56.r2.cloudflarestorage.com",
     ),
     "dl.k8s.io": ("cdn.dl.k8s.io",),
-    "gcr.io": ("storage.googleapis.com",),
+    "gcr.io": tuple(
+        f"storage.googleapis.com/{place}artifacts.*.appspot.com/"
+        for place in ("", "asia.", "eu.", "us.")
+    ),
     "ghcr.io": ("pkg-containers.githubusercontent.com",),
     "github.com": (
         "codeload.github.com",
@@ -86,4 +89,8 @@ COMPANIONS: Final[Mapping[str, tuple[str, ...]]] = {
         ),
     ),
 }
-"""By the host that is named: hosts, or a host and the part of it that is meant."""
+"""By the host that is named: hosts, or a host and the part of it that is meant.
+
+Buckets below appspot.com are made for projects, which no one else can: those that `*` stands for in
+such a path are the projects of which gcr.io itself has images.
+"""

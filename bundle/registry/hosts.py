@@ -141,7 +141,7 @@ class AllowList:
         companions = set(_companions(named))
         whole = {host for host in companions if "/" not in host}
         self._hosts = frozenset({*named, *(host_key(host) for host in whole if "*" not in host)})
-        self._parts = tuple(sorted(companions - whole))
+        self._parts = tuple(_compile_part(part) for part in sorted(companions - whole))
         patterns = [p for p in (*config.allowed_hosts, *sorted(whole)) if "*" in p]
         self._patterns = tuple(_compile(pattern) for pattern in patterns)
 
@@ -174,7 +174,7 @@ class AllowList:
         steps = unquote(path).split("/")
         if ".." in steps or "." in steps:
             return False
-        return any(f"{url.key}{path}".startswith(part) for part in self._parts)
+        return any(part.match(f"{url.key}{path}") for part in self._parts)
 
 
 def yaml_host(key: str) -> str:
@@ -194,6 +194,11 @@ def _compile(pattern: str) -> re.Pattern[str]:
     if rest.startswith("*."):
         lead, rest = r"(?:[a-z0-9-]+\.)+", rest[2:]
     return re.compile(lead + "[a-z0-9-]*".join(re.escape(part) for part in rest.split("*")))
+
+
+def _compile_part(part: str) -> re.Pattern[str]:
+    """Turn the beginning of addresses into an expression; `*` is some of a host's labels."""
+    return re.compile("[a-z0-9.-]+".join(re.escape(piece) for piece in part.split("*")))
 
 
 def _split_port(host: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
-from bundle.model.chart import LAYER_TYPE, PROVENANCE_TYPE, ChartArtifact, chart_artifact
+from bundle.model.chart import LAYER_TYPES, PROVENANCE_TYPE, ChartArtifact, chart_artifact
 from bundle.model.chart_lock import LockedProvenance
 from bundle.model.chart_source import ChartSource
 from bundle.model.digest import digest_of
@@ -89,7 +89,7 @@ class ChartResolver:
         layers = [
             layer.content
             for layer in (parsed.body.layers if isinstance(parsed.body, OciManifest) else ())
-            if layer.media_type == LAYER_TYPE
+            if layer.media_type in LAYER_TYPES
         ]
         if not isinstance(parsed.body, OciManifest) or len(layers) != 1:
             raise FormatError(

@@ -320,8 +320,10 @@ def test_a_host_that_no_reference_can_have_is_refused() -> None:
         chart_reference(chart)
 
 
-def pushed(archive_: bytes, *more: Blob, config_type: str = CONFIG) -> Artifact:
-    return manifest(Blob(config_type, b"{}"), [Blob(LAYER_TYPE, archive_), *more])
+def pushed(
+    archive_: bytes, *more: Blob, config_type: str = CONFIG, layer_type: str = LAYER_TYPE
+) -> Artifact:
+    return manifest(Blob(config_type, b"{}"), [Blob(layer_type, archive_), *more])
 
 
 @pytest.fixture
@@ -350,6 +352,15 @@ def test_a_chart_of_a_registry_with_its_referrers(registry: FaultyRegistry, tmp_
     assert locked.artifact.digest == made.digest
     assert len(locked.artifact.manifests[0].layers) == 2
     assert [r.digest for r in locked.artifact.referrers] == [signed.digest]
+
+
+def test_a_chart_that_a_helm_before_3_7_pushed(registry: FaultyRegistry, tmp_path: Path) -> None:
+    data = archive("web", "1.2.3")
+    made = pushed(data, layer_type="application/tar+gzip")
+    registry.content.put("charts/web", made, "1.2.3")
+    locked = from_registry(registry, BlobCache(tmp_path), "1.2.3")
+    assert locked.archive.digest == digest_of(data)
+    assert locked.artifact.digest == made.digest
 
 
 def test_a_chart_of_a_registry_that_is_another_one_is_refused(

@@ -117,6 +117,13 @@ ARCHIVES: dict[str, list[Member]] = {
         ("web\\Chart.yaml", HEAD + b"dependencies: [{name: db, version: 0.x}]\n"),
         ("web\\charts\\db\\Chart.yaml", b"name: db\nversion: 0.1.0\n"),
     ],
+    "documents of comments": [
+        ("web/Chart.yaml", HEAD),
+        ("web/requirements.yaml", b"# in Chart.yaml\n"),
+        ("web/requirements.lock", b"---\n"),
+    ],
+    "a lock of comments": [("web/Chart.yaml", HEAD), ("web/Chart.lock", b"# none\n")],
+    "Chart.yaml of comments": [("web/Chart.yaml", b"# none\n")],
     "a long name": [("web/Chart.yaml", HEAD), (f"web/templates/{'n' * 120}.yaml", b"n: 1\n")],
 }
 

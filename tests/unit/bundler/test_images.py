@@ -155,6 +155,8 @@ def test_arm64_is_one_platform_with_and_without_its_variant(
         ({"os": "linux", "architecture": "amd64", "variant": "v1"}, "linux/amd64/v1"),
         ({"os": "linux", "architecture": "amd64", "variant": None}, AMD64),
         ({"os": "Linux", "architecture": "x86_64"}, AMD64),
+        ({"architecture": "amd64"}, AMD64),
+        ({"os": "", "architecture": "amd64", "variant": ""}, AMD64),
         (None, AMD64),
     ],
 )

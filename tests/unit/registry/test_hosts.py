@@ -123,6 +123,7 @@ def test_no_companion_is_a_pattern_over_hosts_that_anybody_can_have(name: str) -
         ("prod-registry-k8s-io-evil.s3.dualstack.us-east-2.amazonaws.com/x", False),
         ("storage.googleapis.com/eu.artifacts.k8s-artifacts-prod.appspot.com/x", True),
         ("storage.googleapis.com/evil/x", False),
+        ("storage.googleapis.com/artifacts.evil.appspot.com/x", False),
     ],
 )
 def test_the_companions_of_kubernetes(address: str, allowed: bool) -> None:
@@ -132,6 +133,29 @@ def test_the_companions_of_kubernetes(address: str, allowed: bool) -> None:
     else:
         with pytest.raises(HostNotAllowedError):
             allow_list.check(parse_url(f"https://{address}"), "test")
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("artifacts.project.appspot.com/containers/images/sha256:00", True),
+        ("eu.artifacts.project.example.org.a.appspot.com/containers/images/sha256:00", True),
+        ("evil/containers/images/sha256:00", False),
+        ("artifacts.evil.example.org/containers/images/sha256:00", False),
+        ("artifacts.evil/x.appspot.com/containers", False),
+        ("evil/artifacts.project.appspot.com/containers", False),
+        ("artifacts.project.appspot.com/../evil/containers", False),
+        ("artifacts.project.appspot.com.evil.example.org/containers", False),
+    ],
+)
+def test_the_companion_of_gcr_is_the_part_of_its_projects(path: str, allowed: bool) -> None:
+    allow_list = AllowList(["gcr.io"], source_config())
+    url = parse_url(f"https://storage.googleapis.com/{path}")
+    if allowed:
+        allow_list.check(url, "test")
+    else:
+        with pytest.raises(HostNotAllowedError):
+            allow_list.check(url, "test")
 
 
 @pytest.mark.parametrize(
@@ -164,6 +188,9 @@ def test_the_error_has_the_line_that_allows_a_host_and_says_why(host: str, share
         "*.blob.core.windows.net",
         "*.cloudfront.net",
         "x.*.r2.cloudflarestorage.com",
+        "*.cloudfunctions.net",
+        "*.jfrog.io",
+        "*.amplifyapp.com",
     ],
 )
 def test_a_pattern_over_hosts_that_anybody_can_have_is_refused(pattern: str) -> None:
@@ -180,6 +207,9 @@ def test_a_pattern_over_hosts_that_anybody_can_have_is_refused(pattern: str) -> 
         ("example.org", True),
         ("*", False),
         ("*.org", False),
+        ("*.co.uk", False),
+        ("*.com.cn", False),
+        ("*.example.co.uk", True),
         ("*.*.org", False),
         ("a.*.org", False),
         ("https://example.org", False),
