@@ -15,6 +15,8 @@ from typing import Final
 from bundle.model.errors import BusyError, NoSpaceError, StorageError, UsageError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_SECOND_NAMES: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+"""What FAT, exFAT and some network file systems say to a hard link."""
 _OTHERS: Final = 0o077
 
 
@@ -89,8 +91,7 @@ def write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
         write_atomic(temporary, data, mode)
         with storage_errors(f"write {path}"):
             try:
-                # Unlike a rename, a second name never takes the place of a file.
-                path.hardlink_to(temporary)
+                _name_new(path, temporary)
             except FileExistsError:
                 require_new(path)
                 raise
@@ -98,6 +99,23 @@ def write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
         temporary.unlink(missing_ok=True)
     with storage_errors(f"write {path}"):
         fsync_directory(path.parent)
+
+
+def _name_new(path: Path, temporary: Path) -> None:
+    """Give a whole file its name, which must be free."""
+    try:
+        # Unlike a rename, a second name never takes the place of a file.
+        path.hardlink_to(temporary)
+    except OSError as error:
+        if error.errno not in _NO_SECOND_NAMES:
+            raise
+        # A stick has FAT, mostly. Whoever makes the empty file has the name, and renames over it.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        try:
+            temporary.replace(path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def make_directory(directory: Path, mode: int = 0o755) -> None:

@@ -77,20 +77,25 @@ class Intake:
         """Check the medium's copy of a blob that the depot has, and compare the depot's with it.
 
         Returns:
-            Whether the depot's copy is the same.
+            Whether the depot's copy can be read, and is the same.
         Raises:
             IntegrityError: The medium's is missing or damaged; a medium is refused whole, or not at
                 all.
         """
         name = self._bundle.blob_name(blob.digest)
-        with self._bundle.open_blob(blob.digest) as source, self._own(blob) as own:
-            return _compare(source, own, blob, name, advance)
+        with self._bundle.open_blob(blob.digest) as source:
+            try:
+                own = self._own(blob)
+            except OSError:
+                # The medium's is checked all the same: nothing is replaced by what is no better.
+                hash_stream(source, blob.size, blob.digest, name, advance)
+                return False
+            with own:
+                return _compare(source, own, blob, name, advance)
 
     def _own(self, blob: Content) -> BinaryIO:
-        path = self._depot.blob_path(blob.digest)
-        with storage_errors(f"read {path}"):
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            return os.fdopen(os.open(path, flags), "rb", buffering=0)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        return os.fdopen(os.open(self._depot.blob_path(blob.digest), flags), "rb", buffering=0)
 
     def way_for(self, blob: Content) -> Way:
         """Try how a blob can get into the depot, leaving nothing behind.
@@ -126,8 +131,7 @@ class Intake:
                     hash_stream(file, blob.size, blob.digest, name, advance)
                 os.fchmod(file.fileno(), _MODE)
                 os.fsync(file.fileno())
-            with storage_errors(f"name {self._depot.blob_path(blob.digest)}"):
-                staged.replace(self._depot.blob_path(blob.digest))
+            self._name(staged, self._depot.blob_path(blob.digest))
         finally:
             staged.unlink(missing_ok=True)
         return way
@@ -139,6 +143,13 @@ class Intake:
             self._depot.staging.mkdir(mode=0o700, exist_ok=True)
             # What lies there gets its final mode before it gets its name.
             self._depot.staging.chmod(0o700)
+
+    def _name(self, staged: Path, path: Path) -> None:
+        with storage_errors(f"name {path}"):
+            if path.is_dir() and not path.is_symlink():
+                # A file cannot take a folder's name; staging is cleared by every import.
+                path.rename(staged.with_suffix(".folder"))
+            staged.replace(path)
 
     def _staged(self, blob: Content) -> Path:
         return self._depot.staging / hex_of(blob.digest)

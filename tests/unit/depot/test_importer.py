@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -362,6 +363,42 @@ def test_a_flipped_bit_in_the_depot_is_found_and_restored(case: Case, place: str
         assert path.read_bytes() == data
         assert stat.S_IMODE(path.stat().st_mode) == 0o444
     assert import_now(case.bundle, case.depot).healed == {}
+
+
+def test_whatever_is_in_a_blobs_place_is_replaced(case: Case) -> None:
+    """A folder, a link, a pipe, a file without bytes: all that a damaged disk or a hand leaves."""
+    import_now(case.bundle, case.depot)
+    depot = DepotDirectory(case.depot)
+    first, second, third, fourth = sorted(case.blobs)[:4]
+    for digest in (first, second, third, fourth):
+        depot.blob_path(digest).unlink()
+    (depot.blob_path(first) / "below").mkdir(parents=True)
+    depot.blob_path(second).symlink_to(case.bundle / "bundle.json")
+    os.mkfifo(depot.blob_path(third))
+    depot.blob_path(fourth).touch()
+    outcome = import_now(case.bundle, case.depot)
+    assert list(outcome.healed) == [first, second, third, fourth]
+    for digest, data in case.blobs.items():
+        assert not depot.blob_path(digest).is_symlink()
+        assert depot.blob_path(digest).read_bytes() == data
+    assert import_now(case.bundle, case.depot).healed == {}
+    assert not any(depot.staging.iterdir())
+
+
+def test_a_blob_that_the_disk_does_not_open_is_replaced(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_now(case.bundle, case.depot)
+    hit = DepotDirectory(case.depot).blob_path(min(case.blobs))
+    opened = os.open
+
+    def open_(path: Any, *args: Any, **named: Any) -> int:
+        if path == hit:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return opened(path, *args, **named)
+
+    monkeypatch.setattr(os, "open", open_)
+    assert list(import_now(case.bundle, case.depot).healed) == [f"sha256:{hit.name}"]
 
 
 def test_a_damaged_medium_does_not_spoil_what_the_depot_has(case: Case) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,7 +76,17 @@ def test_the_lock_keeps_another_process_out(tmp_path: Path) -> None:
     assert granted.stdout == "got it\n"
 
 
-def test_a_new_file_takes_nobody_s_place(tmp_path: Path) -> None:
+@pytest.mark.parametrize("refused", [None, errno.EPERM, errno.EOPNOTSUPP], ids=str)
+def test_a_new_file_takes_nobody_s_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: int | None
+) -> None:
+    """Also where a file has one name only, as on FAT and exFAT: what a stick mostly has."""
+    if refused is not None:
+
+        def refuse(*_: object) -> None:
+            raise OSError(refused, os.strerror(refused))
+
+        monkeypatch.setattr(os, "link", refuse)
     path = tmp_path / "x"
     write_new(path, b"first")
     with pytest.raises(UsageError, match="not overwritten"):
