@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urldefrag
 
 import msgspec
@@ -46,7 +46,7 @@ _VERSION: Final = re.compile(r"1\.[0-9]{1,4}")
 _DEFAULT: Final = re.compile(
     r"--index-url <url>\s+Base URL of the Python Package Index \(default (\S+?)\)"
 )
-_FRAGMENT: Final = re.compile(r"sha256=([0-9A-Fa-f]*)")
+_FRAGMENT: Final = re.compile(r"(?:.*&)?sha256=([0-9A-Fa-f]*)")
 _WIDE: Final = "4000"
 """Columns of a terminal in which no address is broken."""
 
@@ -194,12 +194,14 @@ class _Meta(msgspec.Struct, rename="kebab"):
 
 
 class _File(msgspec.Struct, rename="kebab"):
+    """An entry; of all but its name and its address, what is not as it should be is not said."""
+
     filename: str
     url: str
-    hashes: Mapping[str, str] = {}
-    requires_python: str | None = None
-    size: Size | None = None
-    yanked: bool | str = False
+    hashes: Any = None
+    requires_python: Any = None
+    size: Any = None
+    yanked: Any = None
 
 
 class _Project(msgspec.Struct):
@@ -218,9 +220,9 @@ def _read_json(answer: Answer, where: str) -> list[IndexFile]:
         IndexFile(
             name=file.filename,
             address=_joined(answer.url, file.url),
-            digest=_digest(file.hashes.get("sha256", "")),
-            size=file.size,
-            requires_python=file.requires_python or "",
+            digest=_digest(_said(file.hashes, dict[str, Any], {}).get("sha256")),
+            size=_said(file.size, Size, None),
+            requires_python=_said(file.requires_python, str, ""),
             yanked=_reason(file.yanked),
         )
         for file in map(_file, page.files)
@@ -236,8 +238,15 @@ def _file(raw: msgspec.Raw) -> _File | None:
         return None
 
 
-def _reason(yanked: bool | str) -> str | None:  # noqa: FBT001 - the format's own type
-    if yanked is False:
+def _said(value: Any, type_: Any, otherwise: Any) -> Any:
+    try:
+        return msgspec.convert(value, type_)
+    except msgspec.ValidationError:
+        return otherwise
+
+
+def _reason(yanked: Any) -> str | None:
+    if yanked is None or yanked is False:
         return None
     return yanked if isinstance(yanked, str) else ""
 
@@ -302,9 +311,9 @@ def _joined(base: Address, address: str) -> str:
         return address
 
 
-def _digest(text: str) -> str:
+def _digest(text: Any) -> str:
     """Return a digest, or an empty text where there is none; the pin decides, not the index."""
-    digest = f"{PREFIX}{text.lower()}"
+    digest = f"{PREFIX}{text.lower() if isinstance(text, str) else ''}"
     return digest if is_digest(digest) else ""
 
 

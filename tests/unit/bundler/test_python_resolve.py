@@ -313,6 +313,33 @@ def test_an_entry_that_is_broken_does_not_hide_a_good_one(
 
 
 @pytest.mark.parametrize(
+    "more",
+    [
+        {"hashes": None, "yanked": None, "requires-python": None, "size": None},
+        {"hashes": {"sha256": None, "md5": 1}},
+        {"hashes": [], "requires-python": 3, "yanked": {}},
+        {"size": -1},
+        {"size": "12"},
+        {"size": 1.5},
+    ],
+)
+def test_what_is_odd_about_an_entry_is_not_said(
+    index: PythonIndex, tmp_path: Path, more: dict[str, object]
+) -> None:
+    pure = index.add("pure-1.0-py3-none-any.whl")
+    entry = {"filename": pure.name, "url": f"../../files/{pure.name}", **more}
+    body = json.dumps({"meta": {"api-version": "1.0"}, "files": [entry]}).encode()
+
+    def script(asked: Asked) -> Reply:
+        page = asked.path.startswith("/simple/")
+        return Reply(200, body, {"Content-Type": JSON}) if page else Reply(200, pure.data)
+
+    with scripted(script) as server:
+        locked = lock(PythonIndex(server=server), requirements(pure), tmp_path)
+    assert [file.digest for file in locked.python_packages[0].files] == [pure.digest]
+
+
+@pytest.mark.parametrize(
     ("media_type", "body"),
     [
         ("application/json", b"{}"),
