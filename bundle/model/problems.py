@@ -16,6 +16,7 @@ from bundle.model.errors import DefinitionError, IsowardError
 from bundle.model.patterns import words_of
 from bundle.model.plain import flaws_of_tree
 from bundle.model.problem import Problem
+from bundle.model.queries import concealed
 from bundle.model.wording import closest, plain_words
 from bundle.model.yaml_strict import readable_problem
 
@@ -52,7 +53,7 @@ def _words(cause: str, tree: Any, type_: Any) -> str:
     form = _form_of(type_) if isinstance(tree, str) and " of length " in what else ""
     if form:
         # What it is tells a person more than how long it is.
-        return f"expected {form}, found {tree[:_SHOWN]!r}"
+        return f"expected {form}, found {concealed(tree)[:_SHOWN]!r}"
     if not place and not _IS_FORM.search(what):
         return plain_words(what, tree, type_)
     return readable_problem(cause, tree)

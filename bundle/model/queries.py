@@ -11,6 +11,8 @@ from typing import Final
 from urllib.parse import unquote_plus
 
 _LOGIN: Final = re.compile(r"//[^/]*@")
+_LOGIN_IN_TEXT: Final = re.compile(r"//[^/\s?#]*@")
+_QUERY_IN_TEXT: Final = re.compile(r"(://[^\s?]*)\?[^\s#]+")
 _MAX_SHOWN: Final = 2048
 _SIGNERS: Final = ("x-amz-", "x-goog-", "x-ms-", "x-oss-", "x-cos-", "x-obs-")
 """Of storage services; all that they sign with belongs together."""
@@ -55,6 +57,11 @@ def without_secrets(url: str) -> str:
 def shown_url(url: str) -> str:
     """Return an address for a message: without its query and without a user and a password."""
     return _LOGIN.sub("//", url.partition("?")[0][:_MAX_SHOWN])
+
+
+def concealed(text: str) -> str:
+    """Return a text that somebody typed for a message: what in an address lets in is left out."""
+    return _QUERY_IN_TEXT.sub(r"\1?...", _LOGIN_IN_TEXT.sub("//...@", text))
 
 
 def beside(url: str, suffix: str) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from bundle.model.digest import is_digest
 from bundle.model.errors import DefinitionError
+from bundle.model.queries import concealed
 
 _COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY: Final = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
@@ -104,6 +105,8 @@ def parse_reference(text: str, where: str = "reference") -> Reference:
     Raises:
         DefinitionError: Not a reference, or without tag and digest (`latest` is never guessed).
     """
+    if "://" in text:
+        raise _refuse(where, text, "it is an address")
     rest, _, digest = text.partition("@")
     if "@" in text and not is_digest(digest):
         raise _refuse(where, text, "expected sha256:<64 hex> after '@'")
@@ -138,20 +141,21 @@ def check_url(text: str, where: str) -> None:
         DefinitionError: The host is none, or the path steps upwards, which a server may follow, or
             has characters that a terminal would not show.
     """
+    shown = concealed(text)[:200]
     host, _, path = text.partition("?")[0].partition("://")[2].partition("/")
     if not is_host(host):
         raise DefinitionError(
-            f"{where}: {text[:200]!r}: {host[:100]!r} is not a host",
+            f"{where}: {shown!r}: {host.rpartition('@')[2][:100]!r} is not a host",
             "Write it as https://host/path, without a user and a password.",
         )
     plain = unquote(path)
     if not {".", ".."}.isdisjoint(plain.split("/")):
         raise DefinitionError(
-            f"{where}: {text[:200]!r} has '.' or '..' in its path", "Write the path out."
+            f"{where}: {shown!r} has '.' or '..' in its path", "Write the path out."
         )
     if not plain.isprintable() or "\\" in plain:
         raise DefinitionError(
-            f"{where}: {text[:200]!r} has a control character or a backslash in its path",
+            f"{where}: {shown!r} has a control character or a backslash in its path",
             "Give an address with a plain path.",
         )
 
@@ -167,6 +171,6 @@ def path_host(host: str) -> str:
 
 def _refuse(where: str, text: str, why: str) -> DefinitionError:
     return DefinitionError(
-        f"{where}: {text[:200]!r} is not a reference: {why}",
+        f"{where}: {concealed(text)[:200]!r} is not a reference: {why}",
         "Write it as registry.example.org/repository:tag or with @sha256:<digest>.",
     )

@@ -9,6 +9,8 @@ import types
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
+from bundle.model.queries import concealed
+
 _NAMES: Final = {
     "str": "text",
     "int": "a whole number",
@@ -71,7 +73,7 @@ def describe(found: Any) -> str:
         case int() | float():
             said = f"the number {str(found)[:_SHOWN]}"
         case str():
-            said = f"{found[:_SHOWN]!r}" if found else "an empty text"
+            said = f"{concealed(found)[:_SHOWN]!r}" if found else "an empty text"
         case dt.date():
             said = f"the date {found.isoformat()}"
         case dict():

@@ -16,6 +16,7 @@ from bundle.model.documents import Document
 from bundle.model.errors import IsowardError
 from bundle.model.limits import MAX_PROBLEMS, MAX_YAML_DEPTH, MAX_YAML_EVENTS
 from bundle.model.patterns import in_words
+from bundle.model.queries import concealed
 
 T = TypeVar("T")
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -216,7 +217,7 @@ def readable_problem(message: str, tree: Any) -> str:
     is_key, what = path.startswith("key` in `"), in_words(what)
     place = path.removeprefix("key` in `").removeprefix("$").rstrip("`").lstrip(".")
     found = None if is_key else _value_at(tree, place)
-    shown = f", found {found[:100]!r}" if isinstance(found, str) else ""
+    shown = f", found {concealed(found)[:100]!r}" if isinstance(found, str) else ""
     what = f"a name in it: {what}" if is_key else what
     return f"{place}: {what}{shown}" if place else f"{what}{shown}"
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from bundle.model.definition import Definition
 from bundle.model.documents import QueriedUrl
-from bundle.model.queries import beside, without_secrets
+from bundle.model.errors import DefinitionError
+from bundle.model.problems import structural_problems
+from bundle.model.queries import beside, concealed, without_secrets
+from bundle.model.reference import check_url, parse_reference
 
 URL = "https://charts.example.org/a/web-1.2.3.tgz"
 SIGNED = "X-Amz-Algorithm=A&X-Amz-Credential=AK%2F1&X-Amz-Date=1&X-Amz-Expires=9&X-Amz-Signature=f"
@@ -60,3 +64,32 @@ def test_beside_a_file() -> None:
 def test_what_is_no_address_with_a_query(url: str) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(url, QueriedUrl)
+
+
+WITH_LOGIN = "https://ada:hunter2@a.example/x"
+SECRETS = (WITH_LOGIN, "https://a.example/x?token=hunter2", "oci://ada:hunter2@a.example/x")
+
+
+@pytest.mark.parametrize("text", SECRETS)
+def test_no_error_repeats_what_an_address_lets_in_with(text: str) -> None:
+    entry = dict.fromkeys(("reference", "url", "digest", "name", "repository", "version"), text)
+    tree = {
+        **dict.fromkeys(("apiVersion", "kind", "helm", "start"), text),
+        "metadata": {"name": text, "version": text},
+        "platforms": [text],
+        **{name: [text, entry] for name in ("images", "files", "charts", "osPackages")},
+    }
+    said = [found.text for found in structural_problems(tree, Definition)]
+    for check in (parse_reference, check_url):
+        try:
+            check(text, "here")
+        except DefinitionError as error:
+            said.append(error.message)
+    assert len(said) > 15
+    assert not [line for line in said if "hunter2" in line]
+    assert any("a.example/x" in line for line in said)
+
+
+def test_what_is_no_secret_is_shown() -> None:
+    for text in ("why? because", "r.example/a@sha256:0", "https://a.example/@x", "//a/b@c"):
+        assert concealed(text) == text
