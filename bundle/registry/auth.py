@@ -37,8 +37,8 @@ _SAFE: Final = re.compile(r"[\x21-\x7e]+")
 class _TokenAnswer(msgspec.Struct):
     """What a realm says; unknown fields are ignored."""
 
-    token: str = ""
-    access_token: str = ""
+    token: str | None = None
+    access_token: str | None = None
 
 
 class Authenticator:
@@ -142,7 +142,7 @@ class Authenticator:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             # Without its cause, whose text may quote the token.
             given = _TokenAnswer()
-        token = given.token or given.access_token
+        token = given.token or given.access_token or ""
         if not _SAFE.fullmatch(token):
             raise AuthenticationError(
                 f"{realm.shown}: expected a token for {url.shown}, found none in its answer",

@@ -40,6 +40,8 @@ _ROLES: Final = {
     "project": "owner",
     "tag": "tag",
     "version": "version",
+    "ver": "version",
+    "hash": "digest",
     "digest": "digest",
     "sha": "digest",
     "sha256": "digest",

@@ -38,10 +38,18 @@ _HINT: Final = re.compile(r"[/:@={$\n]|\bimage", re.IGNORECASE)
 """Without any of these no text names an image."""
 _COMMANDS: Final = (["args"], ["command"], ["arguments"], ["cmd"], ["entrypoint"])
 _SET: Final = frozenset({"--set", "--set-string", "--set-literal"})
+_FLOW: Final = re.compile(r"^[A-Za-z_][\w.-]{0,99}:\s{1,9}[\[{]")
+"""YAML in one line."""
 _LISTED: Final = re.compile(r"\s*,\s*")
 _REGISTRIES: Final = frozenset(
     {"registry", "registries", "hub", "mirror", "mirrors", "endpoint", "endpoints", "host", "hosts"}
 )
+_IMAGES: Final = "images"
+_SETTINGS: Final = _REGISTRIES | {
+    "pull", "policy", "secret", "secrets", "repository", "repo", "tag", "version", "digest",
+    "enabled", "type", "format", "path", "size", "name",
+}  # fmt: skip
+"""Words of fields of a mapping called `images` that hold for all of them, and are none."""
 _FEW: Final = 4
 """Fields of a variable: it has a name, a value, and perhaps what it is for."""
 _AT: Final = ("tag", "version", "targetRevision", "revision")
@@ -58,7 +66,13 @@ class Search:
         self._count = count
 
     def fields(
-        self, tree: Any, path: str = "", scope: Scope = NOWHERE, depth: int = 0
+        self,
+        tree: Any,
+        path: str = "",
+        scope: Scope = NOWHERE,
+        depth: int = 0,
+        *,
+        listed: bool = False,
     ) -> Iterator[Found]:
         """Yield what a tree of fields names.
 
@@ -67,6 +81,7 @@ class Search:
             path: Of the fields, such as `.spec`.
             scope: What holds for images in it.
             depth: Of texts in texts.
+            listed: Whether the fields are an item of a list of that path.
         """
         self._count()
         if isinstance(tree, list):
@@ -78,15 +93,15 @@ class Search:
         shared = tree.get(_GLOBAL)
         if isinstance(shared, dict):
             scope = scope.within({str(k): v for k, v in shared.items() if isinstance(v, str)})
-        named = _by_key(
-            (*images_in_parts(texts, path.rpartition(".")[2], scope), *_artifacts(tree))
-        )
+        named = _by_key((*images_in_parts(texts, _parent(path), scope), *_artifacts(tree)))
         inner = scope.within(texts)
+        by_name = not listed and path.lower().endswith(_IMAGES)
         for key, value in tree.items():
             if key in named:
                 yield from ((image, f"{path}.{key}") for image in named[key])
             else:
-                yield from self._value(value, f"{path}.{key}", inner, depth)
+                said = "image" if by_name and _is_one(str(key), value) else ""
+                yield from self._value(value, f"{path}.{key}", inner, depth, said)
 
     def settings(self, fields: Mapping[str, str]) -> Iterator[Found]:
         """Yield what names with texts name, such as variables: the image and the one's name."""
@@ -141,17 +156,22 @@ class Search:
             name, value = _setting(item)
             if name and name not in settings:
                 settings[name] = value
+            elif isinstance(item, dict):
+                yield from self.fields(item, path, scope, depth, listed=True)
             else:
                 yield from self._value(item, path, scope, depth)
         if settings:
             for image, name in self.settings(expanded(settings)):
                 yield image, f"{path}.{name}"
 
-    def _value(self, value: Any, path: str, scope: Scope, depth: int) -> Iterator[Found]:
+    def _value(
+        self, value: Any, path: str, scope: Scope, depth: int, said: str = ""
+    ) -> Iterator[Found]:
+        """Look at a value; `said` is what it is, where its own key does not say that."""
         if isinstance(value, dict | list):
             yield from self.fields(value, path, scope, depth)
         elif isinstance(value, str):
-            key = path.rpartition(".")[2]
+            key = said or path.rpartition(".")[2]
             for image, below in self._text(value, key, scope, depth):
                 yield image, f"{path}{below}"
 
@@ -191,6 +211,21 @@ def _whole(text: str, key: str) -> Iterator[str]:
         yield shown(image)
 
 
+def _parent(path: str) -> str:
+    """Return the key that says what fields are: of images by their names it is not the name."""
+    above, _, key = path.rpartition(".")
+    return _IMAGES if above.lower().endswith(_IMAGES) and not _is_setting(key) else key
+
+
+def _is_setting(key: str) -> bool:
+    return not _SETTINGS.isdisjoint(words_of(key))
+
+
+def _is_one(key: str, value: Any) -> bool:
+    """Say whether an entry of a mapping of images is one of them, and no setting of all."""
+    return isinstance(value, str) and not _is_setting(key) and len(value.split()) == 1
+
+
 def _names_registry(key: str) -> bool:
     return not _REGISTRIES.isdisjoint(words_of(key))
 
@@ -225,7 +260,7 @@ def _parsed(text: str) -> Any:
             return json.loads(text, parse_int=str, parse_float=str)
         except (ValueError, RecursionError):
             pass
-    elif "\n" not in text:
+    elif "\n" not in text and _FLOW.search(text) is None:
         return None
     try:
         documents = rendered_documents(text.encode("utf-8", "replace"), "a text")

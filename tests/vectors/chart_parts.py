@@ -249,6 +249,22 @@ QUESTIONS: Final[dict[str, tuple[str, set[str]]]] = {
     ),
     "a template of Automake": (_map("image: @HUB@/proxy:@TAG@\n"), {"@HUB@/proxy:@TAG@"}),
     "a template of Python": (_map("image: {hub}/proxy:{tag}\n"), {"{hub}/proxy:{tag}"}),
+    "images by name, in parts": (
+        _resource("{images: {proxy: {name: parts/db, tag: v1}, job: {name: busybox, tag: '1'}}}"),
+        {"parts/db:v1", "busybox:1"},
+    ),
+    "images by name": (
+        _resource("{images: {proxy: 'redis:7', job: busybox}}"),
+        {"redis:7", "busybox"},
+    ),
+    "a name and a hash": (
+        _resource(f"{{db: {{image: parts/db, hash: '{DIGEST}'}}}}"),
+        {f"parts/db@{DIGEST}"},
+    ),
+    "YAML in one line": (
+        _map("image: {registry: quay.io, repository: parts/db, tag: '1'}"),
+        {"quay.io/parts/db:1"},
+    ),
     "three variables": (
         _variables(REGISTRY="quay.io/parts", NAME="proxy", TAG="1.2"),
         {"quay.io/parts/proxy:1.2"},
@@ -445,6 +461,12 @@ NO_QUESTIONS: Final[dict[str, str]] = {
         "{image: {type: string, description: 'Such as quay.io/a/b:1.', example: 'quay.io/a/b:1'}}"
     ),
     "patterns of a policy": _resource("{match: {imageReferences: ['ghcr.io/org/*', '*:latest']}}"),
+    "fields of pictures": _resource(
+        "{images: [{title: hero, alt: read and/or write, key: abc}], policyImages: [{use: any}]}"
+    ),
+    "settings of all images": _resource(
+        "{images: {pullPolicy: always, registry: quay.io, tag: v1, enabled: yes, secrets: regcred}}"
+    ),
     "a query": _map("SELECT a\nFROM users\nWHERE a = 'b/c'\nFROM b/c\n"),
     "paths of an API": _map("GET /a/{id}/b:read\npath: /x/{name}:get\nuser@EXAMPLE@x\n"),
     "a path beside a registry": _resource("{registry: quay.io, path: /var/lib/x, tag: v1}"),

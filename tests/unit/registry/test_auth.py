@@ -103,7 +103,7 @@ def _registry_with(
 
 
 def test_an_identity_token_is_posted() -> None:
-    token = Reply(body=json.dumps({"access_token": "good"}).encode())
+    token = Reply(body=json.dumps({"token": None, "access_token": "good"}).encode())
     with scripted(lambda _: token) as realm:
         script = _registry_with(lambda: f'Bearer realm="{realm.url}/oauth2/token",service="s&t"')
         with scripted(script) as registry:
