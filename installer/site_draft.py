@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ _HEADER: Final = """\
 # Made by `isoward site new`; to be changed and kept under version control.
 # docs/FORMAT.md, "Site", says what each field means; `isoward site check` looks at it.
 """
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 _ZONE_FIELDS: Final = ("name", "networks", "egress", "taints", "labels")
 _NODE_FIELDS: Final = ("name", "address", "zone", "roles", "hostKey", "fingerprint", "port")
 _NO_CLUSTER: Final = "none"
@@ -194,7 +196,7 @@ def _address(text: str) -> dict[str, Any]:
 
 def _number(text: str) -> int | str:
     """Return a number; what is none stays as it is, for the check to name its field."""
-    return int(text) if text.isascii() and text.isdigit() else text
+    return int(text) if _NUMBER.fullmatch(text) else text
 
 
 def _document(draft: Draft) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def ask_containerd(machine: Machine, _: Wanted) -> Finding:
     expected = f"containerd {_CONTAINERD[0]}.{_CONTAINERD[1]} or newer, answering"
     answer = machine.run_as_root("ctr", "--connect-timeout", "3s", "version")
     server = answer.out.partition("Server:")[2]
-    version = re.search(r"Version:\s+v?((\d+)\.(\d+)\S*)", server)
+    version = re.search(r"Version:\s+v?(([0-9]{1,9})\.([0-9]{1,9})\S*)", server)
     if answer.code == NOT_FOUND:
         return fail(expected, "no containerd", "Install containerd and runc on the node.")
     if version is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ MAX_OUTPUT_BYTES: Final = 64 * 1024
 """Most of a program's output that is read; a node is not trusted to stop."""
 
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_DIGITS: Final = re.compile(r"[0-9]{1,18}")
 NOT_FOUND: Final = 127
 NO_ANSWER: Final = 124
 
@@ -66,6 +68,11 @@ class LocalShell:
         except OSError as error:
             return Result(NOT_FOUND, "", str(error.strerror))
         return Result(done.returncode, as_text(done.stdout), as_text(done.stderr))
+
+
+def whole_number(text: str) -> int | None:
+    """Return the number that a machine said; nothing where it is none, or none that we count."""
+    return int(text) if _DIGITS.fullmatch(text) else None
 
 
 def as_text(data: bytes) -> str:

@@ -9,7 +9,7 @@ from bundle.model.platform import matches
 from bundle.model.systems import release_name, supported, systems_text
 from installer.preflight.answers import Finding, fail, ok, warn
 from installer.preflight.question import Machine, Question, Wanted
-from installer.preflight.shell import NOT_FOUND, Result
+from installer.preflight.shell import NOT_FOUND, Result, whole_number
 from installer.preflight.sudo import SUDO
 
 _ARCHITECTURES: Final = {
@@ -112,8 +112,8 @@ def ask_python(machine: Machine, _: Wanted) -> Finding:
     """Ask for Python, which Ansible runs its modules with."""
     expected = f"python3 {_PYTHON[0]}.{_PYTHON[1]} or newer"
     answer = machine.run("python3", "-c", _PYTHON_VERSION)
-    parts = answer.out.strip().split(".")
-    if answer.code == 0 and tuple(int(part) for part in parts[:2] if part.isdigit()) >= _PYTHON:
+    parts = (whole_number(part) for part in answer.out.strip().split(".")[:2])
+    if answer.code == 0 and tuple(part for part in parts if part is not None) >= _PYTHON:
         return ok(expected, answer.out.strip())
     found = answer.out.strip() if answer.code == 0 else answer.said
     return fail(expected, found, "Install python3 on the node.")
@@ -137,9 +137,10 @@ def ask_clock(machine: Machine, wanted: Wanted) -> Finding:
     before = wanted.now()
     answer = machine.run("date", "+%s")
     middle = before.timestamp() + (wanted.now() - before).total_seconds() / 2
-    if not answer.out.strip().isdigit():
+    theirs = whole_number(answer.out.strip())
+    if theirs is None:
         return fail(expected, answer.said, "The node has no usable `date`.")
-    away = int(answer.out) - middle
+    away = theirs - middle
     found = f"{abs(away):.0f} s {'ahead' if away > 0 else 'behind'}"
     if abs(away) <= _CLOCK_SECONDS:
         return ok(expected, found)
@@ -151,9 +152,10 @@ def ask_disk(machine: Machine, _: Wanted) -> Finding:
     expected = f"{_DISK_ENOUGH_GIB:.0f} GiB free in /var/lib"
     answer = machine.run("df", "-Pk", "/var/lib")
     fields = answer.out.splitlines()[-1].split() if answer.out.strip() else []
-    if answer.code != 0 or len(fields) < 4 or not fields[3].isdigit():  # noqa: PLR2004
+    kib = whole_number(fields[3]) if len(fields) > 3 else None  # noqa: PLR2004
+    if answer.code != 0 or kib is None:
         return fail(expected, answer.said, "The node has no usable `df`.")
-    free = int(fields[3]) / _KIB_PER_GIB
+    free = kib / _KIB_PER_GIB
     return _judge(free, expected, _DISK_LEAST_GIB, _DISK_ENOUGH_GIB, "Free or add disk space.")
 
 
@@ -163,10 +165,10 @@ def ask_memory(machine: Machine, _wanted: Wanted) -> Finding:
     answer = machine.run("cat", "/proc/meminfo")
     for line in answer.out.splitlines():
         name, _, value = line.partition(":")
-        amount = value.split()[0] if value.split() else ""
-        if name == "MemTotal" and amount.isdigit():
+        amount = whole_number(value.split()[0] if value.split() else "")
+        if name == "MemTotal" and amount is not None:
             return _judge(
-                int(amount) / _KIB_PER_GIB, expected, _MEMORY_LEAST_GIB, _MEMORY_ENOUGH_GIB,
+                amount / _KIB_PER_GIB, expected, _MEMORY_LEAST_GIB, _MEMORY_ENOUGH_GIB,
                 "Give the machine more memory.",
             )  # fmt: skip
     return fail(expected, answer.said, "The node has no usable /proc/meminfo.")

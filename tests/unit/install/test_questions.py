@@ -224,3 +224,19 @@ def test_every_question_can_be_put_to_this_machine() -> None:
 
 def test_a_program_that_is_not_there_ends_with_127() -> None:
     assert LocalShell().run("no-such-program-anywhere").code == NOT_FOUND
+
+
+_ODD = ["9" * 5000, "\u00b2", "\u0665", "-1", "1e3", "nan", "inf", "", "\n", "x y z 9" + "9" * 5000]
+
+
+@pytest.mark.parametrize("said", _ODD)
+def test_no_answer_of_a_node_is_a_traceback(said: str) -> None:
+    for form in (said, f"MemTotal: {said} kB", f"a b c {said} e", f"Server: Version: {said}.{said}",
+                 f"{said}.{said}.{said}"):  # fmt: skip
+        everything = dict.fromkeys(
+            ("cat", "date", "df", "python3", "ctr", "uname", "stat", "systemctl", "id", "sudo"),
+            _said(form),
+        )
+        for question in (*system.QUESTIONS, *reach.QUESTIONS):
+            finding = question.ask(Machine(ScriptedShell(everything)), _wanted())
+            assert finding.verdict is Verdict.OK or finding.advice
