@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import yaml
@@ -21,6 +21,12 @@ from bundle.model.queries import concealed
 T = TypeVar("T")
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SAFE_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+# PyYAML follows YAML 1.1, where 0443 is 291, 1:30 is 90 and 1_0 is 10: nobody means that.
+_SURPRISING: Final = re.compile(
+    r"[-+]?(0b[01_]+|0[0-7_]+|0x[0-9a-fA-F_]+|[1-9][0-9]*_[0-9_]*|[1-9][0-9_]*(:[0-5]?[0-9])+"
+    r"|[0-9]{19,})"
+)
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{1,2}-")
 
 
 class _Dumper(_SAFE_DUMPER):  # type: ignore[misc]  # chosen at run time
@@ -173,6 +179,8 @@ class _EventChecker:
             self._frames.pop()
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
+        if event.implicit[0]:
+            self._plain(event)
         if not self._toggle():
             return
         keys = self._frames[-1][0]
@@ -182,6 +190,24 @@ class _EventChecker:
         if event.value in keys:
             raise self._refuse(event, f"the key {event.value[:100]!r} stands twice")
         keys.add(event.value)
+
+    def _plain(self, event: yaml.ScalarEvent) -> None:
+        """Refuse what stands without quotes and would be read as another value, or not at all."""
+        if _SURPRISING.fullmatch(event.value):
+            raise self._refuse(
+                event,
+                "expected a number in plain digits, at most 18 of them and no 0 before them, or "
+                f"text in quotes, found {event.value[:100]!r}",
+            )
+        if _DATE.match(event.value):
+            reader: Any = yaml.SafeLoader("")
+            tag = reader.resolve(yaml.ScalarNode, event.value, (True, False))
+            try:
+                reader.construct_object(yaml.ScalarNode(tag, event.value))
+            except ValueError as error:
+                raise self._refuse(
+                    event, f"expected a date, or text in quotes, found {event.value[:100]!r}"
+                ) from error
 
     def _open(self, event: yaml.Event) -> None:
         if self._toggle():

@@ -55,7 +55,7 @@ def test_a_byte_order_mark_and_comments_are_harmless() -> None:
         ("texts:\n\t- a", "line 2: "),
         ("text: \x01", "control characters|special characters"),
         ("number: " + "9" * 5000, "digits"),
-        ("text: 2024-99-99", "month must be"),
+        ("text: 2024-99-99", "line 1: expected a date"),
         ("text: 2024-01-01", "text: expected text, found the date 2024-01-01"),
         ("text: 1.10", "text: expected text, found the number 1.1"),
         ("text: no", "text: expected text, found the word false"),
@@ -118,13 +118,52 @@ def test_any_bytes_give_a_value_or_our_error(data: bytes) -> None:
 _text = st.text(st.characters(codec="utf-8"), max_size=300)
 
 
+@pytest.mark.parametrize(
+    "number",
+    ["05443", "0o12_", "5_443", "0x1F", "0b101", "+010", "1:30", "12:34:56", "00", "9" * 19,
+     "9" * 5000, "0x" + "f" * 5000, "0b" + "1" * 50_000],
+)  # fmt: skip
+def test_a_number_that_nobody_would_read_so_is_refused_with_its_line(number: str) -> None:
+    with pytest.raises(DefinitionError, match="expected a") as caught:
+        load(f"text: a\nnumber: {number}\n")
+    assert "line 2" in caught.value.message
+    assert load(f"text: a\ntexts: ['{number}']\nnumber: -7").texts == (number,)
+
+
+@pytest.mark.parametrize("date", ["2024-13-45", "2024-01-01T99:99:99Z", "2024-02-30 10:00:00"])
+def test_a_date_that_there_is_not_is_refused_with_its_line(date: str) -> None:
+    with pytest.raises(DefinitionError, match="line 2: expected a date, or text in quotes"):
+        load(f"texts: []\ntext: {date}\n")
+    assert load(f"text: '{date}'").text == date
+
+
 @given(st.builds(Box, _text, st.lists(_text, max_size=3).map(tuple), st.integers(-9, 9)))
 def test_what_is_dumped_reads_back(box: Any) -> None:
     assert load(dump_yaml(box)) == box
 
 
 @pytest.mark.parametrize(
-    "text", ["1.0", "yes", "null", "~", "2024-01-01", "0x1f", "1_000", "<<", "=", "", " a", "a: b"]
+    "text",
+    [
+        "2024-13-1",
+        "2024-13-45",
+        "2024-99-99 x",
+        "05443",
+        "1:30",
+        "9" * 19,
+        "1.0",
+        "yes",
+        "null",
+        "~",
+        "2024-01-01",
+        "0x1f",
+        "1_000",
+        "<<",
+        "=",
+        "",
+        " a",
+        "a: b",
+    ],
 )
 def test_text_that_looks_like_something_else_stays_text(text: str) -> None:
     assert load(dump_yaml(Box(text, (text,)))) == Box(text, (text,))
