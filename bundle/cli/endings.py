@@ -49,7 +49,7 @@ def _as_ours(error: BaseException, arguments: Sequence[str]) -> BaseException:
     if isinstance(error, IsowardError):
         return _to_whom_it_concerns(error, arguments)
     if isinstance(error, click.UsageError):
-        return usage_error(error)
+        return usage_error(error, arguments)
     if isinstance(error, click.Abort | KeyboardInterrupt):
         return InterruptedByUserError(
             "stopped by the user", "Run the same command again to go on where it was."
@@ -82,10 +82,12 @@ def _told(error: BaseException, *, as_json: bool) -> int:
     return error.exit_code if isinstance(error, IsowardError) else IsowardError.exit_code
 
 
-def usage_error(error: click.UsageError) -> UsageError:
+def usage_error(error: click.UsageError, arguments: Sequence[str]) -> UsageError:
     """Turn click's error into ours, with the command that was probably meant."""
     context = error.ctx
-    where = context.command_path if context else "isoward"
+    # click does not say which command an option without its value is of.
+    named = next((word for word in arguments if word in COMMANDS), "")
+    where = context.command_path if context else f"isoward {named}".rstrip()
     # click breaks lines within its messages to list what there is to choose from.
     message = " ".join(error.format_message().split())
     meant = ""

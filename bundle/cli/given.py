@@ -100,10 +100,11 @@ _HEAD_BYTES: Final = 256 * 1024
 class Given(click.Path):
     """The path of something of ours, of one of some kinds; anything unknown passes."""
 
-    def __init__(self, *kinds: Kind) -> None:
-        """Accept these kinds."""
+    def __init__(self, *kinds: Kind, foreign: str = "") -> None:
+        """Accept these kinds, and what is not of ours at all if that is named."""
         super().__init__(path_type=Path)
         self._kinds = kinds
+        self._foreign = foreign
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Refuse a thing of ours that is another one than was asked for.
@@ -112,16 +113,17 @@ class Given(click.Path):
             UsageError: It is.
         """
         path = super().convert(value, param, ctx)
-        require_kind(Path(str(value)), *self._kinds)
+        require_kind(Path(str(value)), *self._kinds, foreign=self._foreign)
         return path
 
 
-def require_kind(path: Path, *kinds: Kind) -> None:
+def require_kind(path: Path, *kinds: Kind, foreign: str = "") -> None:
     """Refuse a thing of ours that is another one than was asked for.
 
     Args:
         path: May be anything, or nothing: whoever reads it says what is wrong with that.
         kinds: What is accepted.
+        foreign: What else is wanted that is not of ours, for the message.
     Raises:
         UsageError: It is another one.
         StorageError: It cannot be read.
@@ -129,7 +131,8 @@ def require_kind(path: Path, *kinds: Kind) -> None:
     found = recognize(path)
     if found is None or found in kinds:
         return
-    wanted = " or ".join(dict.fromkeys(_KINDS[kind].name for kind in kinds))
+    names = dict.fromkeys(_KINDS[kind].name for kind in kinds)
+    wanted = " or ".join([*names, *filter(None, [foreign])])
     about = _KINDS[found]
     raise UsageError(
         f"{path}: expected {wanted}, and this is {about.name}", about.advice.format(path=path)

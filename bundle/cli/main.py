@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from bundle.cli.colour import allow_colour
 from bundle.cli.commands import COMMANDS, GROUPS
 from bundle.cli.endings import ended
-from bundle.cli.output import output_options
+from bundle.cli.output import Output, output_options
 from bundle.cli.roles import require_role
 from bundle.cli.stray import tame_libraries
 from bundle.cli.writer import flush_output, open_closed_streams
@@ -58,11 +58,26 @@ class LazyGroup(click.Group):
                 formatter.write_dl([(f"{name:<10}", said.summary) for name, said in group.items()])
 
 
+def _tell_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        found = version("isoward")
+        ctx.ensure_object(Output).result({"version": found}, f"isoward {found}")
+        ctx.exit()
+
+
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(package_name="isoward", message="isoward %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    callback=_tell_version,
+    help="Show the version and exit.",
+)
 @output_options
 def cli() -> None:
     """Carry a Kubernetes platform across an air gap, and prove what was done."""

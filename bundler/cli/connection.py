@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from bundle.cli.given import Given
 from bundle.model.progress import Progress
 from bundler.cache import BlobCache, default_cache
 from bundler.documents import load_sources
@@ -24,7 +25,8 @@ def connection_options(function: F) -> F:
     """Add `--sources` and `--cache` to a command."""
     sources = click.option(
         "--sources",
-        type=click.Path(path_type=Path),
+        type=Given("sources"),
+        metavar="PATH",
         help="How hosts are reached [~/.config/isoward/sources.yaml, if it exists].",
     )
     cache = click.option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bundle.cli.given import Given
 from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.schema_line import schema_line
 from bundle.model.definition import Definition
@@ -25,7 +26,7 @@ _FORMS = ("images", "hauler", "kubespray", "zarf")
 
 
 @click.command("convert")
-@click.argument("source", type=_FILE)
+@click.argument("source", type=Given(foreign="another tool's list or package"))
 @click.option("-o", "--output", "target", type=_FILE, required=True, help="The definition.")
 @click.option("--from", "form", type=click.Choice(_FORMS), help="What SOURCE is, if it is unclear.")
 @click.option("--name", help="Of the bundle.")

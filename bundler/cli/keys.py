@@ -31,6 +31,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.group("keys")
+@output_options
 def command() -> None:
     """Make and import keys."""
 

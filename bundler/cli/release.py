@@ -26,6 +26,7 @@ _SOON_DAYS: Final = 30
 
 
 @click.group("release")
+@output_options
 def command() -> None:
     """Look after a release folder."""
 

@@ -26,6 +26,7 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.group("root")
+@output_options
 def command() -> None:
     """Make, change, sign and show the root of trust."""
 

@@ -36,6 +36,7 @@ _RESTORE = "Import a good medium of it again: `isoward import` restores what is 
 
 
 @click.group("depot")
+@output_options
 def command() -> None:
     """Look after the depot."""
 

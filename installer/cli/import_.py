@@ -24,7 +24,10 @@ _PATH = click.Path(path_type=Path)
 @click.argument("bundle", type=Given("bundle"))
 @depot_option()
 @click.option(
-    "--waiver", type=_PATH, metavar="FILE", help="The site's signed waiver, for an expired bundle."
+    "--waiver",
+    type=Given(foreign="a waiver"),
+    metavar="FILE",
+    help="The site's signed waiver, for an expired bundle.",
 )
 @output_options
 @pass_output

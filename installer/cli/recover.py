@@ -38,7 +38,12 @@ _PATH = click.Path(path_type=Path)
     help="Lower the time that the site has seen to now, where a clock was ahead; no --floor then.",
 )
 @click.option("--reason", metavar="TEXT", help="What happened.")
-@click.option("--root", type=_PATH, help="A bundle or root file, if the depot has none.")
+@click.option(
+    "--root",
+    type=Given("bundle", "root"),
+    metavar="PATH",
+    help="A bundle or root file, if the depot has none.",
+)
 @click.option("-o", "--output", "file", type=_PATH, help="The new file, to be signed.")
 @output_options
 @pass_output
@@ -85,7 +90,7 @@ def command(
 
 
 @command.command("sign")
-@click.argument("file", type=_PATH)
+@click.argument("file", type=Given(foreign="a recovery"))
 @click.option(
     "--key", type=Given("private-key"), required=True, metavar="PEM", help="One of the site's keys."
 )
@@ -101,7 +106,7 @@ def sign(output: Output, file: Path, key: Path, passphrase_fd: int | None) -> No
 
 
 @command.command("show")
-@click.argument("file", type=_PATH)
+@click.argument("file", type=Given(foreign="a recovery"))
 @output_options
 @pass_output
 def show(output: Output, file: Path) -> None:
@@ -114,7 +119,7 @@ def show(output: Output, file: Path) -> None:
 
 
 @command.command("apply")
-@click.argument("file", type=_PATH)
+@click.argument("file", type=Given(foreign="a recovery"))
 @depot_option()
 @output_options
 @pass_output

@@ -19,6 +19,7 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.group("site")
+@output_options
 def command() -> None:
     """Write and check a site file, and make Kubespray's inventory of it."""
 

@@ -25,6 +25,7 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.group("waiver")
+@output_options
 def command() -> None:
     """Let one expired bundle in, signed by the site's own threshold of keys."""
 
@@ -70,7 +71,7 @@ def new(
 
 
 @command.command("sign")
-@click.argument("file", type=_PATH)
+@click.argument("file", type=Given(foreign="a waiver"))
 @click.option(
     "--key", type=Given("private-key"), required=True, metavar="PEM", help="One of the site's keys."
 )
@@ -89,7 +90,7 @@ def sign(output: Output, file: Path, key: Path, passphrase_fd: int | None) -> No
 
 
 @command.command("show")
-@click.argument("file", type=_PATH)
+@click.argument("file", type=Given(foreign="a waiver"))
 @output_options
 @pass_output
 def show(output: Output, file: Path) -> None:

@@ -68,8 +68,7 @@ def test_a_summary_fits_a_line_and_every_command_has_the_same_options(
     assert summary[0].isupper()
     assert summary.endswith(".")
     names = {option for parameter in found.params for option in parameter.opts}
-    if not isinstance(found, click.Group):
-        assert {"--json", "--quiet", "--no-color"} <= names
+    assert {"--json", "--quiet", "--no-color"} <= names
 
 
 @pytest.mark.parametrize(
@@ -89,6 +88,31 @@ def test_what_was_mistyped_is_suggested(
     assert run(typed) == 2
     said = capsys.readouterr().err
     assert f"Did you mean `{meant}`?" in said or f"Did you mean '{meant}'?" in said, said
+
+
+def test_an_option_without_its_value_names_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify", "x", "--fingerprint"]) == 2
+    assert "Run `isoward verify --help`." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--version", "--json"],
+        ["--json", "--version"],
+        ["site", "--json"],
+        ["keys", "--json", "nwe"],
+        ["depot", "--json", "check", "--depot", "/nonexistent"],
+        ["docs", "--quiet", "--json", "--no-color"],
+    ],
+)
+def test_json_is_understood_at_every_place(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(arguments)
+    said = json.loads(capsys.readouterr().out)
+    assert said.get("exitCode", 0) == code
+    assert said.get("message", "").startswith("No such option") is False
 
 
 def test_nothing_is_suggested_for_what_is_like_nothing(capsys: pytest.CaptureFixture[str]) -> None:
