@@ -47,6 +47,7 @@ PACKAGE_OF: Final = {
     "rpmbuild": "rpm",
     "rpmkeys": "rpm",
     "gpg": "gnupg",
+    "groff": "groff-base",
     "gpgconf": "gnupg",
     "apt-ftparchive": "apt-utils",
     "ssh": "openssh-client",

@@ -59,7 +59,7 @@ def test_ansible_reads_what_the_site_says(tmp_path: Path) -> None:
 
 
 def test_text_that_looks_like_a_template_stays_text(tmp_path: Path) -> None:
-    hostile = ["/bin/echo", "{{ lookup('pipe', 'id') }}", 'a"b\\c', "x: [y]\n- z", "ü€😀\x7f\x85"]
+    hostile = ["/bin/echo", "{{ lookup('pipe', 'id') }}", 'a"b\\c', "x: [y]\n- z", "ü€😀 %h #"]
     text = render_inventory(_input(firstImage={"reference": "x:1", "command": hostile}))
     node = _as_ansible_reads(text, tmp_path)["_meta"]["hostvars"]["node1"]
     # Ansible itself says of each one that it will not be evaluated.
