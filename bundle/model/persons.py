@@ -28,6 +28,7 @@ _ALIKE: Final = str.maketrans(
     "aeopcyxiijsdvqwhlkmtbh" + "aeikvoptuxbhzm" + "ouhniag",
 )
 _DASH: Final = "-"
+_MINUS: Final = "\u2212"
 _QUOTE: Final = "'"
 _QUOTES: Final = frozenset("`\u00b4\u02b9\u02bb\u02bc\u02bd\u02be\u2018\u2019\u201b\u2032\u055a")
 
@@ -54,10 +55,10 @@ def _scripts(word: str) -> Iterator[str]:
 
 def folded(name: str) -> str:
     """Return what of a name tells a person from another; equal for two that people take for one."""
-    plain = without_unseen(unicodedata.normalize("NFKC", name)).casefold()
+    # First, since an accent that stands by itself is a space and another character in NFKC.
+    plain = "".join(_QUOTE if char in _QUOTES else char for char in name)
+    plain = without_unseen(unicodedata.normalize("NFKC", plain)).casefold()
     # Case and width may have made letters that are put together anew.
     plain = without_unseen(unicodedata.normalize("NFKC", plain)).replace("i\u0307", "i")
-    plain = "".join(
-        _DASH if unicodedata.category(c) == "Pd" else _QUOTE if c in _QUOTES else c for c in plain
-    )
+    plain = "".join(_DASH if unicodedata.category(c) == "Pd" or c == _MINUS else c for c in plain)
     return " ".join(plain.translate(_ALIKE).split())

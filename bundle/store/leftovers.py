@@ -13,21 +13,33 @@ from typing import Final
 
 _AT_THE_TOP: Final = frozenset(
     {
-        # Windows: restore points and the index, bins, what chkdsk found
-        *("system volume information", "$recycle.bin", "recycler", "recycled", "found.000"),
+        # Windows: restore points and the index, bins, what chkdsk says
+        *("system volume information", "$recycle.bin", "recycler", "recycled", "bootex.log"),
         # macOS: bins, the index, journals, versions; and what stands for one that is not wanted
         *(".trashes", ".spotlight-v100", ".fseventsd", ".documentrevisions-v100"),
-        *(".temporaryitems", ".metadata_never_index", ".volumeicon.icns", ".apdisk"),
+        *(".temporaryitems", "temporary items", "network trash folder", ".volumeicon.icns"),
+        *(".metadata_never_index", ".metadata_never_index_unless_rootfs", ".apdisk"),
         *(".com.apple.timemachine.donotpresent", ".com.apple.timemachine.supported"),
-        # ext2 to ext4, and desktops
-        *("lost+found", ".trash"),
+        *(".hfs+ private directory data\r", ".journal", ".journal_info_block", ".hotfiles.btree"),
+        *(".appledouble", ".appledb", ".appledesktop"),
+        # ext2 to ext4, their quotas, and desktops
+        *("lost+found", "aquota.user", "aquota.group", ".trash", ".xdg-volume-info"),
+        # Android and storage boxes
+        *("lost.dir", ".android_secure", "#recycle", "@recycle", "@eadir"),
     }
 )
 """Folders or files at the top of a file system; in lower case, as FAT does not tell it apart."""
-_BIN: Final = re.compile(r"\.trash-[0-9]{1,10}")
-"""A user's bin on a stick, by freedesktop.org's rule."""
+_NUMBERED: Final = re.compile(r"\.trash-[0-9]{1,10}|found\.[0-9]{3}", re.ASCII)
+"""A user's bin on a stick, by freedesktop.org's rule, and what chkdsk found."""
 
-_ANYWHERE: Final = frozenset({".ds_store", ".localized", "thumbs.db", "ehthumbs.db", "desktop.ini"})
+_ANYWHERE: Final = frozenset(
+    {
+        *(".ds_store", ".localized", "icon\r"),
+        *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini"),
+        # KDE's
+        ".directory",
+    }
+)
 """Files in any folder that somebody has looked into."""
 _APPLE_DOUBLE: Final = "._"
 """Begins the name of the file that has a file's attributes of macOS, beside it."""
@@ -52,6 +64,6 @@ def is_leftover(relative: str, *, folder: bool) -> bool:
     """
     above, _, name = relative.rpartition("/")
     name = name.lower()
-    if not above and (name in _AT_THE_TOP or _BIN.fullmatch(name)):
+    if not above and (name in _AT_THE_TOP or _NUMBERED.fullmatch(name)):
         return True
     return not folder and (name in _ANYWHERE or name.startswith(_APPLE_DOUBLE))

@@ -11,6 +11,7 @@ Source: RFC 8032, sections 5.1.3 and 5.1.7; FIPS 186-5, appendix A.1.1; FIPS 204
 from __future__ import annotations
 
 from functools import lru_cache
+from math import gcd, isqrt, prod
 from typing import Final, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -26,6 +27,10 @@ _D: Final = -121665 * pow(121666, -1, _P) % _P
 _ROOT_OF_MINUS_1: Final = pow(2, (_P - 1) // 4, _P)
 _ED25519_BYTES: Final = 32
 _MLDSA_SEED_BYTES: Final = 32
+
+_SMALL_PRIMES: Final = prod(range(3, 2000, 2))
+"""Has every odd prime factor below 2,000."""
+_FERMAT_STEPS: Final = 100
 
 _Point: TypeAlias = tuple[int, int, int, int]
 """Extended coordinates: X, Y, Z and T, with x = X/Z, y = Y/Z and xy = T/Z."""
@@ -54,8 +59,26 @@ def _rsa_weakness(key: rsa.RSAPublicKey) -> str:
     if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
         return f"expected {MIN_RSA_BITS} to {MAX_RSA_BITS} bits of RSA, found {key.key_size}"
     # Of the exponent the library has checked that it is odd, and more than 1.
-    even = key.public_numbers().n % 2 == 0
-    return "anybody can sign under it (an even number for RSA)" if even else ""
+    wrong = _modulus_weakness(key.public_numbers().n)
+    return f"anybody can sign under it ({wrong} for RSA)" if wrong else ""
+
+
+@lru_cache(maxsize=256)
+def _modulus_weakness(modulus: int) -> str:
+    """Say why anybody factors a modulus at once: it must be the product of two large primes."""
+    if modulus % 2 == 0:
+        return "an even number"
+    if gcd(modulus, _SMALL_PRIMES) > 1:
+        return "a number with a small factor"
+    # Of a prime everybody knows the private exponent.
+    if pow(2, modulus - 1, modulus) == 1:
+        return "a prime number"
+    root = isqrt(modulus)
+    for half in range(root, root + _FERMAT_STEPS):
+        rest = half * half - modulus
+        if rest >= 0 and isqrt(rest) ** 2 == rest:
+            return "a square, or two primes side by side,"
+    return ""
 
 
 @lru_cache(maxsize=1024)

@@ -20,6 +20,8 @@ ONE = {
     "another space": "Ada\u00a0O'Hara-Zo\u00eb",
     "two spaces": "Ada  O'Hara-Zo\u00eb",
     "another apostrophe": "Ada O\u2019Hara-Zo\u00eb",
+    "an accent for an apostrophe": "Ada O\u00b4Hara-Zo\u00eb",
+    "a minus for a hyphen": "Ada O'Hara\u2212Zo\u00eb",
     "another hyphen": "Ada O'Hara\u2010Zo\u00eb",
     "Cyrillic": "\u0410d\u0430 O'Hara-Zo\u00eb",
     "Greek": "Ad\u03b1 \u039f'Hara-Zo\u00eb",

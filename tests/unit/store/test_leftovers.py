@@ -49,7 +49,7 @@ def test_a_medium_that_was_in_other_machines_is_as_good(
 
 _TOP = {
     *("System Volume Information", "$RECYCLE.BIN", ".Trashes", ".Spotlight-V100", ".fseventsd"),
-    *(".Trash-1000", "lost+found", ".TemporaryItems"),
+    *(".Trash-1000", "lost+found", ".TemporaryItems", "FOUND.001", "LOST.DIR", "@eaDir"),
 }
 
 
@@ -68,6 +68,11 @@ _TOP = {
         "blobs/.Trashes/x",
         ".Trash-x/y",
         "Thumbs.db.exe",
+        "found.0000/x",
+        "found.x/y",
+        "Icon",
+        "trust2/FOUND.001/x",
+        ".directory/x",
     ],
 )
 def test_whatever_else_is_not_vouched_for_is_still_refused(

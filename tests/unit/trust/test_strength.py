@@ -6,6 +6,8 @@ import base64
 import json
 import os
 import shutil
+from itertools import count
+from math import gcd, prod
 from pathlib import Path
 
 import pytest
@@ -132,6 +134,28 @@ def test_other_keys_that_prove_nothing() -> None:
     assert "anybody" in weakness(MLDSA65PublicKey.from_public_bytes(zeros))
     assert weakness(ec.generate_private_key(ec.SECP256R1()).public_key()) == ""
     assert weakness(object()) != ""
+
+
+_PRIME = 2**1279 - 1
+_LARGE_PRIME = 2**2203 - 1
+_WITHOUT_SMALL_FACTORS = next(
+    n for n in count(_PRIME + 2, 2) if gcd(n, prod(range(3, 2000, 2))) < 2
+)
+
+
+@pytest.mark.parametrize(
+    ("modulus", "words"),
+    [
+        (_LARGE_PRIME, "a prime"),
+        (_LARGE_PRIME * 1999, "a small factor"),
+        (_PRIME * _PRIME, "a square"),
+        (_PRIME * _WITHOUT_SMALL_FACTORS, "side by side"),
+    ],
+    ids=["prime", "small factor", "square", "neighbours"],
+)
+def test_a_modulus_that_anybody_factors_is_no_key(modulus: int, words: str) -> None:
+    wrong = weakness(load_der_public_key(der_of_rsa(modulus, 65537)))
+    assert (words in wrong, "anybody can sign under it" in wrong) == (True, True), wrong
 
 
 def test_a_point_beside_its_curve_is_no_key(tmp_path: Path) -> None:
