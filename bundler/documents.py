@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from bundle.model.definition import Definition, definition_problems
+from bundle.model.definition import Definition, definition_problems, entry_problems
 from bundle.model.errors import DefinitionError, FormatError
 from bundle.model.limits import MAX_DEFINITION_BYTES, MAX_LOCK_BYTES
 from bundle.model.lock import Lock, check_lock
@@ -17,6 +18,8 @@ from bundle.model.yaml_strict import load_yaml, yaml_lines
 from bundle.store.atomic import storage_errors
 from bundle.trust.upstream.material import inline_material
 from bundler.sources.chart_keyring import inline_keyrings
+
+T = TypeVar("T")
 
 
 def default_sources() -> Path:
@@ -33,13 +36,17 @@ def load_definition(path: Path) -> Definition:
         StorageError: It cannot be read.
     """
     data = _read(path, MAX_DEFINITION_BYTES)
-    definition = load_yaml(
-        data,
-        Definition,
-        where=str(path),
-        limit=MAX_DEFINITION_BYTES,
-        error=DefinitionError,
-    )
+    try:
+        definition = _parse(data, Definition, path)
+    except DefinitionError as error:
+        # What is wrong in itself hides nothing of what is wrong elsewhere.
+        tree = _parse(data, dict[Any, Any], path) if error.problems else {}
+        more = entry_problems(tree)
+        if not more:
+            raise
+        lines = yaml_lines(data.decode("utf-8"))
+        found = [*error.problems, *(problem.at(lines) for problem in more)]
+        raise problems_error(DefinitionError, str(path), found) from error
     problems = definition_problems(definition)
     if problems:
         lines = yaml_lines(data.decode("utf-8"))
@@ -95,6 +102,12 @@ def load_sources(path: Path | None) -> SourceConfig:
         for host, settings in config.hosts.items()
     }
     return replace(config, hosts=hosts)
+
+
+def _parse(data: bytes, type_: type[T], path: Path) -> T:
+    return load_yaml(
+        data, type_, where=str(path), limit=MAX_DEFINITION_BYTES, error=DefinitionError
+    )
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -88,12 +88,29 @@ def definition_problems(definition: Definition) -> list[Problem]:
     return collect_problems(_checks(definition))
 
 
+def entry_problems(tree: Mapping[str, Any]) -> list[Problem]:
+    """Return what is refused of the entries that are well formed, where others are not.
+
+    Args:
+        tree: A definition as YAML gives it, of which `structural_problems` told the rest.
+    """
+
+    def checks() -> Iterator[Callable[[], object]]:
+        for name, (type_, *several) in _ENTRIES.items():
+            entries = tree.get(name)
+            for i, entry in enumerate(entries if isinstance(entries, list) else ()):
+                with suppress(msgspec.ValidationError):
+                    made = msgspec.convert(entry, type_, strict=True)
+                    yield from (partial(check, made, f"{name}[{i}]") for check in several)
+
+    return collect_problems(checks())
+
+
 def _checks(definition: Definition) -> Iterator[Callable[[], object]]:
     """Yield the checks of a definition, each of one entry or of one list."""
     for i, image in enumerate(definition.images):
-        yield partial(parse_reference, image.reference, f"images[{i}].reference")
-        if image.origin is not None:
-            yield partial(check_image_origin, image.origin, f"images[{i}]")
+        yield partial(_check_reference, image, f"images[{i}]")
+        yield partial(_check_origin, image, f"images[{i}]")
     for i, file in enumerate(definition.files):
         yield partial(check_file_source, file, f"files[{i}]")
     for i, chart in enumerate(definition.charts):
@@ -116,6 +133,25 @@ def _checks(definition: Definition) -> Iterator[Callable[[], object]]:
     )
     yield partial(_check_start_glibc, definition)
     yield partial(_check_lists, definition)
+
+
+def _check_reference(image: ImageSource, where: str) -> None:
+    parse_reference(image.reference, f"{where}.reference")
+
+
+def _check_origin(image: ImageSource, where: str) -> None:
+    if image.origin is not None:
+        check_image_origin(image.origin, where)
+
+
+_ENTRIES: Final[Mapping[str, tuple[Any, *tuple[Callable[[Any, str], object], ...]]]] = {
+    "images": (ImageSource, _check_reference, _check_origin),
+    "files": (FileSource, check_file_source),
+    "charts": (ChartSource, check_chart_source),
+    "osPackages": (OsSource, check_os_source),
+    "signatures": (SignatureRule, check_rule),
+}
+"""Of a definition's lists: what an entry is, and what checks each on its own."""
 
 
 def _check_lists(definition: Definition) -> None:

@@ -171,6 +171,30 @@ def test_contradictions_are_said_at_once_too(
     assert all(problem["line"] and problem["hint"] for problem in problems)
 
 
+def test_a_mistyped_entry_hides_no_contradiction_of_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "hospital.yaml"
+    path.write_text(
+        HEAD + "images:\n  - refrence: web:1\n  - reference: web\n  - {reference: '@', name: x}\n"
+        "files:\n  - {url: 'https://a..b/t'}\n  - url: 3\n"
+        "charts:\n  - {name: w, repository: 'oci://a.example/X', version: 1.2.3}\n1: x\n"
+    )
+    assert run(["lock", str(path), "--json"]) == 10
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert [problem["field"] for problem in problems] == [
+        "images[0].refrence",
+        "images[1].reference",
+        "images[2].reference",
+        "images[2]",
+        "files[0]",
+        "files[1].url",
+        "charts[0].repository",
+        "1",
+    ]
+    assert all(problem["line"] for problem in problems)
+
+
 @pytest.mark.parametrize("cut", ["sha256:2c26", f"sha256:{'0' * 65}"])
 def test_a_digest_that_is_cut_short_is_told_by_its_form(cut: str) -> None:
     with pytest.raises(DefinitionError, match="a digest, sha256: and 64 digits") as caught:
