@@ -95,8 +95,9 @@ def fingerprint_groups(fingerprint: str) -> list[str]:
 
 def plain_fingerprint(text: str) -> str:
     """Return what a person typed of a fingerprint without groups, case and `sha256:`; unchecked."""
-    plain = "".join(text.lower().split()).replace("-", "").replace(":", "")
-    return plain.removeprefix("sha256")
+    # Groups come apart by spaces, dots, dashes of every kind, or what nobody sees.
+    plain = "".join(character for character in text.lower() if character.isalnum())
+    return plain.removeprefix("sha256").removeprefix("fingerprint")
 
 
 def parse_fingerprint(text: str) -> str:

@@ -146,6 +146,13 @@ def test_a_fingerprint_is_read_as_a_person_types_it() -> None:
     assert parse_fingerprint(groups) == fingerprint
     assert parse_fingerprint(groups.upper().replace(" ", "-")) == fingerprint
     assert parse_fingerprint(fingerprint) == fingerprint
+    told = fingerprint.removeprefix("sha256:")
+    for form in (
+        f"SHA-256: {told}", f"SHA256 Fingerprint={told.upper()}", f'"{told}".',
+        f"\ufeff{told}\u200b",
+        groups.replace(" ", "\u2013"), groups.replace(" ", ", "), groups.replace(" ", ".\u00a0"),
+    ):  # fmt: skip
+        assert parse_fingerprint(form) == fingerprint
     for wrong in ("", "ab", groups[:-1], groups + "a", groups[:-1] + "g"):
         with pytest.raises(UsageError):
             parse_fingerprint(wrong)
