@@ -14,6 +14,7 @@ import paramiko
 
 from bundle.model.errors import UnreachableError
 from installer.preflight.host_key import SSH_PORT, HostKey
+from installer.preflight.unreached import no_connection
 
 _KINDS: Final = (
     "ssh-ed25519",
@@ -39,10 +40,10 @@ def scan_host_key(address: str, port: int = SSH_PORT) -> HostKey:
     try:
         connection = socket.create_connection((address, port), _SECONDS)
     except OSError as error:
+        why, advice = no_connection(address, port, error)
         raise UnreachableError(
-            f"{where}: expected a machine that shows its host key, found nothing that answers: "
-            f"{error.strerror or error}",
-            "Is it on, and is sshd running? Its console shows the key too.",
+            f"{where}: expected a machine that shows its host key; {why}",
+            f"{advice} Its console shows the key too.",
         ) from error
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
     transport = paramiko.Transport(connection)

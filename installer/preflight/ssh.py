@@ -26,6 +26,7 @@ from installer.preflight.shell import (
     as_text,
     in_known_environment,
 )
+from installer.preflight.unreached import no_connection
 
 CONNECT_SECONDS: Final = 5.0
 """A node of the same site answers in milliseconds; one that is down should be known soon."""
@@ -90,11 +91,9 @@ def connect(site: Site, ssh_key: Path, node: Node) -> Iterator[SshShell]:
     try:
         connection = socket.create_connection((node.address, port), CONNECT_SECONDS)
     except OSError as error:
+        found, advice = no_connection(node.address, port, error)
         raise UnreachableError(
-            f"{node.name}: nothing answers at {node.address} port {port}: "
-            f"{error.strerror or error}",
-            "Is the machine on, is sshd running, and is the address in the site file right?",
-            {"node": node.name, "address": node.address},
+            f"{node.name}: {found}", advice, {"node": node.name, "address": node.address}
         ) from error
     # What paramiko would log, our errors say.
     logging.getLogger("paramiko").addHandler(logging.NullHandler())

@@ -22,6 +22,7 @@ from installer.preflight.shell import Result
 from installer.preflight.ssh import connect, load_key
 from installer.preflight.ssh_key import key_text_problem
 from installer.preflight.sudo import SUDO
+from installer.preflight.unreached import no_connection
 from tests.lab.ssh_server import SshServer, ssh_server
 from tests.support.needs import requires_tool
 from tests.unit.install.sites import (
@@ -114,6 +115,25 @@ def tcp_server(talk: Callable[[socket.socket], None]) -> Iterator[int]:
             with suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             thread.join(5)
+
+
+def test_each_way_to_reach_nobody_has_its_own_cure() -> None:
+    with pytest.raises(OSError) as unknown:  # noqa: PT011 - whichever class the resolver has
+        # A name that is longer than the resolver asks for: no name server is needed to fail.
+        socket.getaddrinfo(".".join(["a" * 60] * 5), 22)
+    found, advice = no_connection("node1.example", 22, unknown.value)
+    assert "finds no address for the name node1.example" in found
+    assert "/etc/hosts" in advice
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        with pytest.raises(ConnectionRefusedError) as refusal:
+            socket.create_connection(("127.0.0.1", port), 5)
+    found, advice = no_connection("127.0.0.1", port, refusal.value)
+    assert "nothing answers at 127.0.0.1" in found
+    assert "is sshd running" in advice
+    found, advice = no_connection("10.0.0.1", 22, TimeoutError("timed out"))
+    assert "firewall" in advice
 
 
 def test_an_sshd_that_hangs_up_is_told_from_none(tmp_path: Path, host_key: paramiko.PKey) -> None:
