@@ -40,6 +40,13 @@ _NO_MEMORY: Final = b"out of memory"
 """As Go's runtime says it."""
 
 
+_IS_IT: Final = (
+    "Is it Helm itself? It is run where it sees none of this machine's files, so that a script "
+    "which starts Helm (of asdf, mise, snap) finds nothing there: put the program itself first on "
+    "the PATH, or name an archive of it under helm:."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Helm:
     """A Helm that runs.
@@ -123,7 +130,7 @@ def open_helm(source: HelmSource | None, context: SourceContext) -> Iterator[Hel
         first = folder / "version"
         first.mkdir()
         ask = ["version", "--template", "{{.Version}}"]
-        said = helm.prints(ask, first, "helm version", "Is it Helm?", limit=1000)
+        said = helm.prints(ask, first, f"{program} version", _IS_IT, limit=1000)
         yield replace(helm, what=_known(said, archive))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace as replace_context
 from pathlib import Path
@@ -303,6 +304,18 @@ def test_without_helm(context: SourceContext, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("PATH", str(context.folder))
     with pytest.raises(MissingProgramError, match="helm"), open_helm(None, context):
         pass
+
+
+def test_a_script_that_starts_helm_is_told_from_helm(
+    context: SourceContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = context.folder / "helm"
+    script.write_text(f'#!/bin/sh\nexec {context.folder}/versions/helm "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{context.folder}:{os.environ['PATH']}")
+    with pytest.raises(ProgramError, match=r"helm version: .*127") as caught:
+        show(PLAIN, context)
+    assert "put the program itself first" in caught.value.hint
 
 
 def test_an_old_helm_is_refused(tmp_path: Path) -> None:
