@@ -20,7 +20,13 @@ from bundle.model.oci import (
     OciManifest,
 )
 from bundle.model.oci_json import UnreadableError, read_platform
-from bundle.model.platform import best_offer, normal_platform, platform_of, written_platform
+from bundle.model.platform import (
+    DEFAULT_SYSTEM,
+    best_offer,
+    normal_platform,
+    platform_of,
+    written_platform,
+)
 from bundle.model.progress import Progress
 from bundle.model.reference import Reference, parse_reference
 from bundler.sources.download import small_blob
@@ -206,11 +212,12 @@ def _config_platform(reference: Reference, manifest: OciManifest, source: Manife
         return ""
     data = small_blob(source, reference, manifest.config.content, MAX_OCI_MANIFEST_BYTES)
     try:
-        return platform_of(*read_platform(data))
+        system, architecture, variant = read_platform(data)
     except UnreadableError as error:
         raise FormatError(
             f"{reference}: its config is malformed ({error})", "Ask the image's publisher."
         ) from error
+    return platform_of(system or DEFAULT_SYSTEM, architecture, variant) if architecture else ""
 
 
 def _only_manifest(

@@ -128,6 +128,14 @@ def test_an_image_without_an_index_has_the_platform_of_its_config(
         resolve(registry, cache, "app/one:1", (AMD64, ARM64))
 
 
+def test_a_config_without_an_os_is_of_whoever_asks(
+    registry: FaultyRegistry, cache: BlobCache
+) -> None:
+    config = Blob(CONFIG, b'{"os": null, "architecture": "amd64"}')
+    registry.content.put("app/old", manifest(config, []), "1")
+    assert [m.platform for m in resolve(registry, cache, "app/old:1").manifests] == [AMD64]
+
+
 def test_the_own_platforms_of_an_image_go_before_the_definitions(
     registry: FaultyRegistry, cache: BlobCache
 ) -> None:
