@@ -29,7 +29,7 @@ from installer.depot.listening import url_of
 from installer.depot.reach import EVERYWHERE, addresses_for_nodes, reach_notices
 from installer.depot.server import DEFAULT_PORT, DEFAULT_WORKERS, Listen, key_paths, serve
 from installer.depot.shown import ShownIdentity
-from installer.depot.site_certificate import site_identity
+from installer.depot.site_certificate import names_without_certificate, site_identity
 from installer.depot.tls import Identity, made_identity
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -102,7 +102,7 @@ def command(
 
     def ready(actual: int) -> None:
         try:
-            where = _Where(address, names, actual)
+            where = place_of(shown, address, names, actual)
             _announce(output, opened, shown.identity, where, ready_file)
         except IsowardError as error:
             output.warn(error.message)
@@ -112,12 +112,20 @@ def command(
 
 
 @dataclass(frozen=True, slots=True)
-class _Where:
-    """Where the depot is: the address it listens on, its names, and its port."""
+class Place:
+    """Where the depot is.
+
+    Attributes:
+        address: It listens on.
+        names: That were given.
+        port: It listens on.
+        refused: Of its own addresses those that its certificate is not for.
+    """
 
     address: str
     names: tuple[str, ...]
     port: int
+    refused: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -130,19 +138,34 @@ class _Where:
     def for_nodes(self) -> list[str]:
         """By the names that were given, else by every address."""
         usable = self.names or addresses_for_nodes(self.address)
-        return [url_of(name, self.port) for name in usable]
+        return [url_of(name, self.port) for name in usable if name not in self.refused]
+
+
+def place_of(shown: ShownIdentity, address: str, names: tuple[str, ...], port: int) -> Place:
+    """Say where nodes reach a depot, and which of its addresses its certificate is not for."""
+    refused: list[str] = []
+    # What we make is for all of them, and what was given as a name was checked.
+    if shown.identity.ca is None and not names:
+        own = addresses_for_nodes(address)
+        refused = names_without_certificate(shown.certificate.read_bytes(), own)
+    return Place(address, names, port, tuple(refused))
 
 
 def _announce(
     output: Output,
     depot: DepotDirectory,
     identity: Identity,
-    where: _Where,
+    where: Place,
     ready_file: Path | None,
 ) -> None:
     bundles = len(depot.bundle_names())
     ca = str(identity.ca) if identity.ca else ""
     said = [*reach_notices(where.address, where.names), *notices(depot)]
+    if where.refused:
+        said.append(
+            f"nodes cannot reach the depot by {', '.join(where.refused)}: its certificate is for "
+            "other names; say by which one with --name"
+        )
     data = {
         "url": where.url,
         "nodes": where.for_nodes,

@@ -119,6 +119,15 @@ def check_chain(
     return chain[0].public_bytes(Encoding.DER), ends
 
 
+def names_without_certificate(data: bytes, names: Sequence[str]) -> list[str]:
+    """Return those host names and addresses for which a checked chain, PEM, does not hold."""
+    leaf = x509.load_pem_x509_certificates(data)[0]
+    offered = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    hosts = offered.get_values_for_type(x509.DNSName)
+    addresses = [str(address) for address in offered.get_values_for_type(x509.IPAddress)]
+    return [name for name in names if not _covers(name, hosts, addresses)]
+
+
 def _problems(
     chain: Sequence[x509.Certificate], names: Sequence[str], now: dt.datetime
 ) -> Iterator[str]:

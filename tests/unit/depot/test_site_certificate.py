@@ -18,7 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, p
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bundle.model.errors import DefinitionError
+from installer.cli.serve import place_of
 from installer.depot.held import hold
+from installer.depot.shown import ShownIdentity
 from installer.depot.site_certificate import check_chain, site_identity
 from installer.depot.trial import try_pair
 from tests.support.needs import requires_tool
@@ -171,6 +173,17 @@ def test_what_somebody_refuses_is_refused_in_its_own_words(
     paths = _write(tmp_path, made.key, made.certificate(), CA.certificate())
     with pytest.raises(DefinitionError, match=words):
         site_identity(*paths, NAMES, NOW)
+
+
+def test_an_address_that_the_certificate_is_not_for_is_announced_to_no_node(tmp_path: Path) -> None:
+    paths = _write(tmp_path, KEY, GOOD.certificate())
+    shown = ShownIdentity(lambda: site_identity(*paths, (), NOW), lambda: NOW)
+    other = place_of(shown, "10.0.0.9", (), 5443)
+    assert (other.refused, other.for_nodes) == (("10.0.0.9",), [])
+    own = place_of(shown, "10.0.0.5", (), 5443)
+    assert (own.refused, own.for_nodes) == ((), ["https://10.0.0.5:5443"])
+    named = place_of(shown, "10.0.0.9", ("depot.hospital.example",), 5443)
+    assert (named.refused, named.for_nodes) == ((), ["https://depot.hospital.example:5443"])
 
 
 def test_every_reason_is_said_at_once(tmp_path: Path) -> None:
