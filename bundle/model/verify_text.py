@@ -28,7 +28,7 @@ sha256sum --check --quiet SHA256SUMS
 # print a file's name; with no output, stop here.
 
 FINGERPRINT="THE-FINGERPRINT-THAT-YOU-WERE-TOLD"
-TOLD=$(echo "$FINGERPRINT" | tr '[:upper:]' '[:lower:]' | tr -d '[:space:]:-' | sed 's/^sha256//')
+TOLD=$(echo "$FINGERPRINT" | tr '[:upper:]' '[:lower:]' | tr -cd 'a-z0-9' | sed 's/^sha256//')
 ROOT=$(sha256sum trust/*.root.json | awk -v told="$TOLD" '$1 == told {print $2}')
 echo "$ROOT" | grep root
 

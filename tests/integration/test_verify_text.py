@@ -81,7 +81,7 @@ def test_the_root_is_found_by_the_fingerprint(bundle: Path, kit: ReleaseKit) -> 
     assert type_steps([STEPS[2]], bundle, "0" * 64).returncode == 1
 
 
-@pytest.mark.parametrize("form", ["groups", "lines", "upper", "prefix", "colons"])
+@pytest.mark.parametrize("form", ["groups", "lines", "upper", "prefix", "colons", "dots"])
 def test_the_fingerprint_may_be_typed_as_one_has_it(good: Path, kit: ReleaseKit, form: str) -> None:
     told = hex_of(kit.fingerprint)
     forms = {
@@ -89,6 +89,7 @@ def test_the_fingerprint_may_be_typed_as_one_has_it(good: Path, kit: ReleaseKit,
         "lines": "\n".join(fingerprint_groups(kit.fingerprint)),
         "upper": told.upper(),
         "prefix": f"sha256:{told}",
+        "dots": ".\u00a0".join(told[i : i + 4] for i in range(0, 64, 4)),
         "colons": ":".join(told[i : i + 2] for i in range(0, 64, 2)).upper(),
     }
     done = type_steps([STEPS[2]], good, forms[form])

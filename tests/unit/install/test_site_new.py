@@ -347,4 +347,4 @@ def test_a_fingerprint_is_compared_with_what_the_machine_shows(
     capsys.readouterr()
     path.unlink()
     assert run([*arguments, "--node", _node_option(port, fingerprint)]) == 53
-    assert "nothing that answers" in capsys.readouterr().err
+    assert "nothing answers at" in capsys.readouterr().err
