@@ -51,10 +51,12 @@ def _put(stream: TextIO, text: str) -> None:
     try:
         # Whether there is colour was decided before.
         click.echo(text, file=stream, nl=False, color=True)
-    except BrokenPipeError:
-        # Its reader went away, as `head` does. The command goes on and ends as it would have:
-        # an installation is not stopped by a pager, and a check that failed is not taken for one
-        # that did not.
+    except OSError as error:
+        if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+            raise
+        # Its reader went away, as `head` does, or the disk behind a log is full. The command goes
+        # on and ends as it would have: an installation is not stopped by a pager or by a log, and
+        # a check that failed is not taken for one that did not.
         _let_go(stream)
 
 

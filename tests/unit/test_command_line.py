@@ -279,6 +279,20 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert done.stderr == ""
 
 
+def test_a_full_disk_behind_progress_stops_nothing(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    script = (
+        "import sys\nfrom bundle.cli.output import Output\n"
+        "progress = Output().progress\nprogress.start('phase', 1)\n"
+        "progress.note('a note')\nprogress.finish()\nOutput().result({}, 'done')\n"
+    )
+    with Path("/dev/full").open("w") as full, said.open("w") as out:
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=out, stderr=full, check=False, timeout=60
+        )
+    assert (done.returncode, said.read_text()) == (0, "done\n")
+
+
 @pytest.mark.parametrize("more", [[], ["--json"]])
 def test_a_reader_that_goes_away_changes_no_exit_code(tmp_path: Path, more: list[str]) -> None:
     site = tmp_path / "site.yaml"
