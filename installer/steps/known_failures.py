@@ -36,13 +36,41 @@ KNOWN: Final[tuple[Known, ...]] = (
         "Look at the machine's console; if it was installed anew, pin its new key.",
     ),
     Known(
+        r"ssh: Could not resolve hostname",
+        "this machine finds no address for the name by which the site file reaches {node}",
+        "Write the address itself in the site file, or the name into this machine's /etc/hosts.",
+    ),
+    Known(
+        r"Load key [^\n]*: |Permissions [^\n]* for [^\n]* are too open|UNPROTECTED PRIVATE KEY",
+        "ssh on this machine cannot read the private key that ssh.key names, or refuses its mode",
+        "`isoward site check` says what is wrong with it.",
+    ),
+    Known(
+        r"assword change required|(password|account) has expired|lease login as the user|"
+        r"This account is currently not available",
+        "{node} lets the site's user in, and runs nothing for it: an account that has expired, has "
+        "no shell, or is not the one to be used",
+        f"Log in there by hand, and do what it says. {_PREFLIGHT}",
+    ),
+    Known(
         r"Permission denied \((publickey|[a-z,-]*publickey)",
         "{node} does not take the site's SSH key for the site's user",
         "Put the public half of ssh.key into the user's authorized_keys there.",
     ),
     Known(
-        r"sudo: a password is required|Missing sudo password|Incorrect sudo password|"
-        r"is not in the sudoers file|Timeout \(\d+s\) waiting for privilege escalation",
+        r"Incorrect sudo password|incorrect (password|authentication) attempt",
+        "sudoPassword is not the password of the site's user on {node}",
+        "Correct it in the secrets file.",
+    ),
+    Known(
+        r"must have a tty to run sudo",
+        "sudo on {node} wants a terminal (requiretty)",
+        "Take requiretty away for the site's user: Defaults:USER !requiretty in /etc/sudoers.d.",
+    ),
+    Known(
+        r"sudo: a password is required|Missing sudo password|"
+        r"interactive authentication is required|is not in the sudoers file|"
+        r"Timeout \(\d+s\) waiting for privilege escalation",
         "the site's user may not become root on {node}, or only with another password",
         "Give it sudo without a password, or put sudoPassword into the secrets file.",
     ),

@@ -12,6 +12,18 @@ from tests.support.cluster_step import Notes
 _MESSAGES = [
     ("", "Failed to connect to the host via ssh: Host key verification failed.", "host key"),
     ("", "root@10.0.0.1: Permission denied (publickey,password).", "SSH key"),
+    ("", "ssh: Could not resolve hostname n1.x: Temporary failure in name resolution", "finds no"),
+    (
+        "",
+        'Load key "/k": error in libcrypto\nroot@n1: Permission denied (publickey).',
+        "ssh.key names",
+    ),
+    ("", "Permissions 0644 for '/k' are too open.", "ssh.key names"),
+    ("", "Password change required but no TTY available.", "runs nothing for it"),
+    ("", 'Please login as the user "admin" rather than the user "root".', "runs nothing for it"),
+    ("", "Incorrect sudo password", "sudoPassword is not the password"),
+    ("", "sudo: 1 incorrect password attempt", "sudoPassword is not the password"),
+    ("", "sudo: sorry, you must have a tty to run sudo", "requiretty"),
     ("", "Missing sudo password", "may not become root"),
     ("", "Timeout (12s) waiting for privilege escalation prompt: ", "may not become root"),
     ("", "cp: error writing '/tmp/x': No space left on device", "disk of node1 is full"),
