@@ -98,7 +98,7 @@ def read_in_release(data: bytes, where: str) -> AptRelease:
         FormatError: It is not one.
     """
     try:
-        first, *lines = (line.rstrip("\r") for line in data.decode("utf-8").split("\n"))
+        first, *lines = (line.rstrip("\r") for line in _lines(data))
         # The blank line ends the armour's own headers.
         text = lines[lines.index("") + 1 : lines.index(_END)]
     except ValueError:
@@ -114,10 +114,12 @@ def read_release(data: bytes, where: str) -> AptRelease:
     Raises:
         FormatError: It is not one.
     """
-    try:
-        return _read(data.decode("utf-8").split("\n"), where)
-    except UnicodeDecodeError as error:
-        raise _refuse(where, "a Release file") from error
+    return _read(_lines(data), where)
+
+
+def _lines(data: bytes) -> list[str]:
+    """Return the lines; a label in another encoding is nothing that is read here, nor by apt."""
+    return data.decode("utf-8", "replace").split("\n")
 
 
 def _read(lines: list[str], where: str) -> AptRelease:

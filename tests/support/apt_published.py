@@ -84,6 +84,7 @@ SHAPES: Final = {
     # Packages of no architecture alone, which are in no other index.
     "only-all": Shape(fields={"Architectures": "all"}, folder="binary-all"),
     "crlf": Shape(ending="\r\n"),
+    "latin-1": Shape(fields={"Label": "M\xfcller"}, detached=True),
     "crlf-detached": Shape(ending="\r\n", detached=True),
     "codename": Shape(fields={"Suite": "oldest", "Codename": SUITE}),
 }
@@ -160,7 +161,7 @@ class PublishedWorld:
             for form, data in forms.items():
                 digest = hashlib.new(algorithm.lower().removesuffix("sum"), data).hexdigest()
                 lines.append(f" {digest} {len(data)} {below}Packages{form}")
-        text = shape.ending.join([*lines, ""]).encode()
+        text = shape.ending.join([*lines, ""]).encode("latin-1")
         if shape.detached:
             (lists / "Release").write_bytes(text)
             (lists / "Release.gpg").write_bytes(self.keys[0].detached(text))
