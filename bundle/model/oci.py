@@ -240,3 +240,9 @@ def _refuse(where: str, why: str) -> FormatError:
         f"{where}: not an OCI manifest that can be carried: {why}",
         "Ask the image's publisher for an OCI or Docker schema 2 image.",
     )
+
+
+# msgspec learns a structure at its first use, and two threads that use one first at the same time
+# end the process; OCI documents are read by threads.
+for _structure in (OciDescriptor, OciManifest, OciIndex):
+    msgspec.json.Decoder(_structure)

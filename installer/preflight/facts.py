@@ -242,6 +242,12 @@ def ask_facts(machine: Machine, want: Mapping[str, Any]) -> Facts:
     return read_facts(said)
 
 
+# msgspec learns a structure at its first use, and two threads that use one first at the same time
+# end the process; nodes are asked by threads.
+for _kind in _PARTS.values():
+    msgspec.json.Decoder(_kind)
+
+
 def read_facts(said: Mapping[str, Any]) -> Facts:
     """Read what a node said, which may be anything."""
     parts: dict[str, Any] = {}
