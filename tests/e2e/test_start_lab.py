@@ -158,10 +158,10 @@ def test_5_it_verifies_enrols_imports_and_serves(world: World) -> None:
     script = (
         "isoward serve --depot /var/lib/isoward --address 127.0.0.1 --port 0 "
         "--ready-file /run/ready.json >/run/serve.log 2>&1 & serve=$!; "
-        "for i in $(seq 300); do [ -e /run/ready.json ] && break; sleep 0.1; done; "
+        "for i in $(seq 600); do [ -e /run/ready.json ] && break; sleep 0.1; done; "
         "kill $serve; wait $serve; cat /run/ready.json"
     )
-    served = world.node.run("bash", "-c", script, timeout=60).stdout.decode()
+    served = world.node.run("bash", "-c", script, timeout=150).stdout.decode()
     assert '"url"' in served
 
 
