@@ -23,9 +23,10 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SAFE_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 # PyYAML follows YAML 1.1, where 0443 is 291, 1:30 is 90 and 1_0 is 10: nobody means that.
 _SURPRISING: Final = re.compile(
-    r"[-+]?(0b[01_]+|0[0-7_]+|0x[0-9a-fA-F_]+|[1-9][0-9]*_[0-9_]*|[1-9][0-9_]*(:[0-5]?[0-9])+"
-    r"|[0-9]{19,})"
+    r"[-+]?(0b[01_]+|0[0-7_]+|0x[0-9a-fA-F_]+|[1-9][0-9]*_[0-9_]*|[1-9][0-9_]*(:[0-5]?[0-9])+)"
 )
+# More digits than 18 are what a reader keeps in a number without its last ones.
+_LONG: Final = re.compile(r"[-+]?[0-9]{19,}")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{1,2}-")
 
 
@@ -138,7 +139,8 @@ def check_yaml_events(
         text: Untrusted.
         where: The file's name, for messages.
         error: The class to raise.
-        many: Whether there may be several documents.
+        many: Whether there may be several documents, which only files of others have. There, a
+            digest without quotes may consist of digits alone: it is read whole.
     Raises:
         IsowardError: As `error`: an alias, tag, duplicate key, too deep or too large.
         yaml.YAMLError: Not YAML.
@@ -193,7 +195,8 @@ class _EventChecker:
 
     def _plain(self, event: yaml.ScalarEvent) -> None:
         """Refuse what stands without quotes and would be read as another value, or not at all."""
-        if _SURPRISING.fullmatch(event.value):
+        long = not self._many and _LONG.fullmatch(event.value)
+        if long or _SURPRISING.fullmatch(event.value):
             raise self._refuse(
                 event,
                 "expected a number in plain digits, at most 18 of them and no 0 before them, or "
