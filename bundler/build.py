@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from bundle.model.chart import chart_artifact
+from bundle.model.content import Content
 from bundle.model.digest import digest_of
 from bundle.model.errors import (
     FormatError,
@@ -24,13 +25,7 @@ from bundle.model.errors import (
     UsageError,
 )
 from bundle.model.limits import MIB
-from bundle.model.lock import (
-    Content,
-    Lock,
-    LockedArtifact,
-    LockedChart,
-    artifact_contents,
-)
+from bundle.model.lock import Lock, LockedArtifact, LockedChart, artifact_contents
 from bundle.model.plan import Plan, plan_bundle
 from bundle.model.progress import Progress
 from bundle.store.atomic import directory_lock, fsync_directory, storage_errors, write_atomic

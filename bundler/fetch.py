@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from bundle.model.content import Content
 from bundle.model.digest import PREFIX
 from bundle.model.errors import IntegrityError, SizeMismatchError, TransportError
 from bundle.model.limits import CHUNK_BYTES, MIN_BYTES_PER_TRY
-from bundle.model.lock import Content
 from bundle.store.atomic import fsync_directory, storage_errors
 from bundle.store.hashing import Advance, check_content, write_all
 from bundler.cache import READ_ONLY

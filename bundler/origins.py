@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from bundle.model.content import Content
 from bundle.model.errors import DefinitionError, SizeMismatchError
-from bundle.model.lock import Content, Lock, LockedArtifact, LockedChart
+from bundle.model.lock import Lock, LockedArtifact, LockedChart
 from bundle.model.queries import beside
 from bundle.model.reference import Reference, parse_reference
 from bundle.model.rendering import ValuesFile

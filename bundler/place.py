@@ -12,8 +12,8 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from bundle.model.content import Content
 from bundle.model.errors import IntegrityError
-from bundle.model.lock import Content
 from bundle.store.atomic import fsync_directory, storage_errors
 from bundle.store.hashing import Advance, copy_hashed
 from bundle.store.layout import BundleDirectory

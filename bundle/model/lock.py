@@ -6,12 +6,13 @@ It names each byte that a build will fetch, so that the manifest of a bundle fol
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
-from typing import Annotated, Literal
+from typing import Literal
 
 from bundle.model.chart_lock import LockedFolder, LockedProvenance, check_folder
 from bundle.model.chart_source import ChartName, ChartRepository, ChartVersion
 from bundle.model.closure import chart_wants, check_closure, kubespray_wants
-from bundle.model.digest import Digest, Size
+from bundle.model.content import Content, MediaType
+from bundle.model.digest import Digest
 from bundle.model.documents import Document, Metadata, QueriedUrl, Text, Url
 from bundle.model.errors import DefinitionError, FormatError
 from bundle.model.files import FileName, check_file_origin
@@ -20,7 +21,6 @@ from bundle.model.image_origin import ImageOrigin, check_image_origin
 from bundle.model.kubespray import LockedKubespray, check_kubespray_content
 from bundle.model.os_packages import LockedOs, check_os_lock, sized_files
 from bundle.model.paths import InnerPath
-from bundle.model.patterns import formed
 from bundle.model.platform import Platform
 from bundle.model.policy import SignatureRule, VerifiedBy, check_rules
 from bundle.model.python_packages import LockedPythonSet, check_locked_python
@@ -28,23 +28,6 @@ from bundle.model.reference import check_url, parse_reference
 from bundle.model.rendering import RenderedWith, Rendering
 from bundle.model.start import LockedStart, check_locked_start
 from bundle.model.unasked import Unasked
-
-MediaType = Annotated[
-    str,
-    formed(
-        r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$(?!\n)",
-        "a media type",
-        "application/json",
-        max_length=255,
-    ),
-]
-
-
-class Content(Document, frozen=True, kw_only=True):
-    """Some bytes by digest and size."""
-
-    digest: Digest
-    size: Size
 
 
 class LockedManifest(Content, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from bundle.model.chart_lock import Fingerprint
 from bundle.model.chart_source import ChartName, ChartRepository, ChartVersion
 from bundle.model.closure import chart_wants, check_closure, kubespray_wants
+from bundle.model.content import Content, MediaType
 from bundle.model.digest import Digest
 from bundle.model.documents import Document, Metadata, Text, Url
 from bundle.model.errors import DefinitionError, FormatError
@@ -14,7 +15,7 @@ from bundle.model.files import FileName, check_file_origin, file_label, served_p
 from bundle.model.git import GitSource, check_git_source
 from bundle.model.image_origin import ImageOrigin, check_image_origin
 from bundle.model.kubespray import KubesprayEntry, check_kubespray_content
-from bundle.model.lock import Content, MediaType, check_helm
+from bundle.model.lock import check_helm
 from bundle.model.names import ServedNames, chart_folder, kubespray_path
 from bundle.model.os_packages import OsEntry, check_os_entry
 from bundle.model.paths import InnerPath, check_inner_path

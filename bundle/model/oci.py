@@ -14,10 +14,10 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from bundle.model.content import Content, MediaType
 from bundle.model.digest import Digest, Size
 from bundle.model.errors import FormatError
 from bundle.model.limits import MAX_OCI_MANIFEST_BYTES
-from bundle.model.lock import Content, MediaType
 from bundle.model.oci_json import UnreadableError, digests_in, read_descriptor, read_document
 from bundle.model.platform import DEFAULT_SYSTEM, platform_of
 

@@ -15,20 +15,14 @@ from urllib.parse import urlsplit
 from bundle.model.canonical import canonical_digest, canonical_json
 from bundle.model.chart_lock import folder_hosts
 from bundle.model.chart_source import LOCAL_CHARTS
+from bundle.model.content import Content
 from bundle.model.digest import digest_of
 from bundle.model.documents import API_VERSION
 from bundle.model.files import file_host
 from bundle.model.git import git_host
 from bundle.model.install_script import install_script
 from bundle.model.kubespray import kubespray_entry, kubespray_hosts
-from bundle.model.lock import (
-    Content,
-    Lock,
-    LockedArtifact,
-    LockedChart,
-    LockedFile,
-    lock_contents,
-)
+from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedFile, lock_contents
 from bundle.model.manifest import (
     Artifact,
     ChartEntry,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bundle.model.advice import ADDED, SUMS
+from bundle.model.content import Content
 from bundle.model.digest import digest_of
 from bundle.model.errors import (
     DigestMismatchError,
@@ -19,7 +20,6 @@ from bundle.model.errors import (
     UnexpectedFileError,
 )
 from bundle.model.limits import MIB
-from bundle.model.lock import Content
 from bundle.model.manifest import Manifest
 from bundle.model.progress import NO_PROGRESS, Progress
 from bundle.store.damage import BlobError, all_damage

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
 from bundle.model.advice import CHANGED, DAMAGED
+from bundle.model.content import Content
 from bundle.model.digest import PREFIX
 from bundle.model.errors import DigestMismatchError, SizeMismatchError
 from bundle.model.limits import CHUNK_BYTES
-from bundle.model.lock import Content
 from bundle.store.atomic import storage_errors
 
 T = TypeVar("T")

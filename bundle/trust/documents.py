@@ -38,8 +38,8 @@ from bundle.trust.metadata import (
     parse_metadata,
 )
 from bundle.trust.root import PREFIX, read_roots, root_name
+from bundle.trust.signer import Signer
 from bundle.trust.terms import TARGET_NAME
-from bundle.trust.verified import Signer
 
 TIMESTAMP: Final = "timestamp.json"
 SNAPSHOT: Final = "snapshot.json"

@@ -9,19 +9,11 @@ from typing import Any, Final, Never
 
 from bundle.model.manifest import Manifest
 from bundle.trust.attested import Attestations
+from bundle.trust.signer import Signer
 from bundle.trust.waiver import GrantedWaiver
 
 MAKER: Final = object()
 """Known to bundle.trust.verify alone: without it there is no VerifiedBundle."""
-
-
-@dataclass(frozen=True, slots=True)
-class Signer:
-    """A holder whose signature verifies, in one role."""
-
-    name: str
-    key_id: str
-    role: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,9 +69,10 @@ from bundle.trust.restrictions import (
     sites_of,
 )
 from bundle.trust.root import PREFIX, check_chain, root_name
+from bundle.trust.signer import Signer
 from bundle.trust.state import AcceptedBundle, TrustState, check_clock
 from bundle.trust.terms import TARGET_NAME
-from bundle.trust.verified import MAKER, Signer, VerifiedBundle
+from bundle.trust.verified import MAKER, VerifiedBundle
 from bundle.trust.waiver import ExpiredRelease, GrantedWaiver, check_holds
 
 _Excuse = Callable[[str, datetime], None]

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
+from bundle.model.content import Content
 from bundle.model.errors import DigestMismatchError, FormatError
 from bundle.model.limits import CHUNK_BYTES, MAX_UNPACKED_BYTES
-from bundle.model.lock import Content
 from bundle.model.paths import is_inner_path
 from bundle.store.atomic import storage_errors
 from bundler.sources.context import SourceContext, Store

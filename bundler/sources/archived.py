@@ -13,6 +13,7 @@ from typing import ClassVar, Final
 
 import msgspec
 
+from bundle.model.content import Content
 from bundle.model.digest import digest_of, hex_of
 from bundle.model.errors import (
     DefinitionError,
@@ -20,7 +21,6 @@ from bundle.model.errors import (
     MissingBlobError,
 )
 from bundle.model.limits import MAX_OCI_MANIFEST_BYTES, MAX_REFERRERS
-from bundle.model.lock import Content
 from bundle.model.oci import (
     INDEX_TYPES,
     MANIFEST_TYPES,

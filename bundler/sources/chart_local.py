@@ -13,10 +13,11 @@ import msgspec
 from bundle.model.chart import chart_artifact
 from bundle.model.chart_lock import LockedDependency, LockedFolder
 from bundle.model.chart_source import ChartSource, check_chart_source, oci_chart_reference
+from bundle.model.content import Content
 from bundle.model.digest import digest_of
 from bundle.model.errors import DefinitionError, DigestMismatchError, FormatError
 from bundle.model.limits import MAX_CHART_BYTES
-from bundle.model.lock import Content, LockedChart
+from bundle.model.lock import LockedChart
 from bundle.model.queries import shown_url
 from bundle.model.reference import parse_reference
 from bundler.sources.chart_dependencies import packed_chart

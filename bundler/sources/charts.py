@@ -18,11 +18,12 @@ import msgspec
 from bundle.model.chart import LAYER_TYPES, PROVENANCE_TYPE, ChartArtifact, chart_artifact
 from bundle.model.chart_lock import LockedProvenance
 from bundle.model.chart_source import ChartSource
+from bundle.model.content import Content
 from bundle.model.digest import digest_of
 from bundle.model.documents import QueriedUrl
 from bundle.model.errors import DefinitionError, FormatError
 from bundle.model.limits import MAX_CHART_BYTES, MAX_INDEX_YAML_BYTES, MAX_PROVENANCE_BYTES
-from bundle.model.lock import Content, LockedArtifact, LockedChart, LockedManifest
+from bundle.model.lock import LockedArtifact, LockedChart, LockedManifest
 from bundle.model.oci import OCI_MANIFEST, OciManifest
 from bundle.model.queries import shown_url, without_secrets
 from bundle.model.reference import Reference, check_url, is_repository, parse_reference

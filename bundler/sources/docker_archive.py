@@ -18,10 +18,10 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from bundle.model.canonical import canonical_json
+from bundle.model.content import Content
 from bundle.model.digest import PREFIX, Digest, digest_of
 from bundle.model.errors import DigestMismatchError
 from bundle.model.limits import MAX_OCI_MANIFEST_BYTES, MAX_UNPACKED_BYTES, MIB
-from bundle.model.lock import Content
 from bundle.model.oci import OCI_MANIFEST, OciDescriptor
 from bundler.sources.archive import GZIP, Archive
 from bundler.sources.archived import Entry, Layout

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Final
 
+from bundle.model.content import Content
 from bundle.model.digest import digest_of
 from bundle.model.errors import (
     DigestMismatchError,
@@ -14,7 +15,6 @@ from bundle.model.errors import (
     TransportError,
 )
 from bundle.model.limits import CHUNK_BYTES
-from bundle.model.lock import Content
 from bundle.model.reference import Reference
 from bundler.sources.manifests import ManifestSource
 from bundler.sources.opener import BlobStream

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, Protocol
 
+from bundle.model.content import Content
 from bundle.model.errors import FormatError
 from bundle.model.limits import CHUNK_BYTES
-from bundle.model.lock import Content
 from bundle.model.paths import is_inner_path
 from bundle.store.atomic import storage_errors
 from bundler.sources.context import SourceContext

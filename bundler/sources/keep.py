@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from bundle.model.content import Content
 from bundle.model.digest import PREFIX
 from bundle.model.limits import CHUNK_BYTES
-from bundle.model.lock import Content
 from bundle.store.atomic import fsync_directory, storage_errors
 from bundle.store.hashing import write_all
 from bundler.sources.context import Store

@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from bundle.model.content import Content
 from bundle.model.errors import DefinitionError, IntegrityError
 from bundle.model.files import FileSource
 from bundle.model.git import GitSource
 from bundle.model.limits import CHUNK_BYTES
-from bundle.model.lock import Content, LockedFile
+from bundle.model.lock import LockedFile
 from bundle.store.atomic import storage_errors
 from bundler.sources.context import SourceContext
 from bundler.sources.download import check_digest

@@ -6,9 +6,9 @@ import hashlib
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from bundle.model.content import Content
 from bundle.model.digest import PREFIX
 from bundle.model.errors import DigestMismatchError, SizeMismatchError
-from bundle.model.lock import Content
 from bundle.registry.stream import BytesStream
 
 

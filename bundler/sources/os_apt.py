@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from bundle.model.content import Content
 from bundle.model.digest import PREFIX, digest_of
 from bundle.model.errors import (
     AuthenticationError,
@@ -28,7 +29,6 @@ from bundle.model.errors import (
     TransportRefusedError,
 )
 from bundle.model.limits import MAX_DEB_BYTES, MAX_OS_INDEX_BYTES, MAX_OS_RELEASE_BYTES
-from bundle.model.lock import Content
 from bundle.model.os_packages import (
     LockedOs,
     LockedOsFile,

@@ -10,10 +10,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
+from bundle.model.content import Content
 from bundle.model.digest import PREFIX
 from bundle.model.errors import DigestMismatchError, SizeMismatchError, TransportError
 from bundle.model.limits import CHUNK_BYTES
-from bundle.model.lock import Content
 from bundle.store.atomic import storage_errors
 from bundler.sources.context import SourceContext
 from bundler.sources.download import ATTEMPTS

@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from bundle.model.content import Content
 from bundle.model.errors import FormatError, MissingBlobError
 from bundle.model.limits import MAX_RPM_BYTES
-from bundle.model.lock import Content
 from bundle.model.openpgp import separate_keys
 from bundle.model.os_packages import LockedKeyring, LockedOs, OsPackage, OsSource, place_of
 from bundle.model.platform import Platform

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from bundle.model.content import Content
 from bundle.model.digest import digest_of
 from bundle.model.errors import (
     AuthenticationError,
@@ -21,7 +22,6 @@ from bundle.model.errors import (
     TransportRefusedError,
 )
 from bundle.model.limits import MAX_OS_INDEX_BYTES, MAX_REPOMD_BYTES, MAX_SIGNATURE_FILE_BYTES
-from bundle.model.lock import Content
 from bundle.model.os_packages import LockedOsFile, OsPath, OsRepositorySource
 from bundle.model.platform import Platform, matches
 from bundle.store.atomic import storage_errors

@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from bundle.model.content import Content
 from bundle.model.errors import (
     AuthenticationError,
     MissingBlobError,
@@ -16,7 +17,7 @@ from bundle.model.errors import (
     UnsignedError,
 )
 from bundle.model.limits import MAX_SIGNATURE_BYTES
-from bundle.model.lock import Content, LockedArtifact, artifact_contents
+from bundle.model.lock import LockedArtifact, artifact_contents
 from bundle.model.plan import artifact_entry
 from bundle.model.policy import SignatureRule, rule_for
 from bundle.model.reference import parse_reference

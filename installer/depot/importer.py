@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bundle.model.canonical import canonical_json
+from bundle.model.content import Content
 from bundle.model.errors import IsowardError, NoSpaceError
-from bundle.model.lock import Content
 from bundle.model.progress import NO_PROGRESS, Progress
 from bundle.store.atomic import (
     directory_lock,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
+from bundle.model.content import Content
 from bundle.model.digest import hex_of
 from bundle.model.documents import API_VERSION
 from bundle.model.errors import IsowardError
-from bundle.model.lock import Content
 from bundle.trust.verified import VerifiedBundle
 from installer.depot.directory import DepotDirectory, ImportRecord, RecordedSigner
 from installer.depot.exceptions import recorded

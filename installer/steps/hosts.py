@@ -24,9 +24,9 @@ from installer.steps.hosts_packages import (
     read_keyrings,
 )
 from installer.steps.inventory import url_of
-from installer.steps.kubespray_inventory import NODE_CA
 from installer.steps.leftovers import end_leftovers
 from installer.steps.redact import Redactor
+from installer.steps.site_ca import NODE_CA
 from installer.steps.site_secrets import secret_variables
 from installer.steps.step import Change, Context
 

@@ -16,7 +16,7 @@ from bundle.model.os_packages import OsEntry, OsPlace
 from bundle.store.atomic import storage_errors
 from installer.depot.directory import DepotDirectory
 from installer.steps.hosts_ask import System
-from installer.steps.kubespray_inventory import NODE_CA
+from installer.steps.site_ca import NODE_CA
 
 _ARCHITECTURES: Final = {
     "apt": {"x86_64": "amd64", "aarch64": "arm64"},

@@ -24,10 +24,9 @@ from installer.steps.inventory import url_of
 from installer.steps.kubespray_carried import check_parts, parts_of
 from installer.steps.kubespray_checksums import checksum_values
 from installer.steps.kubespray_versions import version_values
+from installer.steps.site_ca import NODE_CA
 
 HOSTS_NAME: Final = "hosts.yaml"
-NODE_CA: Final = "/etc/containerd/isoward/ca.pem"
-"""Where a node has the site's CA; the role containerd_depot puts it there."""
 
 _BASES: Final = {
     "github_url": "github.com",

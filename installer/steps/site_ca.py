@@ -10,6 +10,9 @@ from typing import Final
 from bundle.model.errors import DefinitionError
 from bundle.store.atomic import storage_errors
 
+NODE_CA: Final = "/etc/containerd/isoward/ca.pem"
+"""Where a node has the site's CA; the role containerd_depot puts it there."""
+
 _MAX_BYTES: Final = 256 * 1024
 _CERTIFICATE: Final = re.compile(
     r"-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]+?-----END CERTIFICATE-----"

@@ -15,7 +15,7 @@ from bundler.sources.os_packages import resolve_os_packages
 from installer.depot.accepted import accepted_bundles
 from installer.depot.directory import open_depot
 from installer.steps.hosts_packages import package_files, read_keyrings
-from installer.steps.kubespray_inventory import NODE_CA
+from installer.steps.site_ca import NODE_CA
 from tests.support.apt_published import SHAPES, PublishedWorld, Shape
 from tests.support.apt_repository import DATA, LIBRARY, TOOL, AptRepository, SigningKey
 from tests.support.apt_site import SiteApt, write

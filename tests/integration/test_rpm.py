@@ -25,7 +25,7 @@ from bundler.sources.context import OsWant
 from installer.depot.accepted import accepted_bundles
 from installer.depot.directory import open_depot
 from installer.steps.hosts_packages import package_files, read_keyrings
-from installer.steps.kubespray_inventory import NODE_CA
+from installer.steps.site_ca import NODE_CA
 from tests.support.depot import RunningDepot, serving
 from tests.support.processes import free_port
 from tests.support.rpm_vendor import AMD64, CLOSURE, Vendor, names

@@ -11,10 +11,10 @@ import msgspec
 import yaml
 
 from bundle.model.canonical import canonical_json
+from bundle.model.content import Content
 from bundle.model.digest import digest_of
 from bundle.model.documents import Metadata
 from bundle.model.kubespray import KubesprayEntry, KubesprayFile, KubesprayImage, KubesprayPackages
-from bundle.model.lock import Content
 from bundle.model.manifest import Artifact, FileEntry, Manifest, ManifestEntry
 from bundle.model.oci import OCI_MANIFEST
 from bundle.model.os_packages import OsEntry, OsFile

@@ -10,10 +10,10 @@ from typing import Any
 
 from bundle.model.canonical import canonical_json
 from bundle.model.chart import chart_artifact
+from bundle.model.content import Content
 from bundle.model.digest import digest_of
 from bundle.model.documents import Metadata
 from bundle.model.lock import (
-    Content,
     Lock,
     LockedArtifact,
     LockedChart,

@@ -6,13 +6,13 @@ from typing import TypeVar
 
 import msgspec
 
+from bundle.model.content import Content
 from bundle.model.definition import Definition, check_definition
 from bundle.model.digest import digest_of
 from bundle.model.documents import Metadata
 from bundle.model.errors import DefinitionError
 from bundle.model.limits import MAX_DEFINITION_BYTES
 from bundle.model.lock import (
-    Content,
     Lock,
     LockedArtifact,
     LockedChart,

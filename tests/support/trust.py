@@ -9,9 +9,9 @@ from itertools import cycle
 from pathlib import Path
 
 from bundle.model.canonical import canonical_json
+from bundle.model.content import Content
 from bundle.model.digest import digest_of, hex_of
 from bundle.model.documents import API_VERSION, Metadata
-from bundle.model.lock import Content
 from bundle.model.manifest import FileEntry, Manifest
 from bundle.model.provenance import BuildRun, Source
 from bundle.store.layout import BundleDirectory

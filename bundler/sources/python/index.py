@@ -18,6 +18,7 @@ from urllib.parse import unquote, urldefrag
 
 import msgspec
 
+from bundle.model.content import Content
 from bundle.model.digest import PREFIX, Size, is_digest
 from bundle.model.documents import QueriedUrl, Url
 from bundle.model.errors import DefinitionError, FormatError, IsowardError
@@ -28,7 +29,6 @@ from bundle.model.limits import (
     MAX_REASON,
     MAX_WHEEL_BYTES,
 )
-from bundle.model.lock import Content
 from bundle.model.queries import without_secrets
 from bundle.model.reference import check_url
 from bundle.registry.hosts import Url as Address

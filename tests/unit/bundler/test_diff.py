@@ -3,10 +3,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from bundle.model.chart_lock import LockedDependency, LockedFolder, LockedProvenance
+from bundle.model.content import Content
 from bundle.model.digest import digest_of
 from bundle.model.documents import Metadata
 from bundle.model.git import GitSource
-from bundle.model.lock import Content, Lock, LockedArtifact, LockedChart, LockedFile
+from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedFile
 from bundler.diff import changes
 from tests.support.content import Maker
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bundle.model.content import Content
 from bundle.model.digest import digest_of
 from bundle.model.errors import (
     DigestMismatchError,
@@ -17,7 +18,6 @@ from bundle.model.errors import (
     SizeMismatchError,
     TransportError,
 )
-from bundle.model.lock import Content
 from bundler.fetch import ATTEMPTS, BlobFetcher
 
 DATA = os.urandom(300_000)

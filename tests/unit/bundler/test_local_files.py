@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bundle.model.content import Content
 from bundle.model.digest import digest_of
 from bundle.model.errors import (
     DefinitionError,
@@ -18,7 +19,7 @@ from bundle.model.errors import (
 )
 from bundle.model.files import FileSource, check_file_source, file_label, file_uri, served_path
 from bundle.model.git import GitSource
-from bundle.model.lock import Content, LockedFile
+from bundle.model.lock import LockedFile
 from bundler.cache import BlobCache
 from bundler.fetch import BlobFetcher
 from bundler.sources.context import SourceContext

@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from bundle.model.chart_source import ChartSource
+from bundle.model.content import Content
 from bundle.model.digest import digest_of
 from bundle.model.errors import (
     DefinitionError,
@@ -20,7 +21,7 @@ from bundle.model.errors import (
     MissingProgramError,
     ProgramError,
 )
-from bundle.model.lock import Content, LockedChart
+from bundle.model.lock import LockedChart
 from bundle.model.progress import NO_PROGRESS
 from bundle.model.rendering import HelmSource, Release
 from bundle.store.programs import Finished, run_program

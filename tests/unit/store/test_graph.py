@@ -11,9 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from bundle.model.canonical import canonical_json
+from bundle.model.content import Content
 from bundle.model.digest import digest_of, hex_of
 from bundle.model.errors import DigestMismatchError, FormatError
-from bundle.model.lock import Content
 from bundle.model.manifest import Manifest, ManifestEntry, ProvenanceEntry
 from bundle.model.oci import OCI_INDEX, OCI_MANIFEST
 from bundle.store.graph import check_graph, check_index

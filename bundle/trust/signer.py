@@ -1,0 +1,14 @@
+"""Whose signature verifies, and in which role."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A holder whose signature verifies, in one role."""
+
+    name: str
+    key_id: str
+    role: str
