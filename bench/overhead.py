@@ -14,8 +14,8 @@ import yaml
 
 from bench.measure import Run, run
 from bench.report import Section, Stamp, table
-from installer.steps.ansible_env import ansible_environment
-from installer.steps.run_ansible import find_program
+from installer.ansible_run.runner import find_program
+from installer.ansible_run.variables import ansible_environment
 from tests.lab.node import Lab, lab
 
 TOOLS = ("ssh", "mmdebstrap", "systemd-nspawn")
@@ -34,10 +34,10 @@ _OURS = """\
 import json, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from bundle.cli.progress import LineProgress
-from installer.steps.cluster_run import Expected, PlayLog
-from installer.steps.redact import Redactor
-from installer.steps.run_ansible import Run, run_playbook
+from bundle.cli.progress_bar import LineProgress
+from installer.ansible_run.followed import Expected, PlayLog
+from installer.base.redact import Redactor
+from installer.ansible_run.runner import Run, run_playbook
 import time
 folder, nodes, tasks = Path(sys.argv[1]), sys.argv[2].split(","), int(sys.argv[3])
 progress = LineProgress(sys.stderr, time.monotonic)

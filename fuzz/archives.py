@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
-from bundle.model.definition import ImageSource
-from bundle.model.digest import digest_of
-from bundle.model.errors import IsowardError
+from bundle.base.digest import digest_of
+from bundle.base.errors import IsowardError
+from bundle.base.progress import NO_PROGRESS
 from bundle.model.lock import LockedArtifact, artifact_contents
-from bundle.model.progress import NO_PROGRESS
 from bundle.store.programs import run_program
-from bundler.cache import BlobCache
-from bundler.sources.context import SourceContext
-from bundler.sources.local_images import resolve_local_image
+from bundler.build.cache import BlobCache
+from bundler.model.definition import ImageSource
+from bundler.sources.common.context import SourceContext
+from bundler.sources.images.on_disk import resolve_local_image
 from fuzz.target import Target
 
 _MEMORY: Final = Path("/dev/shm")

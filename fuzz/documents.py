@@ -12,30 +12,30 @@ from typing import Any
 
 import msgspec
 
-from bundle.model.canonical import canonical_json, decode_canonical
-from bundle.model.chart import chart_artifact
-from bundle.model.chart_source import ChartRepository
-from bundle.model.definition import Definition, check_definition
-from bundle.model.digest import is_digest, parse_digest
-from bundle.model.documents import Url
-from bundle.model.errors import DefinitionError, FormatError
-from bundle.model.limits import MAX_DEFINITION_BYTES
+from bundle.base.canonical import canonical_json, decode_canonical
+from bundle.base.digest import is_digest, parse_digest
+from bundle.base.documents import Url
+from bundle.base.errors import DefinitionError, FormatError
+from bundle.base.limits import MAX_DEFINITION_BYTES
+from bundle.base.names import chart_folder, file_path
+from bundle.base.oci import ARTIFACT_TYPES, INDEX_TYPES, MANIFEST_TYPES, parse_oci
+from bundle.base.platform import matches
+from bundle.base.reference import check_url, parse_reference
+from bundle.base.yaml.strict import load_yaml
+from bundle.kinds.chart_source import ChartRepository
+from bundle.kinds.policy import SitePolicy, check_rules, rule_for
 from bundle.model.lock import Lock, check_lock
 from bundle.model.manifest import Manifest, check_manifest
-from bundle.model.names import chart_folder, file_path
-from bundle.model.oci import ARTIFACT_TYPES, INDEX_TYPES, MANIFEST_TYPES, parse_oci
 from bundle.model.plan import plan_bundle
-from bundle.model.platform import matches
-from bundle.model.policy import SitePolicy, check_rules, rule_for
-from bundle.model.reference import check_url, parse_reference
-from bundle.model.source_config import SourceConfig, check_source_config
-from bundle.model.yaml_strict import load_yaml
 from bundler.formats.hauler import read_hauler
 from bundler.formats.image_list import read_image_list
-from bundler.sources.apt_release import read_in_release, read_release
-from bundler.sources.chart_index import read_index
-from bundler.sources.promised import LENGTHS
-from bundler.sources.rpm_metadata import is_carried, read_repomd
+from bundler.model.chart import chart_artifact
+from bundler.model.definition import Definition, check_definition
+from bundler.registry.config import SourceConfig, check_source_config
+from bundler.sources.charts.index import read_index
+from bundler.sources.common.promised import LENGTHS
+from bundler.sources.os.apt.release_file import read_in_release, read_release
+from bundler.sources.os.rpm.repodata import is_carried, read_repomd
 from fuzz.target import Target
 from installer.depot.catalogue import Catalogue
 

@@ -10,23 +10,23 @@ from typing import Any, cast
 
 import urllib3
 
-from bundle.model.digest import hex_of
+from bundle.base.digest import hex_of
 from bundle.model.manifest import check_manifest
 from bundle.model.plan import plan_bundle
-from bundle.registry.auth import Authenticator
-from bundle.registry.challenge import parse_challenges
-from bundle.registry.credentials import NoCredentials
-from bundle.registry.hosts import parse_url
-from bundle.registry.links import next_link
-from bundle.registry.response import Answer
-from bundle.registry.transport import Transport, _retry_after
+from bundler.registry.auth import Authenticator
+from bundler.registry.challenge import parse_challenges
+from bundler.registry.credentials import NoCredentials
+from bundler.registry.hosts import parse_url
+from bundler.registry.links import next_link
+from bundler.registry.response import Answer
+from bundler.registry.transport import Transport, _retry_after
 from fuzz.target import Target
 from installer.depot.catalogue import Catalogue
-from installer.depot.content import BlobBrokenError, BlobReader
 from installer.depot.directory import DepotDirectory
-from installer.depot.downloads import Downloads
-from installer.depot.http import MAX_TARGET_CHARS, Reply, Request, file_reply, text_reply
-from installer.depot.registry import Registry
+from installer.serving.content import BlobBrokenError, BlobReader
+from installer.serving.downloads import Downloads
+from installer.serving.http import MAX_TARGET_CHARS, Reply, Request, file_reply, text_reply
+from installer.serving.registry import Registry
 
 _URL = parse_url("https://registry.example.org/v2/app/web/referrers/x")
 _SIZE = 1000

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import urllib3
 
-from bundle.model.errors import IsowardError
-from bundle.model.reference import check_url
-from bundle.registry.hosts import parse_url
-from bundle.registry.response import Answer
-from bundler.sources.python.index import IndexFile, checked_address, read_page
+from bundle.base.errors import IsowardError
+from bundle.base.reference import check_url
+from bundler.registry.hosts import parse_url
+from bundler.registry.response import Answer
 from bundler.sources.python.requirements import Pin, parse_requirements
-from bundler.sources.python.resolve import choose_wheel, counting_pins
+from bundler.sources.python.resolution import choose_wheel, counting_pins
+from bundler.sources.python.simple_index import IndexFile, checked_address, read_page
 from bundler.sources.python.target import Target as Machine
 from bundler.sources.python.wheels import read_metadata
 from fuzz.target import Target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bundle.model.errors import MAX_MESSAGE, IsowardError
+from bundle.base.errors import MAX_MESSAGE, IsowardError
 from fuzz import archives, documents, network, packages, sites, trust
 from fuzz.target import Target
 

@@ -18,10 +18,9 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from bundle.model.attestation import APPROVAL, make_statement
-from bundle.model.canonical import canonical_json
-from bundle.model.digest import digest_of
-from bundle.model.oci import (
+from bundle.base.canonical import canonical_json
+from bundle.base.digest import digest_of
+from bundle.base.oci import (
     ARTIFACT_TYPES,
     DOCKER_LIST,
     INDEX_TYPES,
@@ -29,11 +28,12 @@ from bundle.model.oci import (
     OCI_INDEX,
     OCI_MANIFEST,
 )
+from bundle.base.yaml.strict import dump_yaml
+from bundle.model.attestation import APPROVAL, make_statement
 from bundle.model.plan import plan_bundle
 from bundle.model.predicates import Approval, Reviewed
-from bundle.model.yaml_strict import dump_yaml
-from bundle.trust.attest import sign_statement
-from bundle.trust.keys import generate_key
+from bundle.trust.attestations.envelope import sign_statement
+from bundle.trust.keys.stored import generate_key
 from fuzz.packages import PINS, WHEEL
 from fuzz.registry import CORPUS
 from fuzz.trust import FIXED

@@ -9,16 +9,16 @@ from typing import Any
 
 import yaml
 
-from bundle.model.errors import DefinitionError
+from bundle.base.errors import DefinitionError
+from bundle.base.reference import parse_reference
 from bundle.model.manifest import Manifest
-from bundle.model.reference import parse_reference
-from bundle.model.site import Site
-from bundle.model.site_warnings import site_warnings
 from fuzz.target import Target
-from installer.documents import parse_site
-from installer.steps.hosts_names import names_of
-from installer.steps.inventory import InventoryInput, render_inventory
-from installer.steps.kubespray_inventory import KubesprayInput, render_kubespray
+from installer.hosts.names import names_of
+from installer.kubespray.inventory import InventoryInput, render_inventory
+from installer.kubespray.settings import KubesprayInput, render_kubespray
+from installer.site.document import Site
+from installer.site.load import parse_site
+from installer.site.warnings import site_warnings
 from tests.support.clusters import kubespray_manifest
 
 _KEY = Path("/home/admin/{{ key }}")

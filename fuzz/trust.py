@@ -12,6 +12,11 @@ from typing import Any
 import msgspec
 from tuf.api.metadata import Metadata, Snapshot, Targets, Timestamp
 
+from bundle.base.canonical import canonical_digest, canonical_json
+from bundle.base.digest import digest_of, hex_of
+from bundle.base.errors import IsowardError, KeyFileError
+from bundle.base.oci import OCI_MANIFEST, OciDescriptor, OciManifest
+from bundle.kinds.policy import KeylessRule, NotationRule
 from bundle.model.attestation import (
     APPROVAL,
     CHANGES,
@@ -19,32 +24,27 @@ from bundle.model.attestation import (
     parse_envelope,
     parse_statement,
 )
-from bundle.model.canonical import canonical_digest, canonical_json
 from bundle.model.changes import Changes
-from bundle.model.digest import digest_of, hex_of
-from bundle.model.errors import IsowardError, KeyFileError
-from bundle.model.oci import OCI_MANIFEST, OciDescriptor, OciManifest
-from bundle.model.policy import KeylessRule, NotationRule
 from bundle.model.predicates import Approval
 from bundle.model.provenance import Provenance
-from bundle.trust.attest import About, Opened, open_envelope, predicate_of
-from bundle.trust.describe import describe_root
-from bundle.trust.keys import public_key_of
-from bundle.trust.metadata import check_unexpired, parse_metadata
-from bundle.trust.recovery import KIND as RECOVERY
-from bundle.trust.restrictions import revoked_of, sites_of
-from bundle.trust.root import check_chain
-from bundle.trust.site_statement import draft, look_at
-from bundle.trust.state import check_clock, parse_state
+from bundle.trust.attestations.envelope import About, Opened, open_envelope, predicate_of
+from bundle.trust.keys.stored import public_key_of
+from bundle.trust.metadata.fingerprint import describe_root
+from bundle.trust.metadata.parse import check_unexpired, parse_metadata
+from bundle.trust.metadata.restrictions import revoked_of, sites_of
+from bundle.trust.metadata.root import check_chain
+from bundle.trust.site.state import check_clock, parse_state
+from bundle.trust.site.statement import draft, look_at
+from bundle.trust.site.waiver import KIND as WAIVER
 from bundle.trust.upstream.chain import load_certificate
 from bundle.trust.upstream.cosign import KeyVerifier, judge_layers
 from bundle.trust.upstream.keyless import KeylessVerifier
-from bundle.trust.upstream.keys import load_upstream_key
 from bundle.trust.upstream.notation import NotationVerifier
+from bundle.trust.upstream.public_keys import load_upstream_key
 from bundle.trust.upstream.sigstore_bundle import KeyBundleVerifier, judge_bundles
 from bundle.trust.upstream.verdict import Good, NotGoodError, SignatureManifest, Subject
-from bundle.trust.waiver import KIND as WAIVER
 from fuzz.target import Target
+from installer.enrollment.recovery import KIND as RECOVERY
 
 FIXED = Path(__file__).parent / "fixed"
 """Keys of which nobody has the private part any more."""

@@ -26,8 +26,12 @@ GROUPS: Final[Mapping[str, Mapping[str, Listed]]] = {
         "release": Listed("bundler.cli.release", "Manage a release folder."),
     },
     "Auditor": {
-        "verify": Listed("bundle.cli.verify", "Verify a bundle: its trust, then every byte."),
-        "inspect": Listed("bundle.cli.inspect", "Show what a bundle claims to hold, unverified."),
+        "verify": Listed(
+            "bundle.cli.auditor.verify", "Verify a bundle: its trust, then every byte."
+        ),
+        "inspect": Listed(
+            "bundle.cli.auditor.inspect", "Show what a bundle claims to hold, unverified."
+        ),
     },
     "Operator": {
         "enroll": Listed("installer.cli.enroll", "Trust a vendor's root at this site, once."),
@@ -42,10 +46,12 @@ GROUPS: Final[Mapping[str, Mapping[str, Listed]]] = {
         "recover": Listed("installer.cli.recover", "Recover lost records of the site."),
     },
     "Help": {
-        "docs": Listed("bundle.cli.docs", "Print the documentation that is installed."),
-        "schema": Listed("bundle.cli.schema", "Print the JSON Schema of a document."),
-        "man": Listed("bundle.cli.man", "Print or write manual pages."),
-        "completion": Listed("bundle.cli.completion", "Print a script that completes commands."),
+        "docs": Listed("bundle.cli.help.docs", "Print the documentation that is installed."),
+        "schema": Listed("bundle.cli.help.schema", "Print the JSON Schema of a document."),
+        "man": Listed("bundle.cli.help.man", "Print or write manual pages."),
+        "completion": Listed(
+            "bundle.cli.help.completion", "Print a script that completes commands."
+        ),
     },
 }
 """By role, in the order of a bundle's journey."""

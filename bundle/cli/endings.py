@@ -9,17 +9,17 @@ from typing import Final
 
 import click
 
-from bundle.cli.commands import COMMANDS
-from bundle.cli.output import report_error, wants_json
-from bundle.cli.roles import missing_library
-from bundle.cli.writer import discard_output, write_lines, write_traceback
-from bundle.model.errors import (
+from bundle.base.errors import (
     Advice,
     InterruptedByUserError,
     IsowardError,
     StorageError,
     UsageError,
 )
+from bundle.cli.commands import COMMANDS
+from bundle.cli.output import report_error, wants_json
+from bundle.cli.roles import missing_library
+from bundle.cli.writer import discard_output, write_lines, write_traceback
 
 _OF_OUTPUT: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EBADF, errno.EROFS, errno.EPIPE}

@@ -14,10 +14,10 @@ from typing import Any, Final, Literal
 
 import click
 
-from bundle.model.errors import UsageError
+from bundle.base.errors import UsageError
 from bundle.store.atomic import storage_errors
 from bundle.store.layout import MANIFEST_NAME
-from bundle.trust.terms import NAME_FIELD
+from bundle.trust.keys.terms import NAME_FIELD
 
 Kind = Literal[
     "definition",

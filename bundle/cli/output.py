@@ -9,11 +9,11 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from bundle.base.errors import IsowardError
+from bundle.base.progress import NO_PROGRESS, Progress
 from bundle.cli.colour import allow_colour
-from bundle.cli.progress import LineProgress, TerminalProgress
+from bundle.cli.progress_bar import LineProgress, TerminalProgress
 from bundle.cli.writer import write_json, write_lines
-from bundle.model.errors import IsowardError
-from bundle.model.progress import NO_PROGRESS, Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
 JSON_FLAG: Final = "--json"

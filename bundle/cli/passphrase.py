@@ -13,11 +13,11 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from bundle.base.errors import UsageError
 from bundle.cli.output import Output
 from bundle.cli.questions import ask_hidden
-from bundle.model.errors import UsageError
-from bundle.trust.key_hsm import is_reference, load_token_key, read_reference
-from bundle.trust.keys import SigningKey, is_encrypted, is_exposed, load_key
+from bundle.trust.keys.hsm import is_reference, load_token_key, read_reference
+from bundle.trust.keys.stored import SigningKey, is_encrypted, is_exposed, load_key
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MAX_PASSPHRASE_BYTES: Final = 1024

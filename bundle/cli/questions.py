@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import click
 
+from bundle.base.plain import visible
 from bundle.cli.writer import write_lines
-from bundle.model.plain import visible
 
 
 def tell(*lines: str) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Final
 
-from bundle.model.errors import UsageError
-from bundle.model.roles import EXTRA_OF, OPERATOR, VENDOR, extra_of, how_to_install
+from bundle.base.errors import UsageError
+from bundle.base.extras import EXTRA_OF, OPERATOR, VENDOR, extra_of, how_to_install
 
 ROLE_OF: Final[Mapping[str, str]] = {
     "convert": VENDOR,

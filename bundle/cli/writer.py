@@ -15,8 +15,8 @@ from typing import Any, Final, TextIO, TypeAlias
 
 import click
 
+from bundle.base.plain import visible
 from bundle.cli.colour import coloured, wants_colour
-from bundle.model.plain import visible
 
 Lines: TypeAlias = list[str] | tuple[str, ...]
 """Of a page; a line break within one is shown, and breaks nothing. No single text is meant."""

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from bundle.model.canonical import canonical_json
-from bundle.model.errors import AttestationError
-from bundle.model.limits import MIB
+from bundle.base.canonical import canonical_json
+from bundle.base.errors import AttestationError
+from bundle.base.limits import MIB
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"

@@ -9,18 +9,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bundle.model.chart_source import LOCAL_CHARTS
-from bundle.model.digest import Digest, digest_of
-from bundle.model.documents import Document, Text
-from bundle.model.files import file_label
-from bundle.model.kubespray import kubespray_digests
+from bundle.base.digest import Digest, digest_of
+from bundle.base.documents import Document, Text
+from bundle.base.platform import Platform
+from bundle.kinds.chart_source import LOCAL_CHARTS
+from bundle.kinds.files import file_label
+from bundle.kinds.kubespray import kubespray_digests
+from bundle.kinds.os_packages import os_packages_by_name
+from bundle.kinds.policy import Pattern
+from bundle.kinds.python_packages import python_digests
+from bundle.kinds.unasked import describe_unasked
 from bundle.model.manifest import ChartEntry, Manifest
-from bundle.model.os_packages import os_packages_by_name
-from bundle.model.platform import Platform
-from bundle.model.policy import Pattern
 from bundle.model.predicates import ReleaseNumber
-from bundle.model.python_packages import python_digests
-from bundle.model.unasked import describe_unasked
 
 MAX_CHANGES: Final = 2000
 """Named in one list, so that the whole stays near 1 MiB; more are counted."""

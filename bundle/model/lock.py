@@ -8,26 +8,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 from typing import Literal
 
-from bundle.model.chart_lock import LockedFolder, LockedProvenance, check_folder
-from bundle.model.chart_source import ChartName, ChartRepository, ChartVersion
-from bundle.model.closure import chart_wants, check_closure, kubespray_wants
-from bundle.model.content import Content, MediaType
-from bundle.model.digest import Digest
-from bundle.model.documents import Document, Metadata, QueriedUrl, Text, Url
-from bundle.model.errors import DefinitionError, FormatError
-from bundle.model.files import FileName, check_file_origin
-from bundle.model.git import GitSource
-from bundle.model.image_origin import ImageOrigin, check_image_origin
-from bundle.model.kubespray import LockedKubespray, check_kubespray_content
-from bundle.model.os_packages import LockedOs, check_os_lock, sized_files
-from bundle.model.paths import InnerPath
-from bundle.model.platform import Platform
-from bundle.model.policy import SignatureRule, VerifiedBy, check_rules
-from bundle.model.python_packages import LockedPythonSet, check_locked_python
-from bundle.model.reference import check_url, parse_reference
-from bundle.model.rendering import RenderedWith, Rendering
-from bundle.model.start import LockedStart, check_locked_start
-from bundle.model.unasked import Unasked
+from bundle.base.content import Content, MediaType
+from bundle.base.digest import Digest
+from bundle.base.documents import Document, Metadata, QueriedUrl, Text, Url
+from bundle.base.errors import DefinitionError, FormatError
+from bundle.base.paths import InnerPath
+from bundle.base.platform import Platform
+from bundle.base.reference import check_url, parse_reference
+from bundle.kinds.chart_lock import LockedFolder, LockedProvenance, check_folder
+from bundle.kinds.chart_source import ChartName, ChartRepository, ChartVersion
+from bundle.kinds.closure import chart_wants, check_closure, kubespray_wants
+from bundle.kinds.files import FileName, check_file_origin
+from bundle.kinds.git import GitSource
+from bundle.kinds.image_origin import ImageOrigin, check_image_origin
+from bundle.kinds.kubespray import LockedKubespray, check_kubespray_content
+from bundle.kinds.os_packages import LockedOs, check_os_lock, sized_files
+from bundle.kinds.policy import SignatureRule, VerifiedBy, check_rules
+from bundle.kinds.python_packages import LockedPythonSet, check_locked_python
+from bundle.kinds.rendering import RenderedWith, Rendering
+from bundle.kinds.start import LockedStart, check_locked_start
+from bundle.kinds.unasked import Unasked
 
 
 class LockedManifest(Content, frozen=True, kw_only=True):

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from bundle.model.chart_lock import Fingerprint
-from bundle.model.chart_source import ChartName, ChartRepository, ChartVersion
-from bundle.model.closure import chart_wants, check_closure, kubespray_wants
-from bundle.model.content import Content, MediaType
-from bundle.model.digest import Digest
-from bundle.model.documents import Document, Metadata, Text, Url
-from bundle.model.errors import DefinitionError, FormatError
-from bundle.model.files import FileName, check_file_origin, file_label, served_path
-from bundle.model.git import GitSource, check_git_source
-from bundle.model.image_origin import ImageOrigin, check_image_origin
-from bundle.model.kubespray import KubesprayEntry, check_kubespray_content
+from bundle.base.content import Content, MediaType
+from bundle.base.digest import Digest
+from bundle.base.documents import Document, Metadata, Text, Url
+from bundle.base.errors import DefinitionError, FormatError
+from bundle.base.names import ServedNames, chart_folder, kubespray_path
+from bundle.base.paths import InnerPath, check_inner_path
+from bundle.base.patterns import formed
+from bundle.base.platform import Platform
+from bundle.base.reference import check_url, is_host, is_tag, parse_reference
+from bundle.kinds.chart_lock import Fingerprint
+from bundle.kinds.chart_source import ChartName, ChartRepository, ChartVersion
+from bundle.kinds.closure import chart_wants, check_closure, kubespray_wants
+from bundle.kinds.files import FileName, check_file_origin, file_label, served_path
+from bundle.kinds.git import GitSource, check_git_source
+from bundle.kinds.image_origin import ImageOrigin, check_image_origin
+from bundle.kinds.kubespray import KubesprayEntry, check_kubespray_content
+from bundle.kinds.os_packages import OsEntry, check_os_entry
+from bundle.kinds.policy import SignatureRule, VerifiedBy, check_rules
+from bundle.kinds.python_packages import PythonSet, check_python_sets, python_digests
+from bundle.kinds.rendering import RenderedWith, Rendering
+from bundle.kinds.start import INSTALL_NAME, StartEntry, parts_of
+from bundle.kinds.unasked import Unasked
 from bundle.model.lock import check_helm
-from bundle.model.names import ServedNames, chart_folder, kubespray_path
-from bundle.model.os_packages import OsEntry, check_os_entry
-from bundle.model.paths import InnerPath, check_inner_path
-from bundle.model.patterns import formed
-from bundle.model.platform import Platform
-from bundle.model.policy import SignatureRule, VerifiedBy, check_rules
-from bundle.model.python_packages import PythonSet, check_python_sets, python_digests
-from bundle.model.reference import check_url, is_host, is_tag, parse_reference
-from bundle.model.rendering import RenderedWith, Rendering
-from bundle.model.start import INSTALL_NAME, StartEntry, parts_of
-from bundle.model.unasked import Unasked
 
 LayoutPath = Annotated[
     str,

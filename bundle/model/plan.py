@@ -12,16 +12,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from bundle.model.canonical import canonical_digest, canonical_json
-from bundle.model.chart_lock import folder_hosts
-from bundle.model.chart_source import LOCAL_CHARTS
-from bundle.model.content import Content
-from bundle.model.digest import digest_of
-from bundle.model.documents import API_VERSION
-from bundle.model.files import file_host
-from bundle.model.git import git_host
-from bundle.model.install_script import install_script
-from bundle.model.kubespray import kubespray_entry, kubespray_hosts
+from bundle.base.canonical import canonical_digest, canonical_json
+from bundle.base.content import Content
+from bundle.base.digest import digest_of
+from bundle.base.documents import API_VERSION
+from bundle.base.oci import OCI_INDEX
+from bundle.base.reference import parse_reference
+from bundle.kinds.chart_lock import folder_hosts
+from bundle.kinds.chart_source import LOCAL_CHARTS
+from bundle.kinds.files import file_host
+from bundle.kinds.git import git_host
+from bundle.kinds.kubespray import kubespray_entry, kubespray_hosts
+from bundle.kinds.os_packages import os_entry
+from bundle.kinds.python_packages import python_entry
+from bundle.kinds.start import INSTALL_NAME, parts_of, start_entry
 from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedFile, lock_contents
 from bundle.model.manifest import (
     Artifact,
@@ -34,12 +38,8 @@ from bundle.model.manifest import (
     ReferrerEntry,
     check_manifest,
 )
-from bundle.model.oci import OCI_INDEX
-from bundle.model.os_packages import os_entry
-from bundle.model.python_packages import python_entry
-from bundle.model.reference import parse_reference
-from bundle.model.start import INSTALL_NAME, parts_of, start_entry
-from bundle.model.texts import readme_text, verify_text
+from bundle.texts.install_script import install_script
+from bundle.texts.medium import readme_text, verify_text
 
 OCI_LAYOUT_VERSION: Final = "1.0.0"
 REF_NAME: Final = "org.opencontainers.image.ref.name"

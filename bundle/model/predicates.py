@@ -7,8 +7,8 @@ from typing import Annotated, Final
 
 import msgspec
 
-from bundle.model.digest import Digest
-from bundle.model.documents import Document, line
+from bundle.base.digest import Digest
+from bundle.base.documents import Document, line
 
 MAX_TICKET_LENGTH: Final = 256
 """Characters of a ticket: one line on a page."""

@@ -11,14 +11,14 @@ from datetime import datetime
 from itertools import islice
 from typing import Annotated, Final, Literal
 
-from bundle.model.digest import Digest, hex_of
-from bundle.model.documents import Document, Metadata, Text, line
-from bundle.model.files import file_label, file_uri
+from bundle.base.digest import Digest, hex_of
+from bundle.base.documents import Document, Metadata, Text, line
+from bundle.base.patterns import formed
+from bundle.kinds.files import file_label, file_uri
+from bundle.kinds.os_packages import os_packages_by_name
+from bundle.kinds.python_packages import python_digests
 from bundle.model.manifest import Manifest
-from bundle.model.os_packages import os_packages_by_name
-from bundle.model.patterns import formed
 from bundle.model.predicates import Moment
-from bundle.model.python_packages import python_digests
 
 MAX_DEPENDENCIES: Final = 4000
 """Named in one provenance, about 1 MiB; bundle.json, its subject, names every one in any case."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from bundle.base.digest import short
+from bundle.base.progress import counted
 from bundle.model.changes import Changes, Differences, UnaskedImage, WaivedImages
-from bundle.model.digest import short
 from bundle.model.lock import Lock
 from bundle.model.manifest import Manifest
-from bundle.model.progress import counted
 from bundle.model.provenance import Provenance, SignatureStatus, Source
 
 MAX_LINES: Final = 20

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from bundle.model.errors import BusyError, NoSpaceError, StorageError, UsageError
+from bundle.base.errors import BusyError, NoSpaceError, StorageError, UsageError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NO_SECOND_NAMES: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})

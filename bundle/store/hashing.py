@@ -9,11 +9,11 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
-from bundle.model.advice import CHANGED, DAMAGED
-from bundle.model.content import Content
-from bundle.model.digest import PREFIX
-from bundle.model.errors import DigestMismatchError, SizeMismatchError
-from bundle.model.limits import CHUNK_BYTES
+from bundle.base.content import Content
+from bundle.base.digest import PREFIX
+from bundle.base.errors import DigestMismatchError, SizeMismatchError
+from bundle.base.limits import CHUNK_BYTES
+from bundle.store.advice import CHANGED, DAMAGED
 from bundle.store.atomic import storage_errors
 
 T = TypeVar("T")

@@ -13,15 +13,15 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
-from bundle.model.advice import INCOMPLETE, NO_BUNDLE, NOT_PLAIN, PLACE, UNREADABLE
-from bundle.model.digest import hex_of
-from bundle.model.errors import (
+from bundle.base.digest import hex_of
+from bundle.base.errors import (
     FormatError,
     MissingBlobError,
     SizeMismatchError,
     StorageError,
     UnsafePathError,
 )
+from bundle.store.advice import INCOMPLETE, NO_BUNDLE, NOT_PLAIN, PLACE, UNREADABLE
 from bundle.store.atomic import storage_errors
 from bundle.store.leftovers import is_leftover
 

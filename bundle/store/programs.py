@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, Final, Protocol, cast
 
-from bundle.model.errors import MissingProgramError, ProgramError
-from bundle.model.limits import KIB, MAX_PROGRAM_BYTES
+from bundle.base.errors import MissingProgramError, ProgramError
+from bundle.base.limits import KIB, MAX_PROGRAM_BYTES
 
 DEFAULT_SECONDS: Final = 600.0
 """For one run; what may take longer says so."""

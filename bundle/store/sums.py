@@ -6,10 +6,9 @@ import os
 from itertools import islice
 from pathlib import Path
 
-from bundle.model.advice import TOO_MANY
-from bundle.model.digest import digest_of, hex_of
-from bundle.model.errors import UnexpectedFileError
-from bundle.model.limits import (
+from bundle.base.digest import digest_of, hex_of
+from bundle.base.errors import UnexpectedFileError
+from bundle.base.limits import (
     MAX_ATTESTATION_BYTES,
     MAX_ATTESTATION_FILES,
     MAX_MANIFEST_BYTES,
@@ -17,6 +16,7 @@ from bundle.model.limits import (
     MAX_TRUST_FILES,
 )
 from bundle.model.manifest import Manifest
+from bundle.store.advice import TOO_MANY
 from bundle.store.atomic import storage_errors, write_atomic
 from bundle.store.layout import (
     ATTESTATION_DIRECTORY,

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import click
 
+from bundle.base.errors import InterruptedByUserError, UsageError
+from bundle.base.limits import MAX_MANIFEST_BYTES
 from bundle.cli.given import Given
 from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.cli.questions import confirm
-from bundle.model.errors import InterruptedByUserError, UsageError
-from bundle.model.limits import MAX_MANIFEST_BYTES
 from bundle.store.layout import MANIFEST_NAME, BundleDirectory
-from bundle.trust.approval import approve, check_ticket
-from bundle.trust.collect import collect
-from bundle.trust.review import Review, review
 from bundler.cli.approve_page import page, page_data
+from bundler.release.approval import approve, check_ticket
+from bundler.release.collect import collect
+from bundler.release.review import Review, review
 
 _FILE = click.Path(path_type=Path)
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from bundle.cli.progress import readable_size
+from bundle.base.digest import digest_of, hex_of
+from bundle.base.progress import counted
+from bundle.cli.progress_bar import readable_size
 from bundle.model.changes import unasked_images, unsigned_images, waived_images
-from bundle.model.digest import digest_of, hex_of
 from bundle.model.plan import named_hosts
-from bundle.model.progress import counted
 from bundle.model.summary import (
     changes_lines,
     content_counts,
@@ -24,9 +24,9 @@ from bundle.model.summary import (
     unsigned_lines,
     waived_line,
 )
-from bundle.trust.describe import fingerprint_groups
-from bundle.trust.review import Review
-from bundle.trust.terms import TARGETS_LIFETIME
+from bundle.trust.keys.terms import TARGETS_LIFETIME
+from bundle.trust.metadata.fingerprint import fingerprint_groups
+from bundler.release.review import Review
 
 _WIDTH = 12
 Row = tuple[str, str]

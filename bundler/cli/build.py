@@ -10,16 +10,16 @@ from typing import Any
 
 import click
 
+from bundle.base.digest import digest_of
 from bundle.cli.given import Given
 from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
-from bundle.cli.progress import readable_size
-from bundle.model.digest import digest_of
+from bundle.cli.progress_bar import readable_size
 from bundle.model.lock import Lock
 from bundle.model.plan import plan_bundle
 from bundle.model.provenance import BuildRun, Source
 from bundler.cli.connection import connection_options, open_cache, open_context
-from bundler.documents import load_lock
+from bundler.lock.documents import load_lock
 
 _FILE = click.Path(path_type=Path)
 
@@ -63,10 +63,10 @@ def command(
 
     Interrupted and run again, it goes on where it was and fetches nothing twice.
     """
-    from bundle.trust.build_record import write_build_record
-    from bundle.trust.release import check_builder, write_trust
-    from bundler.build import build
-    from bundler.source import source_of
+    from bundler.build.assemble import build
+    from bundler.build.work_tree import source_of
+    from bundler.release.build_record import write_build_record
+    from bundler.release.publish import check_builder, write_trust
 
     locked = load_lock(lock)
     builder = load_signing_key(output, key, passphrase_fd)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from bundle.base.progress import Progress
 from bundle.cli.given import Given
-from bundle.model.progress import Progress
-from bundler.cache import BlobCache, default_cache
-from bundler.documents import load_sources
+from bundler.build.cache import BlobCache, default_cache
+from bundler.lock.documents import load_sources
 
 if TYPE_CHECKING:
-    from bundle.registry.client import RegistryClient
-    from bundler.sources.context import SourceContext
+    from bundler.registry.client import RegistryClient
+    from bundler.sources.common.context import SourceContext
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,8 +46,8 @@ def open_client(
         DefinitionError: The source configuration, docker's config.json or the netrc file is wrong.
     """
     # Imported here, for `--help` and errors in documents need no HTTP.
-    from bundle.registry.client import connect
-    from bundle.registry.logins import load_logins
+    from bundler.registry.client import connect
+    from bundler.registry.logins import load_logins
 
     return connect(load_sources(sources), hosts, load_logins(), note)
 
@@ -76,7 +76,7 @@ def open_context(
         DefinitionError: The source configuration, docker's config.json or the netrc file is wrong.
     """
     from bundle.store.programs import run_program
-    from bundler.sources.context import SourceContext
+    from bundler.sources.common.context import SourceContext
 
     return SourceContext(
         client=open_client(sources, hosts, progress.note),

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bundle.base.errors import UsageError
+from bundle.base.yaml.strict import dump_yaml
 from bundle.cli.given import Given
+from bundle.cli.help.schema_line import schema_line
 from bundle.cli.output import Output, output_options, pass_output
-from bundle.cli.schema_line import schema_line
-from bundle.model.definition import Definition
-from bundle.model.errors import UsageError
-from bundle.model.policy import UnsignedRule, check_rules
-from bundle.model.yaml_strict import dump_yaml
+from bundle.kinds.policy import UnsignedRule, check_rules
 from bundle.store.atomic import require_new, storage_errors, write_new
 from bundler.cli.connection import connection_options, open_cache, open_client
+from bundler.model.definition import Definition
 
 if TYPE_CHECKING:
-    from bundler.convert import Asked, Form, Found
+    from bundler.formats.conversion import Asked, Form, Found
 
 _FILE = click.Path(path_type=Path)
 _FORMS = ("images", "hauler", "kubespray", "zarf")
@@ -64,7 +64,7 @@ def command(
     SOURCE is an images.txt, a Hauler manifest, a folder with Kubespray's lists, or a Zarf package.
     What a definition cannot say is refused by its line, or named.
     """
-    from bundler.convert import Asked, content_folder, form_of
+    from bundler.formats.conversion import Asked, content_folder, form_of
 
     require_new(target)
     require_new(content_folder(target))
@@ -99,7 +99,7 @@ def command(
 def _convert(
     asked: Asked, form: Form, sources: Path | None, cache: Path | None, says: Output
 ) -> tuple[Definition, Found]:
-    from bundler.convert import make_definition, pin_file, read_source
+    from bundler.formats.conversion import make_definition, pin_file, read_source
 
     found = read_source(asked, form)
     hosts = [file.url.split("/")[2] for file in found.content.unpinned]
@@ -123,7 +123,7 @@ def _waiver(said: dict[str, str | None]) -> UnsignedRule | None:
         UsageError: Some of them are missing.
         DefinitionError: The day is none.
     """
-    from bundle.model.policy import SignatureRule
+    from bundle.kinds.policy import SignatureRule
 
     missing = sorted(name for name, value in said.items() if not value)
     if len(missing) == len(said):
@@ -144,7 +144,7 @@ def _waiver(said: dict[str, str | None]) -> UnsignedRule | None:
 
 
 def _report(says: Output, target: Path, definition: Definition, found: Found) -> None:
-    from bundler.convert import unsigned_images
+    from bundler.formats.conversion import unsigned_images
 
     bare = unsigned_images(definition)
     notes = list(found.content.notes)

@@ -9,7 +9,7 @@ import click
 from bundle.cli.given import Given
 from bundle.cli.output import Output, output_options, pass_output
 from bundle.store.atomic import write_new
-from bundler.documents import load_lock
+from bundler.lock.documents import load_lock
 
 _FILE = click.Path(path_type=Path)
 

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import click
 
+from bundle.base.errors import UsageError
 from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.passphrase import ask_secret, new_passphrase, passphrase_option
-from bundle.model.errors import UsageError
-from bundle.trust.key_cosign import open_cosign_key
-from bundle.trust.key_hsm import import_token_key, key_of, write_reference
-from bundle.trust.key_types import (
+from bundle.trust.keys.from_cosign import open_cosign_key
+from bundle.trust.keys.hsm import import_token_key, key_of, write_reference
+from bundle.trust.keys.schemes import (
     DEFAULT_KEY_TYPE,
     KEY_TYPES,
     FileSigner,
     KeyTypeName,
     type_name,
 )
-from bundle.trust.keys import (
+from bundle.trust.keys.stored import (
     check_name,
     generate_key,
     holder,

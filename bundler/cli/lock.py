@@ -9,21 +9,21 @@ from urllib.parse import urlsplit
 
 import click
 
+from bundle.base.errors import ClosureError, DefinitionError
+from bundle.base.progress import Progress, counted
+from bundle.base.yaml.strict import dump_yaml
 from bundle.cli.given import Given
+from bundle.cli.help.schema_line import schema_line
 from bundle.cli.output import Output, output_options, pass_output
-from bundle.cli.progress import readable_size
-from bundle.cli.schema_line import schema_line
-from bundle.model.definition import Definition
-from bundle.model.errors import ClosureError, DefinitionError
+from bundle.cli.progress_bar import readable_size
 from bundle.model.lock import Lock, lock_contents
-from bundle.model.progress import Progress, counted
 from bundle.model.summary import content_counts
-from bundle.model.yaml_strict import dump_yaml
 from bundle.store.atomic import storage_errors, write_atomic
 from bundler.cli.connection import connection_options, open_cache, open_context
-from bundler.diff import Change, changes
-from bundler.documents import load_definition, load_lock, parse_lock
-from bundler.partial import left_out, partial_words
+from bundler.lock.diff import Change, changes
+from bundler.lock.documents import load_definition, load_lock, parse_lock
+from bundler.lock.partial import left_out, partial_words
+from bundler.model.definition import Definition
 
 
 @click.command("lock")
@@ -103,7 +103,7 @@ def _readable_back(text: str, target: Path) -> bytes:
 def _resolve(
     asked: Definition, path: Path, sources: Path | None, cache: Path | None, progress: Progress
 ) -> Lock:
-    from bundler.resolve import definition_hosts, resolve
+    from bundler.lock.resolve import definition_hosts, resolve
 
     hosts = [*definition_hosts(asked), *_pip_hosts(asked)]
     return resolve(asked, open_context(sources, open_cache(cache), hosts, path, progress))
@@ -112,7 +112,7 @@ def _resolve(
 def _pip_hosts(asked: Definition) -> Iterator[str]:
     """Yield the host of pip's own index, where the definition leaves the index to pip."""
     from bundle.store.programs import run_program
-    from bundler.sources.python.index import pip_index
+    from bundler.sources.python.simple_index import pip_index
 
     if any(found.index is None for found in asked.python_packages):
         yield urlsplit(pip_index(run_program)).netloc

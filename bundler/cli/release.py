@@ -9,17 +9,17 @@ from typing import Any, Final
 
 import click
 
+from bundle.base.digest import hex_of
 from bundle.cli.given import Given
 from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
-from bundle.model.digest import hex_of
-from bundle.trust.describe import fingerprint_groups
-from bundle.trust.explain import explain, page
-from bundle.trust.release import refresh_release
-from bundle.trust.restrictions import RevokedRelease
-from bundle.trust.revocations import revoke
-from bundle.trust.status import ReleaseStatus, release_status
+from bundle.trust.metadata.fingerprint import fingerprint_groups
+from bundle.trust.metadata.restrictions import RevokedRelease
 from bundler.cli.root_change import told_data
+from bundler.release.publish import refresh_release
+from bundler.release.revocations import revoke
+from bundler.release.status import ReleaseStatus, release_status
+from bundler.root.explain import explain, page
 
 _FILE = click.Path(path_type=Path)
 _SOON_DAYS: Final = 30

@@ -8,19 +8,24 @@ from typing import Any
 
 import click
 
+from bundle.base.digest import hex_of
 from bundle.cli.given import Given
 from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
-from bundle.model.digest import hex_of
-from bundle.trust.ceremony import RootPlan, create_root
-from bundle.trust.describe import ROLE_WORDS, RootDescription, describe_root, fingerprint_groups
-from bundle.trust.draft import read_pending, sign_pending
-from bundle.trust.explain import explain, page
-from bundle.trust.keys import load_public_key
-from bundle.trust.root import offered_roots, root_name
-from bundle.trust.terms import MAX_ROOT_LIFETIME_DAYS, MIN_APPROVALS, ROOT_LIFETIME_DAYS
+from bundle.trust.keys.stored import load_public_key
+from bundle.trust.keys.terms import MAX_ROOT_LIFETIME_DAYS, MIN_APPROVALS, ROOT_LIFETIME_DAYS
+from bundle.trust.metadata.fingerprint import (
+    ROLE_WORDS,
+    RootDescription,
+    describe_root,
+    fingerprint_groups,
+)
+from bundle.trust.metadata.root import offered_roots, root_name
 from bundler.cli import root_ceremony, root_change
 from bundler.cli.root_change import told_data
+from bundler.root.ceremony import RootPlan, create_root
+from bundler.root.draft import read_pending, sign_pending
+from bundler.root.explain import explain, page
 
 _FILE = click.Path(path_type=Path)
 

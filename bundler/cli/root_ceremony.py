@@ -6,17 +6,17 @@ from pathlib import Path
 
 import click
 
+from bundle.base.digest import digest_of, hex_of
+from bundle.base.errors import UsageError
 from bundle.cli.given import Given
 from bundle.cli.output import Output, output_options, pass_output
-from bundle.model.digest import digest_of, hex_of
-from bundle.model.errors import UsageError
 from bundle.store.atomic import write_atomic
-from bundle.trust.draft import require_pending
-from bundle.trust.explain import explain, page
-from bundle.trust.key_types import type_name
-from bundle.trust.keys import holder
-from bundle.trust.request import collect, write_request
+from bundle.trust.keys.schemes import type_name
+from bundle.trust.keys.stored import holder
 from bundler.cli.root_change import outcome, told_data
+from bundler.root.draft import require_pending
+from bundler.root.explain import explain, page
+from bundler.root.request import collect, write_request
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 

@@ -9,10 +9,14 @@ from typing import Any, TypeVar
 
 import click
 
+from bundle.base.digest import digest_of, hex_of
 from bundle.cli.given import Given
 from bundle.cli.output import Output, output_options, pass_output
-from bundle.model.digest import digest_of, hex_of
-from bundle.trust.changes import (
+from bundle.trust.keys.stored import load_public_key
+from bundle.trust.keys.terms import MAX_ROOT_LIFETIME_DAYS, ROOT_LIFETIME_DAYS
+from bundle.trust.metadata.fingerprint import fingerprint_groups
+from bundle.trust.metadata.root import root_name
+from bundler.root.changes import (
     PERSONS,
     Change,
     add,
@@ -21,12 +25,8 @@ from bundle.trust.changes import (
     rotate,
     set_thresholds,
 )
-from bundle.trust.describe import fingerprint_groups
-from bundle.trust.draft import Pending, amend, discard
-from bundle.trust.explain import Explanation, explain, page
-from bundle.trust.keys import load_public_key
-from bundle.trust.root import root_name
-from bundle.trust.terms import MAX_ROOT_LIFETIME_DAYS, ROOT_LIFETIME_DAYS
+from bundler.root.draft import Pending, amend, discard
+from bundler.root.explain import Explanation, explain, page
 
 F = TypeVar("F", bound=Callable[..., Any])
 _FILE = click.Path(path_type=Path)

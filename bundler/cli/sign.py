@@ -8,18 +8,18 @@ from pathlib import Path
 
 import click
 
+from bundle.base.digest import digest_of
+from bundle.base.errors import InterruptedByUserError, TrustError, UsageError
 from bundle.cli.given import Given
 from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.cli.questions import confirm
-from bundle.model.digest import digest_of
-from bundle.model.errors import InterruptedByUserError, TrustError, UsageError
 from bundle.store.atomic import write_atomic
-from bundle.trust.describe import parse_fingerprint
-from bundle.trust.draft import Pending, signer_name, with_signature
-from bundle.trust.explain import MEANING, counts_for, explain, page
-from bundle.trust.request import check_unexpired_draft, read_request, write_request
+from bundle.trust.metadata.fingerprint import parse_fingerprint
 from bundler.cli.root_change import told_data
+from bundler.root.draft import Pending, signer_name, with_signature
+from bundler.root.explain import MEANING, counts_for, explain, page
+from bundler.root.request import check_unexpired_draft, read_request, write_request
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bundle.model.chart_source import ChartSource
-from bundle.model.definition import ImageSource
-from bundle.model.errors import DefinitionError
-from bundle.model.files import FileSource
-from bundle.model.policy import SignatureRule
-from bundle.model.reference import parse_reference
+from bundle.base.errors import DefinitionError
+from bundle.base.reference import parse_reference
+from bundle.kinds.chart_source import ChartSource
+from bundle.kinds.files import FileSource
+from bundle.kinds.policy import SignatureRule
+from bundler.model.definition import ImageSource
 
 
 @dataclass(frozen=True, slots=True)

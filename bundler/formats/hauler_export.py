@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from bundle.model.chart_source import LOCAL_CHARTS
+from bundle.base.reference import parse_reference
+from bundle.base.yaml.strict import dump_yaml
+from bundle.kinds.chart_source import LOCAL_CHARTS
+from bundle.kinds.policy import rule_for
 from bundle.model.lock import Lock
-from bundle.model.policy import rule_for
-from bundle.model.reference import parse_reference
-from bundle.model.yaml_strict import dump_yaml
 from bundler.formats.hauler import API_VERSIONS
 from bundler.formats.image_list import left_out_images, pinned
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from bundle.model.errors import DefinitionError
+from bundle.base.errors import DefinitionError
 from bundle.model.lock import LockedArtifact
 from bundler.formats.converted import Converted, image_named, unique_images
 

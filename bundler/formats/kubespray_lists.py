@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bundle.model.digest import PREFIX, is_digest
-from bundle.model.errors import DefinitionError
-from bundle.model.files import FileSource
+from bundle.base.digest import PREFIX, is_digest
+from bundle.base.errors import DefinitionError
+from bundle.kinds.files import FileSource
 from bundler.formats.converted import Converted, UnpinnedFile
 from bundler.formats.image_list import list_lines, read_image_list
 from bundler.formats.yaml_lines import read_documents

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import yaml
 
-from bundle.model.errors import DefinitionError
-from bundle.model.limits import MAX_DEFINITION_BYTES
-from bundle.model.yaml_strict import check_yaml_events
+from bundle.base.errors import DefinitionError
+from bundle.base.limits import MAX_DEFINITION_BYTES
+from bundle.base.yaml.strict import check_yaml_events
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SHOWN: Final = 100

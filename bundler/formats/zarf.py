@@ -13,31 +13,31 @@ from typing import Any, Final
 
 import msgspec
 
-from bundle.model.canonical import canonical_json
-from bundle.model.chart import chart_artifact
-from bundle.model.chart_source import ChartSource
-from bundle.model.definition import ImageSource
-from bundle.model.digest import digest_of
-from bundle.model.errors import FormatError, SignatureError
-from bundle.model.files import FileSource
-from bundle.model.limits import (
+from bundle.base.canonical import canonical_json
+from bundle.base.digest import digest_of
+from bundle.base.errors import FormatError, SignatureError
+from bundle.base.limits import (
     MAX_CHART_BYTES,
     MAX_CHART_UNPACKED_BYTES,
     MAX_OCI_MANIFEST_BYTES,
     MIB,
 )
-from bundle.model.oci import OCI_INDEX
-from bundle.model.reference import parse_reference
-from bundle.model.rendering import DEFAULT_NAMESPACE, Release
+from bundle.base.oci import OCI_INDEX
+from bundle.base.reference import parse_reference
+from bundle.kinds.chart_source import ChartSource
+from bundle.kinds.files import FileSource
+from bundle.kinds.rendering import DEFAULT_NAMESPACE, Release
 from bundle.store.atomic import storage_errors, write_atomic
-from bundle.trust.upstream.keys import UpstreamKey, decode_base64, load_upstream_key
+from bundle.trust.upstream.public_keys import UpstreamKey, decode_base64, load_upstream_key
 from bundle.trust.upstream.sigstore_bundle import KeyBundleVerifier
 from bundle.trust.upstream.verdict import NotGoodError, Subject
 from bundler.formats.converted import Converted, unique_images
 from bundler.formats.yaml_lines import Located, read_documents
 from bundler.formats.zarf_archive import SIGNATURES, Unpacked, check_aggregate, unpack_tar
-from bundler.sources.archive import StreamBytes
-from bundler.sources.tar_members import tar_members
+from bundler.model.chart import chart_artifact
+from bundler.model.definition import ImageSource
+from bundler.sources.common.tar_members import tar_members
+from bundler.sources.images.archive import StreamBytes
 
 _KIND: Final = "ZarfPackageConfig"
 _NAMES: Final = ("org.opencontainers.image.ref.name", "org.opencontainers.image.base.name")

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Final, cast
 import msgspec
 import zstandard
 
-from bundle.model.errors import (
+from bundle.base.errors import (
     DefinitionError,
     DigestMismatchError,
     FormatError,
@@ -28,11 +28,11 @@ from bundle.model.errors import (
     UnexpectedFileError,
     UsageError,
 )
-from bundle.model.limits import CHUNK_BYTES, MAX_DEFINITION_BYTES, MAX_DOWNLOAD_BYTES, MIB
+from bundle.base.limits import CHUNK_BYTES, MAX_DEFINITION_BYTES, MAX_DOWNLOAD_BYTES, MIB
 from bundle.store.atomic import fsync_directory, storage_errors
 from bundle.store.hashing import write_all
-from bundler.sources.archive import StreamBytes
-from bundler.sources.tar_members import TarMember, tar_members
+from bundler.sources.common.tar_members import TarMember, tar_members
+from bundler.sources.images.archive import StreamBytes
 
 PACKAGE: Final = "zarf.yaml"
 CHECKSUMS: Final = "checksums.txt"

@@ -11,15 +11,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bundle.model.closure import MissingImage, MissingImages, Named
-from bundle.model.definition import ImageSource
-from bundle.model.documents import API_VERSION
-from bundle.model.errors import ClosureError, DefinitionError
-from bundle.model.image_holes import has_holes
-from bundle.model.reference import Reference, parse_reference
-from bundle.model.rendering import ChartImage, How, LeftOut, plain_image
-from bundle.model.yaml_strict import dump_yaml
+from bundle.base.documents import API_VERSION
+from bundle.base.errors import ClosureError, DefinitionError
+from bundle.base.reference import Reference, parse_reference
+from bundle.base.yaml.strict import dump_yaml
+from bundle.kinds.closure import MissingImage, MissingImages, Named
+from bundle.kinds.rendering import ChartImage, How, LeftOut, plain_image
 from bundler.gates.templates import answered
+from bundler.model.definition import ImageSource
+from bundler.model.image_holes import has_holes
 
 _WORD: Final = re.compile(r"[a-z]+")
 _MOVING: Final = frozenset(

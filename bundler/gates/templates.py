@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from bundle.model.image_holes import has_holes, holes_in, plain_reference
+from bundler.model.image_holes import has_holes, holes_in, plain_reference
 
 
 def answered(template: str, declared: Iterable[str]) -> bool:

@@ -11,13 +11,13 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from bundle.base.errors import UsageError
 from bundle.cli.depots import depot_option
 from bundle.cli.given import Given
-from bundle.model.errors import UsageError
-from installer.cluster_context import ClusterRequest
-from installer.documents import SiteFile, load_site
-from installer.secrets_file import load_secrets, secret_names
-from installer.site_inventory import read_overrides
+from installer.installation.context import ClusterRequest
+from installer.installation.rendered_inventory import read_overrides
+from installer.site.load import SiteFile, load_site
+from installer.site.secrets_file import load_secrets, secret_names
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PATH: Final = click.Path(path_type=Path)

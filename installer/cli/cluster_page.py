@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bundle.model.progress import counted
-from installer.cluster_install import RECEIPT_NAME, ClusterResult
-from installer.plan import Plan, PlannedStep
-from installer.steps.expected import duration
+from bundle.base.progress import counted
+from installer.installation.forecast import Plan, PlannedStep
+from installer.installation.run import RECEIPT_NAME, ClusterResult
+from installer.records.expected import duration
 
 
 def plan_page(plan: Plan) -> list[str]:

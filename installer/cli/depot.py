@@ -8,18 +8,18 @@ from typing import Any
 
 import click
 
-from bundle.cli.depots import depot_option
-from bundle.cli.output import Output, output_options, pass_output
-from bundle.cli.progress import readable_size
-from bundle.model.errors import (
+from bundle.base.errors import (
     DigestMismatchError,
     IntegrityError,
     MissingBlobError,
     SizeMismatchError,
 )
-from bundle.model.limits import MIB
-from bundle.model.progress import counted
-from bundle.store.damage import told
+from bundle.base.limits import MIB
+from bundle.base.progress import counted
+from bundle.checks.damage import told
+from bundle.cli.depots import depot_option
+from bundle.cli.output import Output, output_options, pass_output
+from bundle.cli.progress_bar import readable_size
 from bundle.store.hashing import HASH_THREADS
 from installer.depot.check_pass import CheckResult, PassRecord, Settings, run_pass
 from installer.depot.directory import open_depot

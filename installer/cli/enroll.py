@@ -10,22 +10,22 @@ from typing import Final
 
 import click
 
+from bundle.base.digest import hex_of
+from bundle.base.errors import TrustError, UsageError
 from bundle.cli.depots import depot_option
 from bundle.cli.given import Given
 from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.questions import ask
-from bundle.model.digest import hex_of
-from bundle.model.errors import TrustError, UsageError
-from bundle.trust.authority import MIN_THRESHOLD, Authority, load_authority, make_authority
-from bundle.trust.describe import (
+from bundle.trust.keys.stored import load_public_key
+from bundle.trust.metadata.fingerprint import (
     ROLE_WORDS,
     fingerprint_groups,
     parse_fingerprint,
     plain_fingerprint,
 )
-from bundle.trust.enrolment import Candidate, enroll, find_enrolled, read_candidate
-from bundle.trust.keys import load_public_key
-from bundle.trust.state import STATES
+from bundle.trust.site.authority import MIN_THRESHOLD, Authority, load_authority, make_authority
+from bundle.trust.site.state import STATES
+from installer.enrollment.first_trust import Candidate, enroll, find_enrolled, read_candidate
 
 _FILE = click.Path(path_type=Path)
 _GROUP: Final = 4

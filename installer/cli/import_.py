@@ -9,11 +9,11 @@ from typing import Any
 import click
 import msgspec
 
+from bundle.checks.damage import told
 from bundle.cli.depots import depot_option
 from bundle.cli.given import Given
 from bundle.cli.output import Output, output_options, pass_output
-from bundle.cli.progress import readable_size
-from bundle.store.damage import told
+from bundle.cli.progress_bar import readable_size
 from bundle.store.leftovers import shown_leftovers
 from installer.depot.importer import ImportOutcome, import_bundle
 

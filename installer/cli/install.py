@@ -18,10 +18,8 @@ from installer.cli.cluster_options import (
     utc_now,
 )
 from installer.cli.cluster_page import result_data, result_page
-from installer.cluster_context import ClusterRequest
-from installer.cluster_install import install_cluster
-from installer.cluster_steps import cluster_steps, serve_depot
-from installer.install import (
+from installer.installation.context import ClusterRequest
+from installer.installation.plain_site import (
     RECEIPT_NAME,
     Connection,
     InstallRequest,
@@ -29,6 +27,8 @@ from installer.install import (
     install,
     preflight,
 )
+from installer.installation.run import install_cluster
+from installer.installation.sequence import cluster_steps, serve_depot
 from installer.preflight.answers import Report
 from installer.preflight.ask import require_ready
 from installer.preflight.table import table

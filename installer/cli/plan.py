@@ -14,9 +14,9 @@ from installer.cli.cluster_options import (
     utc_now,
 )
 from installer.cli.cluster_page import first_plan_page, plan_page
-from installer.cluster_install import plan_cluster
-from installer.cluster_steps import cluster_steps
-from installer.install import InstallRequest, plan_first
+from installer.installation.plain_site import InstallRequest, plan_first
+from installer.installation.run import plan_cluster
+from installer.installation.sequence import cluster_steps
 
 
 @click.command("plan")

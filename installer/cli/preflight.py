@@ -6,19 +6,19 @@ from pathlib import Path
 
 import click
 
+from bundle.base.errors import IsowardError
 from bundle.cli.depots import depot_option
 from bundle.cli.given import Given
 from bundle.cli.output import Output, output_options, pass_output
-from bundle.model.errors import IsowardError
 from bundle.store.atomic import write_atomic
 from installer.cli.cluster_options import age_key_option, site_secrets, utc_now
-from installer.documents import load_site
+from installer.installation.ahead import PreflightRequest, preflight_site
+from installer.installation.rendered_inventory import read_overrides
 from installer.preflight.answers import Report
 from installer.preflight.ask import require_ready
 from installer.preflight.table import by_question
-from installer.preflight_site import PreflightRequest, preflight_site
-from installer.site_inventory import read_overrides
-from installer.steps.preflight_page import render_page
+from installer.site.load import load_site
+from installer.steps.check_page import render_page
 
 _PATH = click.Path(path_type=Path)
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import click
 
+from bundle.base.digest import digest_of, hex_of
+from bundle.base.errors import UsageError
 from bundle.cli.depots import depot_option
 from bundle.cli.given import Given
 from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
-from bundle.model.digest import digest_of, hex_of
-from bundle.model.errors import UsageError
 from bundle.store.atomic import require_new, write_new
-from bundle.trust.describe import parse_fingerprint
-from bundle.trust.recovery import KIND, apply_recovery, draft_recovery
-from bundle.trust.site_statement import look_at, read_statement
+from bundle.trust.metadata.fingerprint import parse_fingerprint
+from bundle.trust.site.statement import look_at, read_statement
 from installer.cli.statements import common_facts, common_lines, signed_facts, signed_lines
+from installer.enrollment.recovery import KIND, apply_recovery, draft_recovery
 
 _PATH = click.Path(path_type=Path)
 

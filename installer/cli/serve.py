@@ -10,27 +10,27 @@ from pathlib import Path
 
 import click
 
+from bundle.base.canonical import canonical_json
+from bundle.base.errors import InterruptedByUserError, IsowardError
+from bundle.base.reference import is_host
 from bundle.cli.depots import depot_option
 from bundle.cli.output import Output, output_options, pass_output
-from bundle.model.canonical import canonical_json
-from bundle.model.errors import InterruptedByUserError, IsowardError
-from bundle.model.reference import is_host
 from bundle.store.atomic import write_atomic
-from bundle.trust.clock import latest_known
-from bundle.trust.state import load_readable_states
+from bundle.trust.site.state import load_readable_states
+from bundle.trust.verify.clock import latest_known
 from installer.depot.directory import (
     DepotDirectory,
     create_depot,
     open_depot,
 )
 from installer.depot.exceptions import notices
-from installer.depot.held import HeldPair, hold
-from installer.depot.listening import url_of
-from installer.depot.reach import EVERYWHERE, addresses_for_nodes, reach_notices
-from installer.depot.server import DEFAULT_PORT, DEFAULT_WORKERS, Listen, key_paths, serve
-from installer.depot.shown import ShownIdentity
-from installer.depot.site_certificate import names_without_certificate, site_identity
-from installer.depot.tls import Identity, made_identity
+from installer.serving.listening import url_of
+from installer.serving.reach import EVERYWHERE, addresses_for_nodes, reach_notices
+from installer.serving.server import DEFAULT_PORT, DEFAULT_WORKERS, Listen, key_paths, serve
+from installer.serving.shown import ShownIdentity
+from installer.serving.site_certificate import names_without_certificate, site_identity
+from installer.serving.tls.certificate import Identity, made_identity
+from installer.serving.tls.held import HeldPair, hold
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _PATH = click.Path(path_type=Path)

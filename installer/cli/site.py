@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
+from bundle.base.errors import DefinitionError
+from bundle.base.problem import Problem
 from bundle.cli.given import Given
 from bundle.cli.output import Output, output_options, pass_output
-from bundle.model.errors import DefinitionError
-from bundle.model.problem import Problem
-from bundle.model.site import Site
 from installer.cli.site_inventory import inventory
 from installer.cli.site_new import new
-from installer.documents import examine_site_file, warnings_of
+from installer.site.document import Site
+from installer.site.load import examine_site_file, warnings_of
 
 _PATH = click.Path(path_type=Path)
 

@@ -10,12 +10,10 @@ from typing import Any, Final
 
 import click
 
+from bundle.base.errors import IsowardError, UsageError
+from bundle.base.problem import Problem
 from bundle.cli.questions import ask, confirm, tell
-from bundle.model.errors import IsowardError, UsageError
-from bundle.model.problem import Problem
-from installer.preflight.scan_key import host_key_text
-from installer.site_answers import Kind, SiteAnswers
-from installer.site_draft import (
+from installer.site.draft import (
     Draft,
     draft_site,
     node_fields,
@@ -25,8 +23,10 @@ from installer.site_draft import (
     zone_fields,
     zone_of,
 )
-from installer.site_questions import FIRST, LAST, NODE_PARTS, ZONE_PARTS, Plain
-from installer.site_scan import pinned_node, shown_key
+from installer.site.questions import FIRST, LAST, NODE_PARTS, ZONE_PARTS, Plain
+from installer.site.saved_answers import Kind, SiteAnswers
+from installer.site.scan import pinned_node, shown_key
+from installer.site.scan_key import host_key_text
 
 _LEAVE_OUT: Final = "none"
 _CONSOLE: Final = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"

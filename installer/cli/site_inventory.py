@@ -6,17 +6,17 @@ from pathlib import Path
 
 import click
 
+from bundle.base.digest import digest_of
+from bundle.base.errors import UsageError
 from bundle.cli.given import Given
 from bundle.cli.output import Output, output_options, pass_output
-from bundle.model.digest import digest_of
-from bundle.model.errors import UsageError
 from bundle.store.atomic import storage_errors
-from installer.documents import load_site
-from installer.folders import require_folder_for_kubespray
-from installer.site_inventory import of_bundle, of_depot, read_overrides
-from installer.steps.inventory_folder import write_inventory
-from installer.steps.kubespray_inventory import HOSTS_NAME, KubesprayInput, render_kubespray
-from installer.steps.site_ca import read_ca
+from installer.core.folders import require_folder_for_kubespray
+from installer.hosts.site_ca import read_ca
+from installer.installation.rendered_inventory import of_bundle, of_depot, read_overrides
+from installer.kubespray.inventory_folder import write_inventory
+from installer.kubespray.settings import HOSTS_NAME, KubesprayInput, render_kubespray
+from installer.site.load import load_site
 
 _PATH = click.Path(path_type=Path)
 

@@ -9,21 +9,21 @@ from typing import Any, Final
 
 import click
 
+from bundle.base.errors import DefinitionError, InterruptedByUserError
 from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.questions import confirm, tell
-from bundle.model.errors import DefinitionError, InterruptedByUserError
-from bundle.model.site_cluster import (
+from bundle.store.atomic import require_new, storage_errors, write_new
+from installer.cli.site_ask import NO_ANSWERS, Asker
+from installer.site.cluster_part import (
     DEFAULT_POD_NETWORK,
     DEFAULT_SERVICE_NETWORK,
     ENFORCING_PLUGINS,
     SIX_YEARS_DAYS,
 )
-from bundle.store.atomic import require_new, storage_errors, write_new
-from installer.cli.site_ask import NO_ANSWERS, Asker
-from installer.documents import examine_site_file, warnings_of
-from installer.site_answers import SiteAnswers, answers_path, read_answers, write_answers
-from installer.site_draft import Draft, draft_site
-from installer.site_questions import ROLES
+from installer.site.draft import Draft, draft_site
+from installer.site.load import examine_site_file, warnings_of
+from installer.site.questions import ROLES
+from installer.site.saved_answers import SiteAnswers, answers_path, read_answers, write_answers
 
 _FILE = click.Path(path_type=Path)
 _EXAMPLE_ZONE: Final = "name=clinical,networks=10.20.1.0/24,taints=zone=clinical:NoSchedule"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from bundle.store.atomic import write_atomic
-from bundle.trust.keys import SigningKey
-from bundle.trust.site_statement import (
+from bundle.trust.keys.stored import SigningKey
+from bundle.trust.site.statement import (
     Kind,
     P,
     SitePredicate,

@@ -14,11 +14,11 @@ from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.passphrase import load_signing_key, passphrase_option
 from bundle.store.atomic import require_new, write_new
 from bundle.store.layout import BundleDirectory
-from bundle.trust.authority import load_authority
-from bundle.trust.site_statement import MAX_LIFETIME_DAYS, look_at, read_statement
-from bundle.trust.state import STATES, find_state, load_states
-from bundle.trust.verify import examine_expired
-from bundle.trust.waiver import KIND, draft_waiver
+from bundle.trust.site.authority import load_authority
+from bundle.trust.site.state import STATES, find_state, load_states
+from bundle.trust.site.statement import MAX_LIFETIME_DAYS, look_at, read_statement
+from bundle.trust.site.waiver import KIND, draft_waiver
+from bundle.trust.verify.verification import examine_expired
 from installer.cli.statements import common_facts, common_lines, signed_facts, signed_lines
 
 _PATH = click.Path(path_type=Path)

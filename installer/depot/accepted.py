@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bundle.model.digest import PREFIX
-from bundle.model.errors import DigestMismatchError
+from bundle.base.digest import PREFIX
+from bundle.base.errors import DigestMismatchError
 from bundle.model.manifest import Manifest, check_manifest
 from bundle.store.layout import MANIFEST_NAME, BundleDirectory
-from bundle.trust.restrictions import RevokedRelease, find_revoked
-from bundle.trust.state import TrustState, find_state, load_states
-from bundle.trust.verify import verify_accepted
+from bundle.trust.metadata.restrictions import RevokedRelease, find_revoked
+from bundle.trust.site.state import TrustState, find_state, load_states
+from bundle.trust.verify.verification import verify_accepted
 from installer.depot.directory import DepotDirectory, ImportRecord
 
 

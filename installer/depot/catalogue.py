@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from bundle.model.files import served_path
+from bundle.base.names import chart_folder, kubespray_path
+from bundle.base.reference import DOCKER_HUB, fallback_tag, parse_reference, path_host
+from bundle.kinds.files import served_path
+from bundle.kinds.os_packages import OsEntry
+from bundle.kinds.python_packages import PythonSet, WheelEntry
 from bundle.model.manifest import Artifact, ChartEntry, Manifest, ReferrerEntry
-from bundle.model.names import chart_folder, kubespray_path
-from bundle.model.os_packages import OsEntry
-from bundle.model.python_packages import PythonSet, WheelEntry
-from bundle.model.reference import DOCKER_HUB, fallback_tag, parse_reference, path_host
 
 _HUB_ALIASES: Final = frozenset({"index.docker.io", "registry-1.docker.io"})
 _LIBRARY: Final = "library/"

@@ -13,13 +13,13 @@ import stat
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from bundle.model.digest import PREFIX, is_digest
-from bundle.model.errors import IsowardError
-from bundle.model.limits import CHUNK_BYTES
+from bundle.base.digest import PREFIX, is_digest
+from bundle.base.errors import IsowardError
+from bundle.base.limits import CHUNK_BYTES
+from bundle.checks.damage import names_of_blobs
 from bundle.store.atomic import storage_errors
-from bundle.store.damage import names_of_blobs
 from bundle.store.layout import BundleDirectory
-from bundle.trust.state import load_readable_states
+from bundle.trust.site.state import load_readable_states
 from installer.depot.accepted import AcceptedContent, load_accepted
 from installer.depot.directory import DepotDirectory
 from installer.depot.marks import FileIdentity, Mark, Problem

@@ -11,12 +11,12 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from bundle.model.canonical import canonical_json, decode_canonical
-from bundle.model.digest import Digest
-from bundle.model.documents import API_VERSION, Document, Text
-from bundle.model.errors import IsowardError, StorageError
-from bundle.model.limits import KIB
-from bundle.model.progress import NO_PROGRESS, Progress
+from bundle.base.canonical import canonical_json, decode_canonical
+from bundle.base.digest import Digest
+from bundle.base.documents import API_VERSION, Document, Text
+from bundle.base.errors import IsowardError, StorageError
+from bundle.base.limits import KIB
+from bundle.base.progress import NO_PROGRESS, Progress
 from bundle.store.atomic import make_directory, write_atomic
 from bundle.store.hashing import StoppedError, run_parallel
 from installer.depot.check import DepotContent, Finding, Target, check_blob, look_at, marks_of

@@ -25,11 +25,11 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from bundle.model.canonical import canonical_json, decode_canonical
-from bundle.model.digest import Digest, hex_of
-from bundle.model.documents import API_VERSION, Document, Metadata, Text
-from bundle.model.errors import FormatError, StorageError, UnsafePathError
-from bundle.model.limits import MIB
+from bundle.base.canonical import canonical_json, decode_canonical
+from bundle.base.digest import Digest, hex_of
+from bundle.base.documents import API_VERSION, Document, Metadata, Text
+from bundle.base.errors import FormatError, StorageError, UnsafePathError
+from bundle.base.limits import MIB
 from bundle.store.atomic import make_directory, storage_errors, write_atomic
 from bundle.store.owners import entry_problem, way_problem
 from bundle.trust.upstream.site_policy import POLICY_NAME

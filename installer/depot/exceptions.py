@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from bundle.model.canonical import canonical_json
-from bundle.model.digest import digest_of
-from bundle.model.errors import IsowardError
-from bundle.model.limits import MAX_MANIFEST_BYTES
+from bundle.base.canonical import canonical_json
+from bundle.base.digest import digest_of
+from bundle.base.errors import IsowardError
+from bundle.base.limits import MAX_MANIFEST_BYTES
 from bundle.store.atomic import write_atomic
 from bundle.store.layout import MANIFEST_NAME, BundleDirectory
-from bundle.trust.authority import load_authority
-from bundle.trust.restrictions import find_revoked, merge_revoked
-from bundle.trust.site_statement import read_statement
-from bundle.trust.state import STATES, load_readable_states
-from bundle.trust.waiver import WAIVER_NAME, GrantedWaiver, grant_waiver, kept_waiver
+from bundle.trust.metadata.restrictions import find_revoked, merge_revoked
+from bundle.trust.site.authority import load_authority
+from bundle.trust.site.state import STATES, load_readable_states
+from bundle.trust.site.statement import read_statement
+from bundle.trust.site.waiver import WAIVER_NAME, GrantedWaiver, grant_waiver, kept_waiver
 from installer.depot.directory import IMPORT_NAME, DepotDirectory, ImportRecord, RecordedWaiver
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"

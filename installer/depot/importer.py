@@ -23,10 +23,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bundle.model.canonical import canonical_json
-from bundle.model.content import Content
-from bundle.model.errors import IsowardError, NoSpaceError
-from bundle.model.progress import NO_PROGRESS, Progress
+from bundle.base.canonical import canonical_json
+from bundle.base.content import Content
+from bundle.base.errors import IsowardError, NoSpaceError
+from bundle.base.progress import NO_PROGRESS, Progress
+from bundle.checks.blobs import check_layout, check_sizes
+from bundle.checks.damage import names_of_blobs
+from bundle.checks.graph import check_graph, check_index
+from bundle.checks.signatures import check_upstream
 from bundle.store.atomic import (
     directory_lock,
     fsync_directory,
@@ -35,18 +39,13 @@ from bundle.store.atomic import (
     storage_errors,
     write_atomic,
 )
-from bundle.store.check import check_layout, check_sizes
-from bundle.store.damage import names_of_blobs
-from bundle.store.graph import check_graph, check_index
 from bundle.store.hashing import HASH_THREADS, run_parallel
 from bundle.store.layout import MANIFEST_NAME, BundleDirectory
-from bundle.trust.enrolment import record_enrolled
-from bundle.trust.state import STATES, TrustState, find_state, load_states, save_state
-from bundle.trust.upstream.bundle_check import check_upstream
+from bundle.trust.site.state import STATES, TrustState, find_state, load_states, save_state
+from bundle.trust.site.waiver import WAIVER_NAME
 from bundle.trust.upstream.site_policy import load_site_policy
-from bundle.trust.verified import VerifiedBundle
-from bundle.trust.verify import verify_trust
-from bundle.trust.waiver import WAIVER_NAME
+from bundle.trust.verify.verification import verify_trust
+from bundle.trust.verify.verified import VerifiedBundle
 from installer.depot.accepted import load_accepted
 from installer.depot.directory import (
     IMPORT_NAME,
@@ -59,6 +58,7 @@ from installer.depot.exceptions import find_waiver, keep_waiver, notices
 from installer.depot.intake import Intake, Way
 from installer.depot.marks import Marks
 from installer.depot.record import import_record
+from installer.enrollment.first_trust import record_enrolled
 
 Clock = Callable[[], dt.datetime]
 

@@ -21,9 +21,9 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from bundle.model.content import Content
-from bundle.model.digest import PREFIX, hex_of
-from bundle.model.limits import KIB
+from bundle.base.content import Content
+from bundle.base.digest import PREFIX, hex_of
+from bundle.base.limits import KIB
 from bundle.store.atomic import storage_errors
 from bundle.store.hashing import check_content, hash_stream
 from bundle.store.layout import BundleDirectory

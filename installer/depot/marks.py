@@ -14,11 +14,11 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from bundle.model.canonical import canonical_json, decode_canonical
-from bundle.model.digest import PREFIX, Digest, hex_of, is_digest
-from bundle.model.documents import API_VERSION, Document, Text
-from bundle.model.errors import IsowardError
-from bundle.model.limits import MIB
+from bundle.base.canonical import canonical_json, decode_canonical
+from bundle.base.digest import PREFIX, Digest, hex_of, is_digest
+from bundle.base.documents import API_VERSION, Document, Text
+from bundle.base.errors import IsowardError
+from bundle.base.limits import MIB
 from bundle.store.atomic import make_directory, storage_errors, write_atomic
 from installer.depot.directory import DepotDirectory
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from bundle.model.manifest import check_manifest
 from bundle.store.layout import BundleDirectory
-from bundle.trust.restrictions import check_not_revoked, find_revoked
-from bundle.trust.state import STATES, find_state, load_states
-from bundle.trust.verify import verify_trust
+from bundle.trust.metadata.restrictions import check_not_revoked, find_revoked
+from bundle.trust.site.state import STATES, find_state, load_states
+from bundle.trust.verify.verification import verify_trust
 from installer.depot.accepted import AcceptedContent, load_accepted
 from installer.depot.directory import DepotDirectory
 from installer.depot.exceptions import find_waiver

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
-from bundle.model.content import Content
-from bundle.model.digest import hex_of
-from bundle.model.documents import API_VERSION
-from bundle.model.errors import IsowardError
-from bundle.trust.verified import VerifiedBundle
+from bundle.base.content import Content
+from bundle.base.digest import hex_of
+from bundle.base.documents import API_VERSION
+from bundle.base.errors import IsowardError
+from bundle.trust.verify.verified import VerifiedBundle
 from installer.depot.directory import DepotDirectory, ImportRecord, RecordedSigner
 from installer.depot.exceptions import recorded
 

@@ -9,15 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from bundle.model.errors import PreflightError, UnreachableError
-from bundle.model.progress import NO_PROGRESS, Progress
-from bundle.model.site import Node, Site
-from installer.preflight import reach, system
+from bundle.base.errors import PreflightError, UnreachableError
+from bundle.base.progress import NO_PROGRESS, Progress
+from installer.preflight import reachable as reach
+from installer.preflight import system
 from installer.preflight.answers import Answer, NodeAnswers, Report, Verdict
-from installer.preflight.host_key import parse_host_key
 from installer.preflight.question import Machine, Question, Wanted, answer_of
 from installer.preflight.shell import LocalShell, Shell
 from installer.preflight.sudo import SUDO, SudoShell
+from installer.site.document import Node, Site
+from installer.site.host_key import parse_host_key
 
 Connect = Callable[[Node], AbstractContextManager[Shell]]
 QUESTIONS: Final = (*system.QUESTIONS, *reach.QUESTIONS)

@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from bundle.model.progress import NO_PROGRESS, Progress
-from bundle.model.site import Node, Site
-from bundle.model.systems import BY_MAJOR
+from bundle.base.progress import NO_PROGRESS, Progress
+from bundle.kinds.systems import BY_MAJOR
 from installer.preflight import (
     judge_disks,
     judge_leftovers,
@@ -18,15 +17,16 @@ from installer.preflight import (
     judge_names,
     judge_network,
     judge_outside,
-    reach,
     system,
 )
+from installer.preflight import reachable as reach
 from installer.preflight.answers import Answer, Finding, NodeAnswers, Report, Verdict, fail, ok
 from installer.preflight.ask import SIDE_BY_SIDE, Connect, visit
-from installer.preflight.cluster import Cluster, Judgement, Offset, Subject, shown
 from installer.preflight.facts import Facts, ask_facts
 from installer.preflight.ports import listened, reached, tunnel
 from installer.preflight.question import Machine, Wanted, answer_of
+from installer.preflight.situation import Cluster, Judgement, Offset, Subject, shown
+from installer.site.document import Node, Site
 
 _ASKED_FIRST: Final = ("root", "system", "architecture", "python", "systemd")
 _NEEDED: Final = ("root", "python")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from bundle.model.site import Node
 from installer.preflight.answers import Finding, fail, ok, warn
-from installer.preflight.cluster import Judgement, Subject, shown
 from installer.preflight.facts import Place
+from installer.preflight.situation import Judgement, Subject, shown
+from installer.site.document import Node
 
 ETCD: Final = "/var/lib/etcd"
 _GIB: Final = 1024**3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from installer.preflight.answers import Finding, fail, ok, warn
-from installer.preflight.cluster import Judgement, Subject, shown
+from installer.preflight.situation import Judgement, Subject, shown
 
 
 def judge_cluster(subject: Subject) -> Finding | None:

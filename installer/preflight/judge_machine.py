@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from bundle.model.kubespray import plain_version
+from bundle.kinds.kubespray import plain_version
 from installer.preflight.answers import Finding, fail, ok, warn
-from installer.preflight.cluster import Judgement, Subject, shown
 from installer.preflight.facts import Sysctl
+from installer.preflight.situation import Judgement, Subject, shown
 
 _KERNEL: Final = (4, 19)
 """The oldest that kubeadm's own system check takes (kubernetes/system-validators)."""

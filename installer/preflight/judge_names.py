@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from installer.preflight.answers import Finding, fail, ok, warn
-from installer.preflight.cluster import Judgement, Subject, shown
 from installer.preflight.facts import Facts
+from installer.preflight.situation import Judgement, Subject, shown
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LOOPBACK: Final = ("127.0.0.1", "::1")

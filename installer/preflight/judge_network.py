@@ -7,9 +7,9 @@ from collections import Counter
 from typing import Final
 
 from installer.preflight.answers import Finding, fail, ok, warn
-from installer.preflight.cluster import Judgement, Subject, shown
 from installer.preflight.facts import Facts, Interface
 from installer.preflight.ports import listened, tunnel
+from installer.preflight.situation import Judgement, Subject, shown
 
 _MTU_LEAST: Final = 1280
 """What IPv6 wants of every link, and little enough to have room for a tunnel's headers."""

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote
 
-from bundle.model.site import DepotAddress
 from installer.preflight.answers import Finding, fail, ok, warn
-from installer.preflight.cluster import Judgement, Subject, shown
 from installer.preflight.facts import Depot
 from installer.preflight.question import Wanted
-from installer.preflight.reach import ACCEPT
+from installer.preflight.reachable import ACCEPT
+from installer.preflight.situation import Judgement, Subject, shown
+from installer.site.document import DepotAddress
 
 OUTSIDE: Final = (
     ("198.41.0.4", 53),

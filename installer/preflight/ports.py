@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from bundle.model.site import Node
-from bundle.model.site_cluster import Kubernetes
+from installer.site.cluster_part import Kubernetes
+from installer.site.document import Node
 
 _BY_ROLE: Final[dict[str, dict[int, str]]] = {
     "control-plane": {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from bundle.model.reference import Reference
+from bundle.base.reference import Reference
 from installer.preflight.answers import Answer, Finding
 from installer.preflight.shell import Result, Shell
 

@@ -15,9 +15,8 @@ from typing import Final
 
 import paramiko
 
-from bundle.model.errors import KeyFileError, UnreachableError
-from bundle.model.site import Node, Site
-from installer.preflight.host_key import HostKey, parse_host_key, port_of
+from bundle.base.errors import KeyFileError, UnreachableError
+from installer.base.unreached import no_connection
 from installer.preflight.shell import (
     COMMAND_SECONDS,
     MAX_OUTPUT_BYTES,
@@ -26,7 +25,8 @@ from installer.preflight.shell import (
     as_text,
     in_known_environment,
 )
-from installer.preflight.unreached import no_connection
+from installer.site.document import Node, Site
+from installer.site.host_key import HostKey, parse_host_key, port_of
 
 CONNECT_SECONDS: Final = 5.0
 """A node of the same site answers in milliseconds; one that is down should be known soon."""

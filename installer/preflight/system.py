@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import Final
 
-from bundle.model.platform import matches
-from bundle.model.systems import release_name, supported, systems_text
+from bundle.base.platform import matches
+from bundle.kinds.systems import release_name, supported, systems_text
 from installer.preflight.answers import Finding, fail, ok, warn
 from installer.preflight.question import Machine, Question, Wanted
 from installer.preflight.shell import NOT_FOUND, Result, whole_number

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
-from bundle.model.errors import IsowardError, StepError
-from bundle.model.names import file_path
-from bundle.model.site import DepotAddress
-from installer.steps.depot_ask import answers, check_depot
-from installer.steps.depot_content import Wanted, wanted_of
-from installer.steps.events import Failure
-from installer.steps.inventory import url_of
-from installer.steps.step import Context
+from bundle.base.errors import IsowardError, StepError
+from bundle.base.names import file_path
+from installer.ansible_run.events import Failure
+from installer.core.step import Context
+from installer.depot.client.ask_depot import answers, check_depot
+from installer.depot.client.expected_content import Wanted, wanted_of
+from installer.kubespray.inventory import url_of
+from installer.site.document import DepotAddress
 
 _HIDDEN = ("censored", "output has been hidden")
 

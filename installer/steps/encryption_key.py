@@ -13,11 +13,11 @@ import hmac
 import re
 from typing import Final
 
-from bundle.model.errors import StepError
-from bundle.model.site import Node
-from installer.steps.kubectl import machine_of
-from installer.steps.site_secrets import ENCRYPTION_KEY
-from installer.steps.step import Context
+from bundle.base.errors import StepError
+from installer.core.step import Context
+from installer.kube.kubectl import machine_of
+from installer.site.document import Node
+from installer.site.secrets import ENCRYPTION_KEY
 
 KEY_FILE: Final = "/etc/kubernetes/ssl/secrets_encryption.yaml"
 _NONE: Final = "none"

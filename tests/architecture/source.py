@@ -33,10 +33,8 @@ class Module:
 
     @property
     def layer(self) -> str:
-        """Its first two names, such as `bundle.model`; only the first for a file at the top."""
-        parts = self.name.split(".")
-        is_file_at_top = len(parts) <= 2 and self.path.name != "__init__.py"
-        return parts[0] if is_file_at_top else ".".join(parts[:2])
+        """The folder that it lies in, such as `bundler.sources.os.apt`."""
+        return ".".join(self.path.relative_to(ROOT).parent.parts)
 
     @property
     def lines(self) -> int:

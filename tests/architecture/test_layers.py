@@ -1,7 +1,7 @@
-"""The layer rule: who may import whom. An arrow points to what may be imported.
+"""The layer rule: which folder may import which. docs/ARCHITECTURE.md shows it as a picture.
 
-bundler.cli -> use cases -> bundler.{sources,gates} -> bundle.{registry,store,trust} -> bundle.model
-installer.cli -> use cases -> installer.{depot,preflight,steps} -> the same
+bundler.cli -> bundler.{lock,build,release,root} -> bundler.{gates,formats,sources} -> bundle
+installer.cli -> installer.installation -> installer.{steps,proofs} -> its other folders -> bundle
 """
 
 from __future__ import annotations
@@ -13,40 +13,144 @@ import pytest
 
 from tests.architecture.source import PACKAGES, Module, imports, modules, under
 
-_SHARED = ("bundle.model", "bundle.store", "bundle.trust", "bundle.registry")
-_ONLINE = ("bundler.sources", "bundler.gates", "bundler.formats")
-_OFFLINE = ("installer.depot", "installer.preflight", "installer.steps")
+_VALUES = ("bundle.base", "bundle.base.yaml", "bundle.texts", "bundle.kinds", "bundle.model")
+_TRUST = (
+    "bundle.trust.keys",
+    "bundle.trust.metadata",
+    "bundle.trust.attestations",
+    "bundle.trust.site",
+    "bundle.trust.verify",
+    "bundle.trust.upstream",
+)
+_SHARED = (*_VALUES, "bundle.store", *_TRUST, "bundle.checks")
+_SOURCE = (*_SHARED, "bundler.model", "bundler.registry", "bundler.sources.common")
+_SOURCES = (
+    "bundler.sources.common",
+    "bundler.sources.files",
+    "bundler.sources.images",
+    "bundler.sources.charts",
+    "bundler.sources.rendering",
+    "bundler.sources.kubespray",
+    "bundler.sources.os",
+    "bundler.sources.os.apt",
+    "bundler.sources.os.rpm",
+    "bundler.sources.python",
+    "bundler.sources.start",
+)
+_ONLINE = ("bundler.model", "bundler.registry", *_SOURCES)
+_SITE = ("installer.base", "installer.site")
+_DEPOT = ("installer.depot", "installer.depot.client", "installer.serving", "installer.serving.tls")
+_NODES = (*_SITE, "installer.preflight", "installer.core", "installer.hosts", "installer.depot")
+_PARTS = (
+    *_NODES,
+    *_DEPOT,
+    "installer.ansible_run",
+    "installer.kubespray",
+    "installer.kube",
+    "installer.records",
+)
 _OUTPUT = (
     "bundle.cli.depots",
     "bundle.cli.given",
+    "bundle.cli.help.schema_line",
     "bundle.cli.output",
     "bundle.cli.passphrase",
-    "bundle.cli.progress",
+    "bundle.cli.progress_bar",
     "bundle.cli.questions",
-    "bundle.cli.schema_line",
 )
 """What commands on both sides talk to a person with; it is all that they see of bundle.cli."""
 
-# Layer -> what of ours it may import, besides itself. A layer that is missing here is a mistake.
-ALLOWED = {
+# Folder -> what of ours it may import, besides itself. A folder that is missing here is a mistake.
+ALLOWED: dict[str, tuple[str, ...]] = {
     "bundle": (),
-    "bundle.model": (),
-    "bundle.store": ("bundle.model",),
-    "bundle.registry": ("bundle.model",),
-    # bundle.trust reads a bundle and keeps a site's state: both by way of the store.
-    "bundle.trust": ("bundle.model", "bundle.store"),
+    "bundle.base": ("bundle.base.yaml",),
+    "bundle.base.yaml": ("bundle.base",),
+    "bundle.texts": ("bundle.base",),
+    "bundle.kinds": ("bundle.base", "bundle.texts"),
+    "bundle.model": ("bundle.base", "bundle.texts", "bundle.kinds"),
+    "bundle.store": _VALUES,
+    "bundle.trust": (),
+    # The trust folders read a bundle and keep a site's state: both by way of the store.
+    "bundle.trust.keys": (*_VALUES, "bundle.store"),
+    "bundle.trust.metadata": (*_VALUES, "bundle.store", "bundle.trust.keys"),
+    "bundle.trust.attestations": (*_VALUES, "bundle.store", *_TRUST[:2]),
+    "bundle.trust.site": (*_VALUES, "bundle.store", *_TRUST[:3]),
+    "bundle.trust.verify": (*_VALUES, "bundle.store", *_TRUST[:4]),
+    "bundle.trust.upstream": (*_VALUES, "bundle.store", "bundle.trust.keys"),
+    "bundle.checks": (*_VALUES, "bundle.store", *_TRUST),
     "bundle.cli": _SHARED,
-    "bundler.sources": _SHARED,
-    "bundler.gates": _SHARED,
+    "bundle.cli.auditor": (*_SHARED, "bundle.cli"),
+    "bundle.cli.help": (*_SHARED, "bundle.cli"),
+    "bundler": (),
+    "bundler.model": _VALUES,
+    "bundler.registry": _VALUES,
+    "bundler.gates": (*_SHARED, "bundler.model"),
+    "bundler.sources": (),
+    "bundler.sources.common": (*_SHARED, "bundler.model", "bundler.registry"),
+    "bundler.sources.files": _SOURCE,
+    "bundler.sources.images": (*_SOURCE, "bundler.sources.files"),
+    "bundler.sources.charts": (*_SOURCE, "bundler.sources.files", "bundler.sources.images"),
+    "bundler.sources.rendering": (*_SOURCE, "bundler.sources.files"),
+    "bundler.sources.kubespray": (*_SOURCE, "bundler.sources.files"),
+    "bundler.sources.os.apt": (*_SOURCE, "bundler.sources.files"),
+    "bundler.sources.os.rpm": (*_SOURCE, "bundler.sources.files"),
+    "bundler.sources.os": (
+        *_SOURCE,
+        "bundler.sources.files",
+        "bundler.sources.os.apt",
+        "bundler.sources.os.rpm",
+    ),
+    "bundler.sources.python": (*_SOURCE, "bundler.sources.files"),
+    "bundler.sources.start": (*_SOURCE, "bundler.sources.files"),
     # Unpacking a package takes the sources' reader of archives.
-    "bundler.formats": (*_SHARED, "bundler.sources"),
-    "bundler": (*_SHARED, *_ONLINE),
-    "bundler.cli": (*_SHARED, *_OUTPUT, *_ONLINE, "bundler"),
-    "installer.depot": _SHARED,
-    "installer.preflight": _SHARED,
-    "installer.steps": (*_SHARED, "installer.preflight", "installer.depot"),
-    "installer": (*_SHARED, *_OFFLINE),
-    "installer.cli": (*_SHARED, *_OUTPUT, *_OFFLINE, "installer"),
+    "bundler.formats": (*_SHARED, *_ONLINE),
+    "bundler.build": (*_SHARED, *_ONLINE),
+    "bundler.lock": (*_SHARED, *_ONLINE, "bundler.gates", "bundler.build"),
+    "bundler.root": _SHARED,
+    "bundler.release": (*_SHARED, "bundler.root"),
+    "bundler.cli": (
+        *_SHARED,
+        *_OUTPUT,
+        *_ONLINE,
+        "bundler.build",
+        "bundler.formats",
+        "bundler.lock",
+        "bundler.release",
+        "bundler.root",
+    ),
+    "installer": (),
+    "installer.base": _VALUES,
+    "installer.site": (*_VALUES, "bundle.store", "installer.base"),
+    "installer.enrollment": _SHARED,
+    "installer.depot": (*_SHARED, "installer.enrollment"),
+    "installer.serving": (*_SHARED, "installer.depot", "installer.serving.tls"),
+    "installer.serving.tls": (*_SHARED, "installer.base"),
+    "installer.preflight": (*_SHARED, *_SITE),
+    # These travel to a node, where nothing else of ours is.
+    "installer.preflight.on_node": (),
+    "installer.core": (*_SHARED, *_SITE, "installer.depot", "installer.preflight"),
+    "installer.hosts": (*_SHARED, *_NODES),
+    "installer.ansible_run": (*_SHARED, "installer.base"),
+    "installer.kubespray": (*_SHARED, *_NODES, "installer.ansible_run"),
+    "installer.kube": (*_SHARED, *_SITE, "installer.preflight"),
+    "installer.records": (*_SHARED, *_NODES, "installer.kubespray"),
+    "installer.depot.client": (
+        *_SHARED,
+        *_NODES,
+        "installer.kubespray",
+        "installer.serving.tls",
+    ),
+    "installer.steps": (*_SHARED, *_PARTS),
+    "installer.proofs": (*_SHARED, *_PARTS, "installer.steps"),
+    "installer.installation": (*_SHARED, *_PARTS, "installer.steps", "installer.proofs"),
+    "installer.cli": (
+        *_SHARED,
+        *_OUTPUT,
+        *_PARTS,
+        "installer.enrollment",
+        "installer.installation",
+        "installer.steps",
+    ),
 }
 
 # A pure module gets bytes and gives values: nothing that reaches a disk, a network or a clock.
@@ -61,29 +165,35 @@ CLOCK_CALLS = ("now", "utcnow", "today")
 # Third-party name -> the only modules that may import it.
 BEHIND = {
     "ansible": (),
-    "ansible_runner": ("installer.steps",),
+    "ansible_runner": ("installer.ansible_run",),
     "click": ("bundle.cli", "bundler.cli", "installer.cli"),
-    "cryptography": ("bundle.trust", "installer.depot", "installer.steps.sops"),
+    "cryptography": (
+        "bundle.trust",
+        "bundler.root",
+        "bundler.release",
+        "installer.serving",
+        "installer.site.sops",
+    ),
     # These two are the system's own; the program that imports them is run by its Python.
-    "dnf": ("bundler.sources.rpm_solver",),
-    "docker": ("bundler.sources.daemon",),
-    "granian": ("installer.depot",),
-    "hawkey": ("bundler.sources.rpm_solver",),
-    "jinja2": ("installer.steps",),
+    "dnf": ("bundler.sources.os.rpm.solver",),
+    "docker": ("bundler.sources.images.daemon",),
+    "granian": ("installer.serving",),
+    "hawkey": ("bundler.sources.os.rpm.solver",),
+    "jinja2": ("installer.ansible_run", "installer.kubespray.inventory"),
     "msgspec": PACKAGES,
-    "nacl": ("bundle.trust.key_cosign",),
+    "nacl": ("bundle.trust.keys.from_cosign",),
     "packaging": ("bundler.sources.python",),
-    "paramiko": ("installer.preflight",),
-    "pyrage": ("installer.steps.sops",),
-    "securesystemslib": ("bundle.trust",),
+    "paramiko": ("installer.preflight", "installer.site.scan_key"),
+    "pyrage": ("installer.site.sops",),
+    "securesystemslib": ("bundle.trust", "bundler.root", "bundler.release"),
     "sigstore": ("bundle.trust.upstream.keyless",),
     "tqdm": ("bundle.cli",),
-    "tuf": ("bundle.trust",),
-    "urllib3": ("bundle.registry",),
+    "tuf": ("bundle.trust", "bundler.root", "bundler.release", "installer.enrollment"),
+    "urllib3": ("bundler.registry",),
     "zstandard": ("bundler.formats.zarf_archive",),
     "yaml": (
-        "bundle.model.yaml_strict",
-        "bundle.model.yaml_go",
+        "bundle.base.yaml",
+        "bundler.model.yaml_go",
         "bundler.sources",
         "bundler.formats.yaml_lines",
     ),
@@ -110,6 +220,30 @@ def test_a_module_imports_only_what_its_layer_may() -> None:
             if found.module.split(".")[0] in PACKAGES and not _may_import(module, found.module)
         ]
     assert not wrong
+
+
+def test_no_folder_is_reached_from_itself() -> None:
+    """No circles: a folder can be understood, and taken out, with only what is below it."""
+    below: dict[str, set[str]] = {module.layer: set() for module in modules()}
+    folders = {module.name: module.layer for module in modules()}
+    for module in modules():
+        for found in imports(module):
+            target = folders.get(found.module)
+            if target not in {None, module.layer} and not found.lazy:
+                below[module.layer].add(str(target))
+    circles = [folder for folder in below if folder in _reached(folder, below)]
+    assert not circles
+
+
+def _reached(start: str, below: dict[str, set[str]]) -> set[str]:
+    seen: set[str] = set()
+    pending = [*below[start]]
+    while pending:
+        folder = pending.pop()
+        if folder not in seen:
+            seen.add(folder)
+            pending += below[folder]
+    return seen
 
 
 @pytest.mark.parametrize(
@@ -143,10 +277,10 @@ def test_product_code_imports_neither_tests_nor_tools() -> None:
     assert not wrong
 
 
-def test_the_model_is_pure() -> None:
+def test_values_are_pure() -> None:
     wrong = []
     for module in modules():
-        if not under(module.name, "bundle.model"):
+        if not under(module.name, *_VALUES, "bundler.model"):
             continue
         for found in imports(module):
             if under(found.module, *IMPURE):

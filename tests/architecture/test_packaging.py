@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import installer
-from bundle.model.roles import EXTRA_OF, how_to_install
+from bundle.base.extras import EXTRA_OF, how_to_install
 from tests.architecture.source import ROOT, imports, modules, under
 
 _LOCKS = ("auditor", "vendor", "operator", "start", "dev")

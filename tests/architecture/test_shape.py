@@ -24,7 +24,7 @@ _UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 _SHELL = re.compile(r"shell\s*=\s*True|os\.system\(|os\.popen\(")
 _LOADER = re.compile(r"\byaml\.(unsafe_|full_)?load\(|\bpickle\.|\bmarshal\.")
 # These look at every event first, then choose a safe loader by name.
-_CHECKED_LOADERS = {"bundle/model/yaml_strict.py", "bundle/model/chart.py"}
+_CHECKED_LOADERS = {"bundle/base/yaml/strict.py", "bundler/model/chart.py"}
 
 _FOLDERS = (".ci", "bench", "demo", "docs", "fuzz", "inventory", "manifests", "requirements",
             "tests", "tools", *PACKAGES)  # fmt: skip

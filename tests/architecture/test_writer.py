@@ -23,12 +23,12 @@ _MAY = {
     "bundle/cli/colour.py": {"style"},
     "bundle/cli/questions.py": {"prompt", "confirm"},
     # Which of the two looks a person in the eye; the writer writes.
-    "bundle/cli/progress.py": {"stderr"},
+    "bundle/cli/progress_bar.py": {"stderr"},
     "bundle/cli/output.py": {"stderr"},
     "bundle/cli/stray.py": {"stderr"},
     # Fields of Ansible's events.
-    "installer/steps/events.py": {"stdout", "stderr"},
-    "installer/steps/run_log.py": {"stdout"},
+    "installer/ansible_run/events.py": {"stdout", "stderr"},
+    "installer/ansible_run/run_log.py": {"stdout"},
 }
 
 
@@ -131,8 +131,8 @@ def _called(node: ast.Call) -> Iterator[str]:
 
 
 # What these put together is a file, or is read from one.
-_FILES = {"bundle/cli/writer.py", "bundle/cli/passphrase.py", "bundle/cli/man.py",
-          "bundle/cli/given.py", "bundle/cli/schema_line.py", "bundler/cli/lock.py",
+_FILES = {"bundle/cli/writer.py", "bundle/cli/passphrase.py", "bundle/cli/help/man.py",
+          "bundle/cli/given.py", "bundle/cli/help/schema_line.py", "bundler/cli/lock.py",
           "bundler/cli/convert.py"}  # fmt: skip
 
 

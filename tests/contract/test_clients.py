@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.digest import digest_of
-from bundle.model.reference import path_host
+from bundle.base.digest import digest_of
+from bundle.base.reference import path_host
 from tests.support.depot import RunningDepot, import_now, real_images, serving, signed_bundle
 from tests.support.needs import find_tool, requires_the_kernels_clock, requires_tool
 from tests.support.processes import running

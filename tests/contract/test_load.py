@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from installer.depot.tls import made_identity
+from installer.serving.tls.certificate import made_identity
 from tests.support.depot import RunningDepot, serving
 from tests.support.idle_clients import Crowd, wait_in
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import urllib3
 
-from bundle.model.digest import digest_of
+from bundle.base.digest import digest_of
 from installer.depot.accepted import accepted_bundles
 from installer.depot.directory import create_depot, open_depot
 from tests.support.content import Maker, sample

@@ -26,7 +26,7 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
-from bundle.model.errors import (
+from bundle.base.errors import (
     DigestMismatchError,
     ExpiredError,
     IsowardError,
@@ -40,8 +40,8 @@ from bundle.model.errors import (
     UnexpectedFileError,
     UnknownKeyError,
 )
-from bundle.trust.keys import SigningKey, name_key
-from bundle.trust.state import new_state
+from bundle.trust.keys.stored import SigningKey, name_key
+from bundle.trust.site.state import new_state
 from tests.support.trust import now
 from tests.support.tuf_simulator import BELOW, ROLES, Site, Vendor, person, stock_client_accepts
 

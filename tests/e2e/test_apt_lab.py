@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import SignatureError
+from bundle.base.errors import SignatureError
 from tests.lab.debian import KUBESPRAY_12, KUBESPRAY_13, host_mirror, vendor_home
 from tests.lab.node import Lab, LabNode, lab
 from tests.lab.rootfs import debian_codename

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.reference import parse_reference
-from bundler.cache import BlobCache
-from bundler.resolve import resolve
+from bundle.base.reference import parse_reference
+from bundler.build.cache import BlobCache
+from bundler.lock.resolve import resolve
 from tests.support.api_server import ApiServer, api_server
 from tests.support.chart_upstream import ChartUpstream, all_images, chart_upstream
 from tests.support.connecting import client

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from installer.steps.cluster import ClusterStep
-from installer.steps.leftovers import MARKER
+from installer.ansible_run.left_running import MARKER
+from installer.steps.create_cluster import ClusterStep
 from tests.support.cluster_step import ClusterWorld, cluster_world, run_elsewhere, tree
 from tests.support.needs import requires_tool
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import StepError, UnreachableError
-from installer.steps.cluster import ClusterStep
+from bundle.base.errors import StepError, UnreachableError
+from installer.steps.create_cluster import ClusterStep
 from installer.steps.encryption_key import KEY_FILE
 from tests.lab.node import Lab, lab
 from tests.support.cluster_step import ClusterWorld, make_world, run_elsewhere, tree

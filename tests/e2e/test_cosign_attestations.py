@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from bundle.base.digest import hex_of
 from bundle.cli.main import cli
-from bundle.model.digest import hex_of
-from bundle.trust.attestations import CHANGES_NAME, PROVENANCE_NAME, approval_name, key_name
+from bundle.trust.attestations.checked import CHANGES_NAME, PROVENANCE_NAME, approval_name, key_name
 from tests.support.go_tools import BUILD_SECONDS, go_tool
 from tests.support.needs import requires_tool
 from tests.support.trust import ReleaseKit, make_release, trusted_bundle

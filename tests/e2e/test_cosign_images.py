@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 import urllib3
 
-from bundle.model.errors import UnsignedError
+from bundle.base.errors import UnsignedError
 from bundle.model.lock import LockedArtifact
-from bundler.documents import load_lock
+from bundler.lock.documents import load_lock
 from tests.support.go_tools import BUILD_SECONDS, go_tool
 from tests.support.needs import requires_tool
 from tests.support.sigstore_world import IDENTITY, ISSUER, SigstoreWorld

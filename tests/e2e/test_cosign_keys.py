@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from bundle.base.errors import KeyFileError
 from bundle.cli.main import run
-from bundle.model.errors import KeyFileError
-from bundle.trust.attest import detached_signature, public_pem
-from bundle.trust.key_cosign import open_cosign_key
-from bundle.trust.key_types import KeyTypeName, type_name
-from bundle.trust.keys import generate_key, load_key
+from bundle.trust.attestations.envelope import detached_signature, public_pem
+from bundle.trust.keys.from_cosign import open_cosign_key
+from bundle.trust.keys.schemes import KeyTypeName, type_name
+from bundle.trust.keys.stored import generate_key, load_key
 from tests.support.go_tools import BUILD_SECONDS, go_tool
 from tests.support.trust_commands import descriptor_with
 

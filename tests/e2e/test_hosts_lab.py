@@ -21,12 +21,12 @@ from typing import Any
 import pytest
 import yaml
 
-from bundle.model.errors import InstallError, IsowardError, StepError, UnreachableError
-from installer.documents import parse_site
-from installer.steps.depot import DepotStep
-from installer.steps.hosts import MARKER, HostsStep
-from installer.steps.receipt import make_run_directory
-from installer.steps.step import Context
+from bundle.base.errors import InstallError, IsowardError, StepError, UnreachableError
+from installer.core.step import Context
+from installer.records.receipt import make_run_directory
+from installer.site.load import parse_site
+from installer.steps.prepare_hosts import MARKER, HostsStep
+from installer.steps.start_depot import DepotStep
 from tests.lab.content import IMAGE
 from tests.lab.debian import host_mirror, vendor_home
 from tests.lab.node import Lab, LabNode, lab

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bundle.model.errors import PreflightError, StepError, UnreachableError
-from installer.steps.journal import Record, read_journal
+from bundle.base.errors import PreflightError, StepError, UnreachableError
+from installer.records.journal import Record, read_journal
 from tests.lab.cluster_site import lab_cluster
 from tests.lab.cluster_vendor import LAB_VARIABLES
 from tests.lab.node import Lab, LabNode, lab

@@ -150,9 +150,9 @@ def test_ansible_itself_refuses_another_host_key(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The questions would refuse it first, so Ansible is run without them here.
-    from bundle.model.errors import UnreachableError
-    from bundle.model.progress import NO_PROGRESS
-    from installer.steps.run_ansible import Run, run_playbook
+    from bundle.base.errors import UnreachableError
+    from bundle.base.progress import NO_PROGRESS
+    from installer.ansible_run.runner import Run, run_playbook
 
     monkeypatch.setenv("ANSIBLE_HOST_KEY_CHECKING", "False")
     run_folder = Path(world.result(world.site(tmp_path))["receipt"]).parent

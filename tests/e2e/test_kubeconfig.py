@@ -13,11 +13,11 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from bundle.model.errors import StepError, UnreachableError
-from bundle.model.site import Site
-from bundle.model.site_cluster import ControlPlaneAddress
-from installer.steps.kubeconfig import ARTIFACT, KubeconfigStep
-from installer.steps.step import Context
+from bundle.base.errors import StepError, UnreachableError
+from installer.core.step import Context
+from installer.site.cluster_part import ControlPlaneAddress
+from installer.site.document import Site
+from installer.steps.fetch_kubeconfig import ARTIFACT, KubeconfigStep
 from tests.support.bare_context import bare_context
 from tests.support.cluster_server import ClusterServer, cluster_server
 from tests.support.clusters import cluster_data

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from bundle.model.site_cluster import ZONE_LABEL
+from installer.site.cluster_part import ZONE_LABEL
 from tests.lab.cluster_files import cluster_files
 from tests.lab.cluster_images import cluster_images
 from tests.lab.cluster_vendor import cluster_vendor

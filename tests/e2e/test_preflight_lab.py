@@ -14,19 +14,19 @@ from typing import Any, Final
 
 import pytest
 
-from bundle.model.progress import NO_PROGRESS
-from bundle.model.site import Site
-from installer.cluster_context import ClusterRequest, make_context
+from bundle.base.progress import NO_PROGRESS
+from installer.core.step import Context
 from installer.depot.directory import open_depot
-from installer.depot.tls import made_identity
-from installer.documents import load_site
+from installer.installation.context import ClusterRequest, make_context
 from installer.preflight.answers import Report
 from installer.preflight.ask import over_ssh
 from installer.preflight.ask_cluster import ask_cluster
 from installer.preflight.question import Wanted
 from installer.preflight.sudo import SUDO
-from installer.steps.preflight import wanted_of
-from installer.steps.step import Context
+from installer.serving.tls.certificate import made_identity
+from installer.site.document import Site
+from installer.site.load import load_site
+from installer.steps.check_machines import wanted_of
 from tests.lab.faults import LOCAL, SHARED, Fault, planted, slow_disk
 from tests.lab.node import Lab, LabNode, lab
 from tests.lab.site import lab_site, write_site

@@ -12,16 +12,19 @@ from typing import Any
 
 import pytest
 
-from bundle.model.errors import StepError
-from bundle.model.site_cluster import PINNING_LABEL
-from installer.steps import proofs_api, proofs_cluster, proofs_network, proofs_pods
-from installer.steps.api_client import Place
-from installer.steps.kubeconfig import KUBECONFIG_NAME
-from installer.steps.kubectl import Kubectl
-from installer.steps.proof import PROOF_LABEL, Proof
-from installer.steps.proofs import PROOFS_NAME, ProofsStep
-from installer.steps.step import Context
-from installer.steps.zones import ZonesStep
+from bundle.base.errors import StepError
+from installer.core.step import Context
+from installer.kube.api_client import Place
+from installer.kube.kubectl import Kubectl
+from installer.proofs import api as proofs_api
+from installer.proofs import parts as proofs_cluster
+from installer.proofs import runs as proofs_pods
+from installer.proofs import ways as proofs_network
+from installer.proofs.evidence import PROOF_LABEL, Proof
+from installer.proofs.prove import PROOFS_NAME, ProofsStep
+from installer.site.cluster_part import PINNING_LABEL
+from installer.steps.fetch_kubeconfig import KUBECONFIG_NAME
+from installer.steps.separate_zones import ZonesStep
 from tests.support.bare_context import bare_context
 from tests.support.cluster_server import ClusterServer, Protections, cluster_server, weakened
 from tests.support.clusters import cluster

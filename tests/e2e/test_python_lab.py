@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bundle.store.programs import run_program
-from bundler.sources.python.index import pip_index
+from bundler.sources.python.simple_index import pip_index
 from tests.lab.node import LabNode, lab, prove_no_way_out
 from tests.support.needs import requires_index
 from tests.support.processes import running

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from bundle.cli.roles import ROLE_OF
-from bundle.model.python_packages import normal_name
+from bundle.kinds.python_packages import normal_name
 from bundle.store.programs import run_program
-from bundler.sources.python.index import pip_index
+from bundler.sources.python.simple_index import pip_index
 from tests.support.needs import requires_index
 from tests.support.readme import command_blocks
 from tests.support.roles import ROLES, RoleEnvironment, copy_checkout, locked_names

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.digest import digest_of, hex_of
-from bundle.model.site import DepotAddress
+from bundle.base.digest import digest_of, hex_of
 from bundle.store.programs import run_program
-from bundler.sources.python.index import pip_index
-from installer.steps.depot_ask import answers
-from installer.steps.depot_unit import UNIT
+from bundler.sources.python.simple_index import pip_index
+from installer.depot.client.ask_depot import answers
+from installer.depot.client.unit import UNIT
+from installer.site.document import DepotAddress
 from tests.lab.debian import host_mirror, vendor_home
 from tests.lab.node import MEDIUM, LabNode, lab, prove_no_way_out
 from tests.lab.rootfs import BARE_PACKAGES, debian_codename
@@ -48,8 +48,8 @@ _ENSURE = """\
 import sys
 from pathlib import Path
 from installer.depot.directory import open_depot
-from installer.documents import parse_site
-from installer.steps.depot_service import ensure_depot_served
+from installer.site.load import parse_site
+from installer.depot.client.service import ensure_depot_served
 site = parse_site(sys.stdin.buffer.read(), "site.yaml")
 print(ensure_depot_served(open_depot(Path(sys.argv[1])), site))
 """

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from bundle.model.errors import StepError
-from bundle.model.site import Site
-from bundle.model.site_cluster import PINNING_LABEL, ZONE_LABEL
-from installer.steps.zone_manifests import NODE_SELECTOR
-from installer.steps.zones import ZonesStep
+from bundle.base.errors import StepError
+from installer.kube.zone_manifests import NODE_SELECTOR
+from installer.site.cluster_part import PINNING_LABEL, ZONE_LABEL
+from installer.site.document import Site
+from installer.steps.separate_zones import ZonesStep
 from tests.support.bare_context import bare_context
 from tests.support.cluster_server import ClusterServer, cluster_server
 from tests.support.clusters import cluster_data

@@ -14,10 +14,10 @@ import pytest
 import urllib3
 import yaml
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import DefinitionError, ThresholdError
+from bundle.base.digest import digest_of
+from bundle.base.errors import DefinitionError, ThresholdError
 from bundle.store.programs import run_program
-from bundler.sources.python.index import pip_index
+from bundler.sources.python.simple_index import pip_index
 from tests.support import apt_repository as apt
 from tests.support import kubespray as standin
 from tests.support.chart_folders import write_chart

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import DigestMismatchError, IsowardError, NotFoundError
+from bundle.base.errors import DigestMismatchError, IsowardError, NotFoundError
 from tests.support import apt_repository as apt
 from tests.support.apt_site import KEYRING, SOURCES, SiteApt, write, write_site_files
 from tests.support.documents import DEFINITION

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import FormatError, NotFoundError
-from bundle.model.os_packages import OsSource
-from bundler.cache import BlobCache
-from bundler.sources.os_packages import resolve_os_packages
+from bundle.base.errors import FormatError, NotFoundError
+from bundle.kinds.os_packages import OsSource
+from bundler.build.cache import BlobCache
+from bundler.sources.os.resolvers import resolve_os_packages
 from installer.depot.accepted import accepted_bundles
 from installer.depot.directory import open_depot
-from installer.steps.hosts_packages import package_files, read_keyrings
-from installer.steps.site_ca import NODE_CA
+from installer.hosts.package_sources import package_files, read_keyrings
+from installer.hosts.site_ca import NODE_CA
 from tests.support.apt_published import SHAPES, PublishedWorld, Shape
 from tests.support.apt_repository import DATA, LIBRARY, TOOL, AptRepository, SigningKey
 from tests.support.apt_site import SiteApt, write

@@ -136,8 +136,8 @@ def test_the_good_ones_are_not_refused_for_their_form(
     for name, text in (("d", GOOD_DEFINITION), ("l", GOOD_LOCK), ("s", GOOD_SITE)):
         (tmp_path / name).write_text(text)
     new_key(tmp_path / "id_ed25519")
-    from bundler.documents import load_definition, load_lock
-    from installer.documents import load_site
+    from bundler.lock.documents import load_definition, load_lock
+    from installer.site.load import load_site
 
     load_definition(tmp_path / "d")
     load_lock(tmp_path / "l")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bundle.base.errors import IntegrityError, TrustError
 from bundle.cli.main import run
-from bundle.model.errors import IntegrityError, TrustError
 from tests.support.upstream_journey import Journey
 
 FLIPS = 200

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.digest import digest_of
+from bundle.base.digest import digest_of
 from tests.support.chart_folders import chart_lock, write_chart
 from tests.support.faulty_registry import faulty_registry
 from tests.support.git_repositories import commit_files, new_repository

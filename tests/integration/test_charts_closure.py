@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from bundle.model.digest import digest_of, hex_of
-from bundle.model.reference import parse_reference
+from bundle.base.digest import digest_of, hex_of
+from bundle.base.reference import parse_reference
 from tests.support.chart_upstream import ChartUpstream, all_images, chart_upstream
 from tests.support.helm import helm_archive
 from tests.support.upstream_journey import APPROVERS, Journey, Machine, approve, build

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bundle.model.errors import (
+from bundle.base.errors import (
     DefinitionError,
     DigestMismatchError,
     FormatError,
@@ -21,10 +21,10 @@ from bundle.model.errors import (
     UnreachableError,
     UsageError,
 )
-from bundle.model.progress import NO_PROGRESS
-from installer.steps.cluster import ClusterStep
-from installer.steps.environment import ThisMachine, choose_environment, prepare_environment
-from installer.steps.kubespray_tree import unpack_tree
+from bundle.base.progress import NO_PROGRESS
+from installer.kubespray.environment import ThisMachine, choose_environment, prepare_environment
+from installer.kubespray.tree import unpack_tree
+from installer.steps.create_cluster import ClusterStep
 from tests.support.cluster_step import (
     WHEEL,
     ClusterWorld,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bundle.model.digest import digest_of
+from bundle.base.digest import digest_of
 from bundler.formats.kubespray_lists import read_kubespray_lists
 from tests.support.chart_upstream import image
 from tests.support.content import chart_archive

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.digest import digest_of
+from bundle.base.digest import digest_of
 from tests.support.needs import requires_root, requires_tool
 from tests.support.start_medium import VERSION, WHEEL, Medium, bare_path, make_medium
 

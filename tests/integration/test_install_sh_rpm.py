@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.digest import digest_of, hex_of
-from bundle.model.install_script import System, SystemRepository
+from bundle.base.digest import digest_of, hex_of
+from bundle.texts.install_script import System, SystemRepository
 from tests.support.needs import requires_root, requires_tool
 from tests.support.rpm_world import Rpm, RpmWorld, Signer, build_rpms, end_signer, new_signer
 from tests.support.start_medium import VERSION, Medium, bare_path, make_medium

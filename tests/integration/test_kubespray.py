@@ -15,7 +15,7 @@ import pytest
 import urllib3
 import yaml
 
-from bundle.model.errors import ClosureError, DefinitionError
+from bundle.base.errors import ClosureError, DefinitionError
 from bundle.store.unpack import unpack_tar
 from tests.support import kubespray as standin
 from tests.support.faulty_registry import FaultyRegistry, faulty_registry

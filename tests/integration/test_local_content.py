@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import DefinitionError, DigestMismatchError
+from bundle.base.digest import digest_of
+from bundle.base.errors import DefinitionError, DigestMismatchError
 from tests.support.git_repositories import commit_files, new_repository
 from tests.support.upstream_journey import Journey, Machine, ServedDepot, build, carry, served
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import (
+from bundle.base.errors import (
     DefinitionError,
     DigestMismatchError,
     TransportError,

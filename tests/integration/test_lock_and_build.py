@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bundle.model.errors import DigestMismatchError, ThresholdError
+from bundle.base.errors import DigestMismatchError, ThresholdError
 from tests.support.debian_images import TAG
 from tests.support.upstream import Upstream
 from tests.support.upstream_definition import definition_yaml

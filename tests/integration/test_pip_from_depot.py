@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from bundle.kinds.python_packages import LockedPythonSet, LockedWheel, PythonEnvironment
 from bundle.model.lock import Lock
-from bundle.model.python_packages import LockedPythonSet, LockedWheel, PythonEnvironment
 from tests.support.content import Maker, sample
 from tests.support.depot import RunningDepot, change_lock, import_now, serving, signed_bundle
 from tests.support.pip_client import PipClient

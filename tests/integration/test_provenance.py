@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from bundle.store.layout import BundleDirectory
-from bundle.trust.review import review
+from bundler.release.review import review
 from tests.support.needs import requires_tool
 from tests.support.trust import now
 from tests.support.upstream_journey import BUILDER, Journey, build

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from bundle.model.errors import DefinitionError
-from bundle.model.python_packages import MACHINES
+from bundle.base.errors import DefinitionError
+from bundle.kinds.python_packages import MACHINES
 from bundle.store.programs import run_program
-from bundler.cache import BlobCache
-from bundler.sources.python.index import pip_index
-from bundler.sources.python.resolve import resolve_python
+from bundler.build.cache import BlobCache
+from bundler.sources.python.resolution import resolve_python
+from bundler.sources.python.simple_index import pip_index
 from tests.support.connecting import client
 from tests.support.documents import read_definition
 from tests.support.needs import requires_index

@@ -18,12 +18,12 @@ import msgspec
 import pytest
 import yaml
 
-from bundle.model.digest import digest_of
-from bundle.model.kubespray import KubesprayFile
+from bundle.base.digest import digest_of
+from bundle.kinds.kubespray import KubesprayFile
 from bundle.store.unpack import unpack_tar
-from installer.steps.inventory_folder import write_inventory
-from installer.steps.kubespray_checksums import CHECKSUM_VARIABLES, FIXED_ITEMS
-from installer.steps.kubespray_inventory import HOSTS_NAME, KubesprayInput, render_kubespray
+from installer.kubespray.checksums import CHECKSUM_VARIABLES, FIXED_ITEMS
+from installer.kubespray.inventory_folder import write_inventory
+from installer.kubespray.settings import HOSTS_NAME, KubesprayInput, render_kubespray
 from tests.support.clusters import cluster, kubespray_manifest
 
 _REPOSITORY = os.environ.get("ISOWARD_KUBESPRAY", "")

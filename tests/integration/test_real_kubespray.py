@@ -22,18 +22,18 @@ from typing import Any
 import pytest
 import yaml
 
-from bundle.model.definition import Definition
-from bundle.model.documents import Metadata
-from bundle.model.git import GitSource
-from bundle.model.kubespray import KubespraySource, LeftOut, LockedKubespray
+from bundle.base.documents import Metadata
+from bundle.kinds.git import GitSource
+from bundle.kinds.kubespray import KubespraySource, LeftOut, LockedKubespray
 from bundle.model.lock import Lock
 from bundle.model.plan import plan_bundle
 from bundle.store.unpack import unpack_tar
-from bundler.cache import BlobCache
-from bundler.resolve import resolve
-from bundler.sources.context import SourceContext
-from bundler.sources.kubespray import resolve_kubespray
-from bundler.sources.kubespray_gaps import GAPS
+from bundler.build.cache import BlobCache
+from bundler.lock.resolve import resolve
+from bundler.model.definition import Definition
+from bundler.sources.common.context import SourceContext
+from bundler.sources.kubespray.gaps import GAPS
+from bundler.sources.kubespray.gather import resolve_kubespray
 from tests.support.connecting import client
 from tests.support.faulty_registry import FaultyRegistry, faulty_registry
 from tests.support.git_repositories import git

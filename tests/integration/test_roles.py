@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 import pytest
 
+from bundle.base.errors import UsageError
 from bundle.cli.commands import COMMANDS
 from bundle.cli.main import cli
 from bundle.cli.roles import ROLE_OF
-from bundle.model.errors import UsageError
 from tests.support.roles import ROLES, RoleEnvironment, role_environment
 
 _DEFINITION = """\
@@ -86,7 +86,7 @@ def test_a_library_that_is_missing_at_depth_is_said_in_one_line(
     said = environments["operator"].run_each(tmp_path, [["keys", "import-cosign", "--help"]])
     assert said["keys import-cosign --help"][0] == 0
     code = (
-        "import sys; import bundle.cli.inspect as module; from bundle.cli.main import run\n"
+        "import sys; import bundle.cli.auditor.inspect as module; from bundle.cli.main import run\n"
         "def deep(*a, **k):\n    import zstandard\n"
         "module.command.callback = deep\n"
         "sys.exit(run(['inspect', '.']))"

@@ -13,19 +13,19 @@ from typing import Any
 
 import pytest
 
-from bundle.model.errors import (
+from bundle.base.errors import (
     DefinitionError,
     DigestMismatchError,
     FormatError,
     MissingProgramError,
 )
-from bundle.model.openpgp import separate_keys
+from bundle.kinds.openpgp import separate_keys
 from bundle.store.programs import Finished, run_program
-from bundler.sources.context import OsWant
+from bundler.sources.common.context import OsWant
 from installer.depot.accepted import accepted_bundles
 from installer.depot.directory import open_depot
-from installer.steps.hosts_packages import package_files, read_keyrings
-from installer.steps.site_ca import NODE_CA
+from installer.hosts.package_sources import package_files, read_keyrings
+from installer.hosts.site_ca import NODE_CA
 from tests.support.depot import RunningDepot, serving
 from tests.support.processes import free_port
 from tests.support.rpm_vendor import AMD64, CLOSURE, Vendor, names

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from bundle.model.digest import digest_of, hex_of
-from bundle.model.errors import FormatError, SignatureError
+from bundle.base.digest import digest_of, hex_of
+from bundle.base.errors import FormatError, SignatureError
 from tests.support.rpm_vendor import CLOSURE, Vendor, names
 from tests.support.rpm_world import BASEOS, RpmWorld, run
 from tests.support.static_site import static_site

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import (
+from bundle.base.errors import (
     DefinitionError,
     DigestMismatchError,
     FormatError,
@@ -21,8 +21,8 @@ from bundle.model.errors import (
     SignatureError,
     SizeMismatchError,
 )
-from bundle.model.limits import MIB
-from bundler.sources import rpm_closure
+from bundle.base.limits import MIB
+from bundler.sources.os.rpm import solve as rpm_closure
 from tests.support.rpm_vendor import CLOSURE, Vendor, names
 from tests.support.rpm_world import BASEOS, RpmWorld, build_rpms, change, run
 from tests.support.static_site import StaticSite, static_site

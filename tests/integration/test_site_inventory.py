@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bundle.base.digest import digest_of
 from bundle.cli.main import run
-from bundle.model.digest import digest_of
 from installer.depot.directory import create_depot
 from tests.support.cluster_sites import cluster_bundle, write_cluster_bundle
 from tests.support.clusters import cluster_data

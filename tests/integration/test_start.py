@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bundle.model.errors import DefinitionError, FormatError
+from bundle.base.errors import DefinitionError, FormatError
 from bundle.store.programs import run_program
-from bundler.sources.own_wheel import make_wheel
-from bundler.sources.python.index import pip_index
+from bundler.sources.python.simple_index import pip_index
+from bundler.sources.start.own_wheel import make_wheel
 from tests.support.needs import requires_index
 from tests.support.upstream_journey import APPROVERS, Machine, approve, build, make_keys, make_root
 from tests.support.verify_text import steps_of_text, type_steps

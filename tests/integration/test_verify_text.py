@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.digest import digest_of, hex_of
-from bundle.trust.describe import fingerprint_groups
+from bundle.base.digest import digest_of, hex_of
+from bundle.trust.metadata.fingerprint import fingerprint_groups
 from tests.support.depot import real_images, signed_bundle
 from tests.support.leftovers import FILES, litter
 from tests.support.needs import requires_tool

@@ -9,11 +9,11 @@ import tarfile
 from pathlib import Path
 from typing import Final
 
-from bundle.model.canonical import canonical_json
-from bundle.model.digest import digest_of
-from bundle.model.documents import Metadata
+from bundle.base.canonical import canonical_json
+from bundle.base.digest import digest_of
+from bundle.base.documents import Metadata
+from bundle.base.oci import OCI_MANIFEST
 from bundle.model.lock import Lock, LockedArtifact, LockedManifest
-from bundle.model.oci import OCI_MANIFEST
 from tests.support.content import CONFIG, LAYER, Maker
 from tests.support.depot import import_now, signed_bundle
 from tests.support.signature_rules import waive_all

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle.model.digest import digest_of, hex_of
+from bundle.base.digest import digest_of, hex_of
 from tests.support.needs import requires_tool
 
 SUITE = "stable"

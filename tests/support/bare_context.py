@@ -9,14 +9,14 @@ from pathlib import Path
 
 import msgspec
 
-from bundle.model.digest import digest_of
-from bundle.model.documents import Metadata
-from bundle.model.progress import NO_PROGRESS
-from bundle.model.site import Node, Site
+from bundle.base.digest import digest_of
+from bundle.base.documents import Metadata
+from bundle.base.progress import NO_PROGRESS
+from installer.core.step import Connect, Context
 from installer.depot.accepted import AcceptedContent
 from installer.depot.directory import DepotDirectory, ImportRecord, RecordedSigner
 from installer.preflight.shell import LocalShell, Shell
-from installer.steps.step import Connect, Context
+from installer.site.document import Node, Site
 from tests.support.clusters import kubespray_manifest
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from bundle.model.reference import parse_reference
+from bundle.base.reference import parse_reference
 from tests.support.faulty_registry import FaultyRegistry, faulty_registry
 from tests.support.signature_rules import WAIVE_ALL_YAML
 from tests.support.static_site import StaticSite, static_site

@@ -19,7 +19,7 @@ from typing import Any
 import urllib3
 import yaml
 
-from installer.steps.kubespray_inventory import KubesprayInput, render_kubespray
+from installer.kubespray.settings import KubesprayInput, render_kubespray
 from tests.support.api_server import etcd_server
 from tests.support.clusters import VERSION, cluster, kubespray_manifest
 from tests.support.kubeconfigs import write_pki

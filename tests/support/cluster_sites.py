@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bundle.model.canonical import canonical_json
-from bundle.model.digest import hex_of
+from bundle.base.canonical import canonical_json
+from bundle.base.digest import hex_of
 from bundle.model.manifest import Manifest
 from tests.support.clusters import BLOBS, kubespray_manifest
 from tests.support.trust import approve_all, enrolled, make_release, release_bundle

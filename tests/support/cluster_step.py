@@ -26,18 +26,18 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from bundle.model.digest import digest_of
-from bundle.model.documents import Metadata
+from bundle.base.digest import digest_of
+from bundle.base.documents import Metadata
+from bundle.kinds.python_packages import PythonEnvironment, PythonSet, WheelEntry
 from bundle.model.manifest import Manifest
-from bundle.model.python_packages import PythonEnvironment, PythonSet, WheelEntry
-from bundle.model.site import Site
+from installer.core.step import Context
 from installer.depot.accepted import AcceptedContent
 from installer.depot.directory import DepotDirectory, ImportRecord
-from installer.documents import parse_site
 from installer.preflight.ssh import connect
-from installer.steps.cluster import ClusterStep
-from installer.steps.receipt import make_run_directory
-from installer.steps.step import Context
+from installer.records.receipt import make_run_directory
+from installer.site.document import Site
+from installer.site.load import parse_site
+from installer.steps.create_cluster import ClusterStep
 from tests.lab.ssh_server import ssh_server
 from tests.support.clusters import cluster_data, kubespray_manifest
 from tests.support.kubespray import StandIn, stand_in

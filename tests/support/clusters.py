@@ -10,17 +10,17 @@ from typing import Any
 import msgspec
 import yaml
 
-from bundle.model.canonical import canonical_json
-from bundle.model.content import Content
-from bundle.model.digest import digest_of
-from bundle.model.documents import Metadata
-from bundle.model.kubespray import KubesprayEntry, KubesprayFile, KubesprayImage, KubesprayPackages
+from bundle.base.canonical import canonical_json
+from bundle.base.content import Content
+from bundle.base.digest import digest_of
+from bundle.base.documents import Metadata
+from bundle.base.oci import OCI_MANIFEST
+from bundle.kinds.kubespray import KubesprayEntry, KubesprayFile, KubesprayImage, KubesprayPackages
+from bundle.kinds.os_packages import OsEntry, OsFile
+from bundle.kinds.systems import Release
 from bundle.model.manifest import Artifact, FileEntry, Manifest, ManifestEntry
-from bundle.model.oci import OCI_MANIFEST
-from bundle.model.os_packages import OsEntry, OsFile
-from bundle.model.site import Site
-from bundle.model.systems import Release
-from installer.documents import parse_site
+from installer.site.document import Site
+from installer.site.load import parse_site
 from tests.support.signature_rules import WAIVE_ALL, WAIVED
 
 SIZES = (1, 3, 10)

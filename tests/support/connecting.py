@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bundle.model.source_config import HostSource, SourceConfig
-from bundle.registry.client import RegistryClient
-from bundle.registry.credentials import Credential, Credentials
-from bundle.registry.hosts import AllowList
-from bundle.registry.transport import Transport
+from bundler.registry.client import RegistryClient
+from bundler.registry.config import HostSource, SourceConfig
+from bundler.registry.credentials import Credential, Credentials
+from bundler.registry.hosts import AllowList
+from bundler.registry.transport import Transport
 
 
 @dataclass

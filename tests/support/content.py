@@ -8,11 +8,18 @@ import tarfile
 from dataclasses import dataclass, field
 from typing import Any
 
-from bundle.model.canonical import canonical_json
-from bundle.model.chart import chart_artifact
-from bundle.model.content import Content
-from bundle.model.digest import digest_of
-from bundle.model.documents import Metadata
+from bundle.base.canonical import canonical_json
+from bundle.base.content import Content
+from bundle.base.digest import digest_of
+from bundle.base.documents import Metadata
+from bundle.base.oci import OCI_INDEX, OCI_MANIFEST
+from bundle.kinds.os_packages import (
+    LockedKeyring,
+    LockedOs,
+    LockedOsFile,
+    OsPackage,
+    OsPlace,
+)
 from bundle.model.lock import (
     Lock,
     LockedArtifact,
@@ -22,14 +29,7 @@ from bundle.model.lock import (
     LockedManifest,
     LockedReferrer,
 )
-from bundle.model.oci import OCI_INDEX, OCI_MANIFEST
-from bundle.model.os_packages import (
-    LockedKeyring,
-    LockedOs,
-    LockedOsFile,
-    OsPackage,
-    OsPlace,
-)
+from bundler.model.chart import chart_artifact
 from tests.support.signature_rules import WAIVE_ALL, WAIVED
 
 CONFIG = "application/vnd.oci.image.config.v1+json"

@@ -13,8 +13,8 @@ from typing import Any
 
 import urllib3
 
+from bundle.base.oci import OCI_INDEX, OCI_MANIFEST
 from bundle.model.lock import Lock, LockedArtifact, LockedIndex, LockedManifest, LockedReferrer
-from bundle.model.oci import OCI_INDEX, OCI_MANIFEST
 from installer.depot.importer import ImportOutcome, import_bundle
 from tests.support import upstream_oci
 from tests.support.bundles import write_bundle

@@ -6,10 +6,10 @@ import asyncio
 import json
 from dataclasses import dataclass
 
-from installer.depot.app import answer
 from installer.depot.directory import DepotDirectory
-from installer.depot.http import Reply, Request
-from installer.depot.live import LiveDepot
+from installer.serving.app import answer
+from installer.serving.http import Reply, Request
+from installer.serving.live import LiveDepot
 from tests.support.trust import ReleaseKit
 
 WEB = "registry.example.org/app/web"

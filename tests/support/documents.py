@@ -6,12 +6,13 @@ from typing import TypeVar
 
 import msgspec
 
-from bundle.model.content import Content
-from bundle.model.definition import Definition, check_definition
-from bundle.model.digest import digest_of
-from bundle.model.documents import Metadata
-from bundle.model.errors import DefinitionError
-from bundle.model.limits import MAX_DEFINITION_BYTES
+from bundle.base.content import Content
+from bundle.base.digest import digest_of
+from bundle.base.documents import Metadata
+from bundle.base.errors import DefinitionError
+from bundle.base.limits import MAX_DEFINITION_BYTES
+from bundle.base.oci import OCI_INDEX, OCI_MANIFEST
+from bundle.base.yaml.strict import load_yaml
 from bundle.model.lock import (
     Lock,
     LockedArtifact,
@@ -21,10 +22,9 @@ from bundle.model.lock import (
     LockedManifest,
     LockedReferrer,
 )
-from bundle.model.oci import OCI_INDEX, OCI_MANIFEST
-from bundle.model.site import Site
-from bundle.model.site_checks import site_problems
-from bundle.model.yaml_strict import load_yaml
+from bundler.model.definition import Definition, check_definition
+from installer.site.checks import site_problems
+from installer.site.document import Site
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import MissingProgramError
+from bundle.base.digest import digest_of
+from bundle.base.errors import MissingProgramError
 from bundle.store.programs import Finished, run_program
 from tests.support.upstream_content import RegistryContent
 from tests.support.upstream_oci import image, index, layer_of

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from bundle.store.programs import run_program
-from bundler.sources.python.index import pip_index
+from bundler.sources.python.simple_index import pip_index
 from tests.support.needs import requires_index
 
 _SECONDS = 900

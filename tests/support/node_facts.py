@@ -7,14 +7,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from bundle.model.reference import Reference
-from bundle.model.site import Site
+from bundle.base.reference import Reference
 from installer.preflight.answers import Finding
 from installer.preflight.ask_cluster import JUDGEMENTS
-from installer.preflight.cluster import Cluster, Offset, Subject
 from installer.preflight.facts import read_facts
 from installer.preflight.judge_machine import SYSCTLS
 from installer.preflight.question import Wanted
+from installer.preflight.situation import Cluster, Offset, Subject
+from installer.site.document import Site
 from tests.unit.install.sites import HOST_KEY, site_data, site_of
 
 NOON: Final = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

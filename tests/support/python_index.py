@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote
 
-from bundle.model.digest import digest_of, hex_of
-from bundle.model.python_packages import project_of
+from bundle.base.digest import digest_of, hex_of
+from bundle.kinds.python_packages import project_of
 from tests.support.scripted import Asked, Reply, Scripted, scripted
 
 JSON = "application/vnd.pypi.simple.v1+json"

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from bundle.trust.changes import Change, expire
-from bundle.trust.draft import Pending, amend, require_pending, sign_pending, with_signature
-from bundle.trust.keys import SigningKey
-from bundle.trust.request import read_request, write_request
+from bundle.trust.keys.stored import SigningKey
+from bundler.root.changes import Change, expire
+from bundler.root.draft import Pending, amend, require_pending, sign_pending, with_signature
+from bundler.root.request import read_request, write_request
 from tests.support.trust import KeyFile, ReleaseKit, now
 
 

@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from bundle.model.os_packages import LockedOs, OsRepositorySource, OsSource
+from bundle.kinds.os_packages import LockedOs, OsRepositorySource, OsSource
 from bundle.store.programs import Runner, run_program
-from bundler.cache import BlobCache
-from bundler.sources.context import OsWant
-from bundler.sources.os_packages import resolve_os_packages
+from bundler.build.cache import BlobCache
+from bundler.sources.common.context import OsWant
+from bundler.sources.os.resolvers import resolve_os_packages
 from tests.support.connecting import client
 from tests.support.rpm_world import RpmWorld
 from tests.support.sources import context

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from bundle.kinds.policy import SignatureRule, UnsignedRule, VerifiedBy
 from bundle.model.lock import Lock
-from bundle.model.policy import SignatureRule, UnsignedRule, VerifiedBy
 
 WAIVE_ALL_YAML = """\
 signatures:

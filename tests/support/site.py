@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bundle.model.digest import digest_of
+from bundle.base.digest import digest_of
 from bundle.store.layout import BundleDirectory
-from bundle.trust.authority import Authority, load_authority, make_authority
-from bundle.trust.enrolment import enroll, read_candidate
-from bundle.trust.recovery import KIND as RECOVERY
-from bundle.trust.recovery import draft_recovery
-from bundle.trust.site_statement import sign
-from bundle.trust.state import TrustState, find_state, load_states
-from bundle.trust.verify import examine_expired
-from bundle.trust.waiver import KIND as WAIVER
-from bundle.trust.waiver import GrantedWaiver, draft_waiver, grant_waiver
+from bundle.trust.site.authority import Authority, load_authority, make_authority
+from bundle.trust.site.state import TrustState, find_state, load_states
+from bundle.trust.site.statement import sign
+from bundle.trust.site.waiver import KIND as WAIVER
+from bundle.trust.site.waiver import GrantedWaiver, draft_waiver, grant_waiver
+from bundle.trust.verify.verification import examine_expired
 from installer.depot.importer import ImportOutcome, import_bundle
+from installer.enrollment.first_trust import enroll, read_candidate
+from installer.enrollment.recovery import KIND as RECOVERY
+from installer.enrollment.recovery import draft_recovery
 from tests.support.trust import (
     KeyFile,
     ReleaseKit,

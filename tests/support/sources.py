@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
-from bundle.model.progress import NO_PROGRESS, Progress
-from bundle.registry.client import RegistryClient
+from bundle.base.progress import NO_PROGRESS, Progress
 from bundle.store.programs import Runner, run_program
-from bundler.cache import BlobCache
-from bundler.sources.context import SourceContext
+from bundler.build.cache import BlobCache
+from bundler.registry.client import RegistryClient
+from bundler.sources.common.context import SourceContext
 
 
 def context(

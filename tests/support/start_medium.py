@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from bundle.model.digest import digest_of, hex_of
-from bundle.model.install_script import Start, install_script
+from bundle.base.digest import digest_of, hex_of
+from bundle.texts.install_script import Start, install_script
 
 VERSION: Final = "9.9.9"
 WHEEL: Final = f"isoward-{VERSION}-py3-none-any.whl"

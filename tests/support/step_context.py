@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bundle.model.progress import NO_PROGRESS
-from bundle.model.site import Site
+from bundle.base.progress import NO_PROGRESS
+from installer.core.step import Context
 from installer.depot.accepted import accepted_bundles
 from installer.depot.directory import open_depot
 from installer.preflight.ask import over_ssh
-from installer.steps.step import Context
+from installer.site.document import Site
 
 
 def step_context(

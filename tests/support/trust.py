@@ -8,23 +8,23 @@ from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from pathlib import Path
 
-from bundle.model.canonical import canonical_json
-from bundle.model.content import Content
-from bundle.model.digest import digest_of, hex_of
-from bundle.model.documents import API_VERSION, Metadata
+from bundle.base.canonical import canonical_json
+from bundle.base.content import Content
+from bundle.base.digest import digest_of, hex_of
+from bundle.base.documents import API_VERSION, Metadata
 from bundle.model.manifest import FileEntry, Manifest
 from bundle.model.provenance import BuildRun, Source
 from bundle.store.layout import BundleDirectory
 from bundle.store.sums import write_sums
-from bundle.trust.approval import approve
-from bundle.trust.build_record import write_build_record
-from bundle.trust.ceremony import RootPlan, create_root
-from bundle.trust.enrolment import enroll, read_candidate
-from bundle.trust.key_types import DEFAULT_KEY_TYPE, KeyTypeName
-from bundle.trust.keys import SigningKey, generate_key, public_path, write_key
-from bundle.trust.release import write_trust
-from bundle.trust.review import review
-from bundle.trust.state import TrustState
+from bundle.trust.keys.schemes import DEFAULT_KEY_TYPE, KeyTypeName
+from bundle.trust.keys.stored import SigningKey, generate_key, public_path, write_key
+from bundle.trust.site.state import TrustState
+from bundler.release.approval import approve
+from bundler.release.build_record import write_build_record
+from bundler.release.publish import write_trust
+from bundler.release.review import review
+from bundler.root.ceremony import RootPlan, create_root
+from installer.enrollment.first_trust import enroll, read_candidate
 
 APPROVERS = ("Ada Example", "Bob Example", "Cyd Example")
 ROOT_HOLDERS = ("Rhea Root", "Rolf Root")

@@ -9,9 +9,9 @@ from typing import Any
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 
 from bundle.store.layout import BundleDirectory
-from bundle.trust.keys import SigningKey
-from bundle.trust.state import TrustState
-from bundle.trust.verify import verify_trust
+from bundle.trust.keys.stored import SigningKey
+from bundle.trust.site.state import TrustState
+from bundle.trust.verify.verification import verify_trust
 from tests.support.trust import ReleaseKit
 
 FILES = ("1.root.json", "targets.json", "snapshot.json", "timestamp.json")

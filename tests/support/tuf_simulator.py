@@ -26,14 +26,13 @@ from tuf.api.metadata import (
 from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
 
+from bundle.base.canonical import decode_canonical
+from bundle.base.errors import IsowardError
 from bundle.model.attestation import APPROVAL, make_statement
-from bundle.model.canonical import decode_canonical
-from bundle.model.errors import IsowardError
 from bundle.model.manifest import Manifest
 from bundle.model.predicates import Approval
 from bundle.store.layout import BundleDirectory
-from bundle.trust.attest import detached_signature, public_pem, sign_statement
-from bundle.trust.attestations import (
+from bundle.trust.attestations.checked import (
     Release,
     approval_name,
     check_builder,
@@ -41,10 +40,11 @@ from bundle.trust.attestations import (
     read_attestations,
     signature_name,
 )
-from bundle.trust.build_record import write_build_record
-from bundle.trust.keys import SigningKey, generate_key, holder
-from bundle.trust.state import TrustState, new_state
-from bundle.trust.verify import verify_trust
+from bundle.trust.attestations.envelope import detached_signature, public_pem, sign_statement
+from bundle.trust.keys.stored import SigningKey, generate_key, holder
+from bundle.trust.site.state import TrustState, new_state
+from bundle.trust.verify.verification import verify_trust
+from bundler.release.build_record import write_build_record
 from tests.support.trust import TICKET, build_run_by, make_bundle, now
 
 ROLES = (Root.type, Targets.type, Snapshot.type, Timestamp.type)

@@ -9,14 +9,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bundle.model.canonical import canonical_json
-from bundle.model.digest import digest_of
+from bundle.base.canonical import canonical_json
+from bundle.base.digest import digest_of
+from bundle.base.oci import OCI_MANIFEST
+from bundle.kinds.policy import CosignRule, SignatureRule, VerifiedBy
 from bundle.model.lock import LockedArtifact, LockedReferrer
 from bundle.model.manifest import Artifact
-from bundle.model.oci import OCI_MANIFEST
 from bundle.model.plan import artifact_entry
-from bundle.model.policy import CosignRule, SignatureRule, VerifiedBy
-from bundle.trust.upstream.verify import verify_image
+from bundle.trust.upstream.judgement import verify_image
 from tests.support.content import Maker
 from tests.support.sigstore_world import b64
 from tests.support.upstream_referrers import IN_TOTO, SIGNATURE, SIMPLE_SIGNING, ImageSigner, pae

@@ -16,8 +16,8 @@ from click.shell_completion import CompletionItem
 
 from bundle.cli.colour import coloured
 from bundle.cli.commands import COMMANDS, GROUPS
+from bundle.cli.help.man import page
 from bundle.cli.main import cli, run
-from bundle.cli.man import page
 from tests.support.needs import requires_tool
 
 WIDTH = 80

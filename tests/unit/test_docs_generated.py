@@ -10,13 +10,13 @@ import jsonschema
 import pytest
 import yaml
 
-from bundle.model.definition import Definition, check_definition
-from bundle.model.errors import DefinitionError, IsowardError, all_errors
-from bundle.model.limits import MAX_DEFINITION_BYTES
-from bundle.model.site import Site
-from bundle.model.site_checks import site_problems
-from bundle.model.source_config import SourceConfig, check_source_config
-from bundle.model.yaml_strict import load_yaml
+from bundle.base.errors import DefinitionError, IsowardError, all_errors
+from bundle.base.limits import MAX_DEFINITION_BYTES
+from bundle.base.yaml.strict import load_yaml
+from bundler.model.definition import Definition, check_definition
+from bundler.registry.config import SourceConfig, check_source_config
+from installer.site.checks import site_problems
+from installer.site.document import Site
 from tools.generate import DOCUMENTS, ROOT, exit_codes, stale_files
 
 SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml")) + sorted(

@@ -8,7 +8,7 @@ import pytest
 
 from bundle.cli.given import recognize
 from bundle.cli.main import run
-from bundle.trust.keys import generate_key, write_key
+from bundle.trust.keys.stored import generate_key, write_key
 
 Said = pytest.CaptureFixture[str]
 HEAD = "apiVersion: isoward/v1\nkind: "

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bundle.cli.inspect_page import NOT_VERIFIED, page
-from bundle.model.canonical import decode_canonical
+from bundle.base.canonical import decode_canonical
+from bundle.cli.auditor.inspect_page import NOT_VERIFIED, page
 from bundle.model.manifest import Manifest
 from tests.support.trust import make_bundle
 from tests.support.trust_commands import Isoward

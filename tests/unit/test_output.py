@@ -13,13 +13,13 @@ from collections.abc import Callable
 import click
 import pytest
 
+from bundle.base.errors import DigestMismatchError
 from bundle.cli import questions
 from bundle.cli.main import cli, run
 from bundle.cli.output import Output, report_error, wants_json
-from bundle.cli.progress import LineProgress, TerminalProgress
+from bundle.cli.progress_bar import LineProgress, TerminalProgress
 from bundle.cli.stray import tame_libraries
 from bundle.cli.writer import write_lines
-from bundle.model.errors import DigestMismatchError
 
 HOSTILE = "x\x1b[2J\nverified: all\u2028of it\u202e\x9b31m\ud800"
 SHOWN = "x\\x1b[2J\\nverified: all\\u2028of it\\u202e\\x9b31m\\ud800"

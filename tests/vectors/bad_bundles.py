@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle.model.canonical import canonical_json
+from bundle.base.canonical import canonical_json
 
 
 @dataclass(frozen=True)

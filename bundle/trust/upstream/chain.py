@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from bundle.model.plain import carried
-from bundle.trust.strength import weakness
+from bundle.base.plain import carried
+from bundle.trust.keys.strength import weakness
 from bundle.trust.upstream.verdict import MAX_SIGNER, NotGoodError
 
 E = TypeVar("E", bound=x509.ExtensionType)

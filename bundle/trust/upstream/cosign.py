@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final, Protocol
 
+from bundle.base.errors import AttestationError
 from bundle.model.attestation import parse_envelope, pre_authentication_encoding
-from bundle.model.errors import AttestationError
-from bundle.trust.upstream.keys import UpstreamKey, decode_base64
-from bundle.trust.upstream.statement import (
+from bundle.trust.upstream.in_toto import (
     SIMPLE_SIGNING,
     check_simple_signing,
     judge_statement,
 )
+from bundle.trust.upstream.public_keys import UpstreamKey, decode_base64
 from bundle.trust.upstream.strict_json import strict_object
 from bundle.trust.upstream.verdict import (
     Bad,

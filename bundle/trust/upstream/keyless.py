@@ -26,13 +26,13 @@ from sigstore.models import Bundle, TransparencyLogEntry, TrustedRoot
 from sigstore.verify import Verifier
 from sigstore.verify.policy import OIDCIssuer, OIDCIssuerV2
 
-from bundle.model.plain import carried
-from bundle.model.policy import KeylessRule
-from bundle.trust.strength import weakness
+from bundle.base.plain import carried
+from bundle.kinds.policy import KeylessRule
+from bundle.trust.keys.strength import weakness
 from bundle.trust.upstream.cosign import SIGNATURE
-from bundle.trust.upstream.keys import decode_base64
+from bundle.trust.upstream.in_toto import judge_statement
+from bundle.trust.upstream.public_keys import decode_base64
 from bundle.trust.upstream.sigstore_bundle import checked_bundle
-from bundle.trust.upstream.statement import judge_statement
 from bundle.trust.upstream.strict_json import strict_object, text_at
 from bundle.trust.upstream.verdict import MAX_SIGNER, Good, NotGoodError, Subject
 

@@ -8,12 +8,12 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from bundle.model.errors import DefinitionError
-from bundle.model.limits import KIB
-from bundle.model.policy import SignatureRule
+from bundle.base.errors import DefinitionError
+from bundle.base.limits import KIB
+from bundle.kinds.policy import SignatureRule
 from bundle.store.atomic import storage_errors
 from bundle.trust.upstream.chain import load_certificate
-from bundle.trust.upstream.keys import load_upstream_key
+from bundle.trust.upstream.public_keys import load_upstream_key
 from bundle.trust.upstream.strict_json import strict_object
 from bundle.trust.upstream.verdict import NotGoodError
 

@@ -21,9 +21,9 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
-from bundle.model.policy import NotationRule
+from bundle.kinds.policy import NotationRule
 from bundle.trust.upstream.chain import MAX_CERTIFICATES, check_chain, load_certificate, subject_of
-from bundle.trust.upstream.keys import decode_base64
+from bundle.trust.upstream.public_keys import decode_base64
 from bundle.trust.upstream.strict_json import strict_object, text_at
 from bundle.trust.upstream.verdict import (
     Bad,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import MissingBlobError
+from bundle.base.digest import digest_of
+from bundle.base.errors import MissingBlobError
 from bundle.model.manifest import Manifest
 from bundle.store.hashing import check_content
 from bundle.store.layout import BundleDirectory

@@ -9,10 +9,10 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final, Protocol
 
-from bundle.model.digest import hex_of
+from bundle.base.digest import hex_of
 from bundle.trust.upstream.cosign import envelope_by_key
-from bundle.trust.upstream.keys import UpstreamKey, decode_base64
-from bundle.trust.upstream.statement import judge_statement
+from bundle.trust.upstream.in_toto import judge_statement
+from bundle.trust.upstream.public_keys import UpstreamKey, decode_base64
 from bundle.trust.upstream.strict_json import strict_object, text_at
 from bundle.trust.upstream.verdict import (
     Bad,

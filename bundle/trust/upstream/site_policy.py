@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from bundle.model.errors import DefinitionError
-from bundle.model.limits import MAX_DEFINITION_BYTES
-from bundle.model.policy import SignatureRule, SitePolicy, check_rules
-from bundle.model.yaml_strict import load_yaml
+from bundle.base.errors import DefinitionError
+from bundle.base.limits import MAX_DEFINITION_BYTES
+from bundle.base.yaml.strict import load_yaml
+from bundle.kinds.policy import SignatureRule, SitePolicy, check_rules
 from bundle.store.atomic import storage_errors
 from bundle.store.owners import entry_problem
 from bundle.trust.upstream.material import inline_material

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from bundle.model.errors import FormatError
-from bundle.model.limits import MAX_INDEX_DEPTH
+from bundle.base.errors import FormatError
+from bundle.base.limits import MAX_INDEX_DEPTH
+from bundle.base.oci import ATTESTATION_DIGEST, INDEX_TYPES, OciDescriptor, OciIndex, parse_oci
 from bundle.model.manifest import Artifact
-from bundle.model.oci import ATTESTATION_DIGEST, INDEX_TYPES, OciDescriptor, OciIndex, parse_oci
 from bundle.trust.upstream.reader import BlobReader
 from bundle.trust.upstream.verdict import Subject
 

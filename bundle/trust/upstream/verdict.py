@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from bundle.model.oci import OciDescriptor, OciManifest
+from bundle.base.oci import OciDescriptor, OciManifest
 
 MAX_SIGNER: Final = 1024
 """Characters of a signer that are kept."""

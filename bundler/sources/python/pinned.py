@@ -14,11 +14,11 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from bundle.model.errors import MissingProgramError
-from bundle.model.roles import VENDOR, how_to_install
+from bundle.base.errors import MissingProgramError
+from bundle.base.extras import VENDOR, how_to_install
 from bundle.store.atomic import storage_errors
 from bundle.store.programs import Runner, require_success
-from bundler.sources.context import PythonWant
+from bundler.sources.common.context import PythonWant
 from bundler.sources.python.target import Target
 
 _GLIBC: Final[tuple[int, ...]] = (17, 28, *range(31, 41))

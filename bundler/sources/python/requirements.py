@@ -17,10 +17,10 @@ from typing import Final
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import Version
 
-from bundle.model.digest import is_digest
-from bundle.model.errors import DefinitionError
-from bundle.model.limits import MAX_REASON, MAX_REQUIREMENTS_BYTES
-from bundle.model.python_packages import normal_name
+from bundle.base.digest import is_digest
+from bundle.base.errors import DefinitionError
+from bundle.base.limits import MAX_REASON, MAX_REQUIREMENTS_BYTES
+from bundle.kinds.python_packages import normal_name
 from bundle.store.atomic import storage_errors
 
 _COMMENT: Final = re.compile(r"(?:^|\s)#.*$")

@@ -18,7 +18,7 @@ from packaging.markers import Marker
 from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag, compatible_tags, cpython_tags
 
-from bundle.model.python_packages import MACHINES
+from bundle.kinds.python_packages import MACHINES
 
 _OLDEST_GLIBC: Final = {"x86_64": 5, "aarch64": 17}
 """The second number of the first C library that wheels of this machine are built for (PEP 600)."""

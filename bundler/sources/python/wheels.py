@@ -17,16 +17,16 @@ from msgspec.structs import replace
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from bundle.model.errors import DefinitionError, FormatError
-from bundle.model.limits import (
+from bundle.base.errors import DefinitionError, FormatError
+from bundle.base.limits import (
     MAX_REASON,
     MAX_WHEEL_MEMBERS,
     MAX_WHEEL_METADATA_BYTES,
     MAX_WHEEL_REQUIRES,
 )
+from bundle.kinds.python_packages import PythonEnvironment, normal_name, project_of, version_of
+from bundle.kinds.start import EXTRA, OWN_PROJECT, is_wheel_name
 from bundle.model.manifest import Manifest
-from bundle.model.python_packages import PythonEnvironment, normal_name, project_of, version_of
-from bundle.model.start import EXTRA, OWN_PROJECT, is_wheel_name
 from bundle.store.atomic import storage_errors
 from bundle.store.layout import BundleDirectory
 from bundler.sources.python.target import Target

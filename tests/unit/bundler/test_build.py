@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from bundle.model.digest import hex_of
-from bundle.model.errors import (
+from bundle.base.digest import hex_of
+from bundle.base.errors import (
     BusyError,
     DigestMismatchError,
     FormatError,
@@ -22,16 +22,16 @@ from bundle.model.errors import (
     UnsignedError,
     UsageError,
 )
+from bundle.base.reference import Reference
+from bundle.checks.blobs import check_blobs, check_layout
 from bundle.model.lock import Lock
 from bundle.model.plan import plan_bundle
-from bundle.model.reference import Reference
-from bundle.registry.expected import FetchedManifest
 from bundle.store.atomic import directory_lock, write_atomic
-from bundle.store.check import check_blobs, check_layout
 from bundle.store.layout import BundleDirectory
-from bundler import build as build_module
-from bundler.build import BuildResult, build
-from bundler.cache import BlobCache
+from bundler.build import assemble as build_module
+from bundler.build.assemble import BuildResult, build
+from bundler.build.cache import BlobCache
+from bundler.registry.expected import FetchedManifest
 from tests.support.content import Maker, sample
 from tests.support.signature_rules import WAIVED
 from tests.support.sources import context
@@ -159,7 +159,7 @@ def test_a_cache_on_another_filesystem_is_copied_and_checked(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.build()
-    monkeypatch.setattr("bundler.place._can_link", lambda *_: False)
+    monkeypatch.setattr("bundler.build.place._can_link", lambda *_: False)
     bench.client.asked.clear()
     bench.build(tmp_path / "other")
     assert not bench.client.asked
@@ -169,7 +169,7 @@ def test_a_cache_on_another_filesystem_is_copied_and_checked(
 def test_without_a_shared_cache_a_blob_is_written_into_the_bundle_alone(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bundler.place._can_link", lambda *_: False)
+    monkeypatch.setattr("bundler.build.place._can_link", lambda *_: False)
     result = bench.build()
     check_layout(BundleDirectory(bench.output), result.plan.manifest)
     assert not bench.cache.has(bench.lock.files[0].digest, bench.lock.files[0].size)
@@ -179,7 +179,7 @@ def test_a_damaged_cache_on_another_filesystem_is_found(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.build()
-    monkeypatch.setattr("bundler.place._can_link", lambda *_: False)
+    monkeypatch.setattr("bundler.build.place._can_link", lambda *_: False)
     file = bench.lock.files[0]
     cached = bench.cache.blob_path(file.digest)
     cached.unlink()

@@ -11,25 +11,25 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.chart_source import ChartSource
-from bundle.model.digest import digest_of
-from bundle.model.errors import (
+from bundle.base.digest import digest_of
+from bundle.base.errors import (
     ClosureError,
     DefinitionError,
     DigestMismatchError,
     FormatError,
     HostNotAllowedError,
 )
-from bundle.model.git import GitSource
+from bundle.kinds.chart_source import ChartSource
+from bundle.kinds.git import GitSource
 from bundle.model.lock import LockedChart
-from bundle.registry.client import RegistryClient
-from bundler.cache import BlobCache
-from bundler.sources import chart_parts
-from bundler.sources.chart_dependencies import check_complete
-from bundler.sources.chart_local import folder_opener, resolve_folder
-from bundler.sources.chart_pack import pack_chart
-from bundler.sources.chart_parts import read_archive
-from bundler.sources.context import SourceContext
+from bundler.build.cache import BlobCache
+from bundler.registry.client import RegistryClient
+from bundler.sources.charts import parts as chart_parts
+from bundler.sources.charts.dependencies import check_complete
+from bundler.sources.charts.from_source import folder_opener, resolve_folder
+from bundler.sources.charts.pack import pack_chart
+from bundler.sources.charts.parts import read_archive
+from bundler.sources.common.context import SourceContext
 from tests.support.chart_folders import chart_lock, chart_yaml, listed, unpacked, write_chart
 from tests.support.connecting import client
 from tests.support.faulty_registry import FaultyRegistry, faulty_registry

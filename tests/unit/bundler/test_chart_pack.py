@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import DefinitionError, FormatError
-from bundle.model.git import GitSource
-from bundle.model.limits import MAX_CHART_BYTES
-from bundler.cache import BlobCache
-from bundler.sources import chart_tree
-from bundler.sources.chart_pack import pack_chart
-from bundler.sources.chart_tree import ChartFolder, read_folder
-from bundler.sources.helmignore import IgnoreRules
+from bundle.base.digest import digest_of
+from bundle.base.errors import DefinitionError, FormatError
+from bundle.base.limits import MAX_CHART_BYTES
+from bundle.kinds.git import GitSource
+from bundler.build.cache import BlobCache
+from bundler.sources.charts import tree as chart_tree
+from bundler.sources.charts.helmignore import IgnoreRules
+from bundler.sources.charts.pack import pack_chart
+from bundler.sources.charts.tree import ChartFolder, read_folder
 from tests.support.chart_folders import listed, unpacked, write_chart
 from tests.support.connecting import client
 from tests.support.git_repositories import commit_files, git, new_repository

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.chart_source import ChartSource, ProvenanceRule
-from bundle.model.digest import digest_of, hex_of
-from bundle.model.errors import DefinitionError, FormatError, MissingProgramError, UnsignedError
-from bundle.model.limits import MAX_PROVENANCE_BYTES
-from bundle.model.openpgp import armoured_keyring, keyring_packets
+from bundle.base.digest import digest_of, hex_of
+from bundle.base.errors import DefinitionError, FormatError, MissingProgramError, UnsignedError
+from bundle.base.limits import MAX_PROVENANCE_BYTES
+from bundle.kinds.chart_source import ChartSource, ProvenanceRule
+from bundle.kinds.openpgp import armoured_keyring, keyring_packets
 from bundle.store.programs import Finished, run_program
-from bundler.cache import BlobCache
-from bundler.sources.chart_keyring import MAX_KEYRING_BYTES, inline_keyrings
-from bundler.sources.chart_provenance import verify_provenance
-from bundler.sources.charts import ChartResolver
-from bundler.sources.manifests import ManifestSource
+from bundler.build.cache import BlobCache
+from bundler.sources.charts.keyring import MAX_KEYRING_BYTES, inline_keyrings
+from bundler.sources.charts.provenance import verify_provenance
+from bundler.sources.charts.published import ChartResolver
+from bundler.sources.common.manifests import ManifestSource
 from tests.support.connecting import client
 from tests.support.faulty_registry import faulty_registry
 from tests.support.gpg import Gpg, gpg_home

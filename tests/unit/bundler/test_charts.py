@@ -10,23 +10,23 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bundle.model.chart import LAYER_TYPE, chart_artifact
-from bundle.model.chart_source import ChartSource
-from bundle.model.digest import digest_of
-from bundle.model.errors import (
+from bundle.base.digest import digest_of
+from bundle.base.errors import (
     DefinitionError,
     DigestMismatchError,
     FormatError,
     HostNotAllowedError,
     NotFoundError,
 )
-from bundle.model.limits import MAX_CHART_BYTES
+from bundle.base.limits import MAX_CHART_BYTES
+from bundle.kinds.chart_source import ChartSource
 from bundle.model.lock import LockedChart
 from bundle.store.programs import run_program
-from bundler.cache import BlobCache
-from bundler.sources.chart_index import IndexEntry, read_index
-from bundler.sources.charts import ChartResolver, chart_reference
-from bundler.sources.manifests import ManifestSource
+from bundler.build.cache import BlobCache
+from bundler.model.chart import LAYER_TYPE, chart_artifact
+from bundler.sources.charts.index import IndexEntry, read_index
+from bundler.sources.charts.published import ChartResolver, chart_reference
+from bundler.sources.common.manifests import ManifestSource
 from tests.support.connecting import client
 from tests.support.faulty_registry import FaultyRegistry, faulty_registry
 from tests.support.static_site import StaticSite, static_site

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from bundle.model.chart import chart_artifact
-from bundle.model.errors import FormatError
-from bundler.sources.chart_index import read_index
-from bundler.sources.chart_parts import read_archive
-from bundler.sources.rendered_yaml import rendered_documents
+from bundle.base.errors import FormatError
+from bundler.model.chart import chart_artifact
+from bundler.sources.charts.index import read_index
+from bundler.sources.charts.parts import read_archive
+from bundler.sources.rendering.rendered_yaml import rendered_documents
 from tests.support.helm import run_helm
 
 HEAD = b"apiVersion: v2\nname: web\nversion: 1.2.3\n"

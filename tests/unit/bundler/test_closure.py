@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bundle.model.closure import MissingImages, Named
-from bundle.model.definition import ImageSource
-from bundle.model.errors import ClosureError, DefinitionError
-from bundle.model.rendering import How, LeftOut
-from bundle.model.yaml_strict import load_yaml
+from bundle.base.errors import ClosureError, DefinitionError
+from bundle.base.yaml.strict import load_yaml
+from bundle.kinds.closure import MissingImages, Named
+from bundle.kinds.rendering import How, LeftOut
 from bundler.gates.closure import (
     Wanting,
     close,
@@ -17,8 +16,9 @@ from bundler.gates.closure import (
     require_closed,
     unobtainable,
 )
-from bundler.sources.context import Want
-from bundler.sources.sought import images_to_resolve
+from bundler.model.definition import ImageSource
+from bundler.sources.common.context import Want
+from bundler.sources.images.sought import images_to_resolve
 
 DIGEST = "sha256:" + "ab" * 32
 WEB = "registry.example.org/app/web"

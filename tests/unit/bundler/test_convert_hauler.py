@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bundle.model.errors import DefinitionError
+from bundle.base.errors import DefinitionError
 from bundler.formats.converted import Converted
 from bundler.formats.hauler import read_hauler
 from bundler.formats.hauler_export import write_hauler

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bundle.model.errors import DefinitionError
+from bundle.base.errors import DefinitionError
 from bundler.formats.image_list import read_image_list, write_image_list
 from bundler.formats.kubespray_lists import read_kubespray_lists
 from tests.support.documents import lock

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from bundle.model.errors import (
+from bundle.base.errors import (
     DefinitionError,
     DigestMismatchError,
     FormatError,

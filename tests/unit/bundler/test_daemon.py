@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.definition import ImageSource
-from bundle.model.errors import (
+from bundle.base.errors import (
     DefinitionError,
     FormatError,
     IsowardError,
     MissingProgramError,
     TransportError,
 )
-from bundle.model.image_origin import ImageOrigin, check_image_origin
-from bundler.cache import BlobCache
-from bundler.sources.context import SourceContext
-from bundler.sources.local_images import resolve_local_image
+from bundle.kinds.image_origin import ImageOrigin, check_image_origin
+from bundler.build.cache import BlobCache
+from bundler.model.definition import ImageSource
+from bundler.sources.common.context import SourceContext
+from bundler.sources.images.on_disk import resolve_local_image
 from tests.support.connecting import client
 from tests.support.scripted import Asked, Reply, Script, scripted
 from tests.support.sources import context

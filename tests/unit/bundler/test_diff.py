@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bundle.model.chart_lock import LockedDependency, LockedFolder, LockedProvenance
-from bundle.model.content import Content
-from bundle.model.digest import digest_of
-from bundle.model.documents import Metadata
-from bundle.model.git import GitSource
+from bundle.base.content import Content
+from bundle.base.digest import digest_of
+from bundle.base.documents import Metadata
+from bundle.kinds.chart_lock import LockedDependency, LockedFolder, LockedProvenance
+from bundle.kinds.git import GitSource
 from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedFile
-from bundler.diff import changes
+from bundler.lock.diff import changes
 from tests.support.content import Maker
 
 WEB = "registry.example.org/app/web:1"

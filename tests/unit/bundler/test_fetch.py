@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.content import Content
-from bundle.model.digest import digest_of
-from bundle.model.errors import (
+from bundle.base.content import Content
+from bundle.base.digest import digest_of
+from bundle.base.errors import (
     DigestMismatchError,
     IsowardError,
     NotFoundError,
     SizeMismatchError,
     TransportError,
 )
-from bundler.fetch import ATTEMPTS, BlobFetcher
+from bundler.build.fetch import ATTEMPTS, BlobFetcher
 
 DATA = os.urandom(300_000)
 CONTENT = Content(digest=digest_of(DATA), size=len(DATA))

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import DigestMismatchError, NotFoundError, TransportError
-from bundle.model.files import FileSource
-from bundler.cache import BlobCache
-from bundler.sources.files import resolve_file
+from bundle.base.digest import digest_of
+from bundle.base.errors import DigestMismatchError, NotFoundError, TransportError
+from bundle.kinds.files import FileSource
+from bundler.build.cache import BlobCache
+from bundler.sources.files.downloads import resolve_file
 from tests.support.connecting import client
 from tests.support.scripted import Asked, Reply, Script, scripted
 from tests.support.sources import context

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import DefinitionError, FormatError, IsowardError, ProgramError
-from bundle.model.git import GitSource, check_git_source, git_host
+from bundle.base.digest import digest_of
+from bundle.base.errors import DefinitionError, FormatError, IsowardError, ProgramError
+from bundle.kinds.git import GitSource, check_git_source, git_host
 from bundle.store import programs
-from bundler.cache import BlobCache
-from bundler.sources.context import SourceContext
-from bundler.sources.git import open_commit
-from bundler.sources.git_tar import keep_tree
+from bundler.build.cache import BlobCache
+from bundler.sources.common.context import SourceContext
+from bundler.sources.files.git import open_commit
+from bundler.sources.files.git_tar import keep_tree
 from tests.support.connecting import client
 from tests.support.git_repositories import commit_files, git, new_repository
 from tests.support.sources import context

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from bundle.model.definition import ImageSource
-from bundle.model.digest import digest_of
-from bundle.model.errors import DigestMismatchError, FormatError, IntegrityError, IsowardError
-from bundler.cache import BlobCache
-from bundler.sources import archive as archive_module
-from bundler.sources import docker_archive as docker_module
-from bundler.sources import tar_members
-from bundler.sources.context import SourceContext
-from bundler.sources.local_images import resolve_local_image
+from bundle.base.digest import digest_of
+from bundle.base.errors import DigestMismatchError, FormatError, IntegrityError, IsowardError
+from bundler.build.cache import BlobCache
+from bundler.model.definition import ImageSource
+from bundler.sources.common import tar_members
+from bundler.sources.common.context import SourceContext
+from bundler.sources.images import archive as archive_module
+from bundler.sources.images import docker_archive as docker_module
+from bundler.sources.images.on_disk import resolve_local_image
 from tests.support.connecting import client
 from tests.support.sources import context
 from tests.support.upstream_oci import to_json

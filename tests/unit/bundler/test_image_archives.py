@@ -12,21 +12,21 @@ from typing import Any
 
 import pytest
 
-from bundle.model.definition import Definition, ImageSource
-from bundle.model.digest import digest_of
-from bundle.model.documents import Metadata
-from bundle.model.errors import (
+from bundle.base.digest import digest_of
+from bundle.base.documents import Metadata
+from bundle.base.errors import (
     DefinitionError,
     DigestMismatchError,
     MissingBlobError,
     UnsignedError,
 )
+from bundle.base.oci import DOCKER_MANIFEST, OCI_MANIFEST
 from bundle.model.lock import LockedArtifact, artifact_contents
-from bundle.model.oci import DOCKER_MANIFEST, OCI_MANIFEST
-from bundler.cache import BlobCache
-from bundler.resolve import resolve as resolve_all
-from bundler.sources.context import SourceContext
-from bundler.sources.local_images import fill_local_image, resolve_local_image
+from bundler.build.cache import BlobCache
+from bundler.lock.resolve import resolve as resolve_all
+from bundler.model.definition import Definition, ImageSource
+from bundler.sources.common.context import SourceContext
+from bundler.sources.images.on_disk import fill_local_image, resolve_local_image
 from tests.support.connecting import client
 from tests.support.image_archives import (
     AMD64,

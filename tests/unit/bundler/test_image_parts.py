@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bundle.model.closure import Named
-from bundler.sources.rendered_yaml import rendered_documents
-from bundler.sources.workloads import images_of
+from bundle.kinds.closure import Named
+from bundler.sources.rendering.rendered_yaml import rendered_documents
+from bundler.sources.rendering.workloads import images_of
 from tests.vectors.chart_parts import NO_QUESTIONS, QUESTIONS
 
 

@@ -13,21 +13,21 @@ from typing import Any
 
 import pytest
 
-from bundle.model.chart_source import ChartSource
-from bundle.model.digest import digest_of
-from bundle.model.errors import (
+from bundle.base.digest import digest_of
+from bundle.base.errors import (
     DefinitionError,
     DigestMismatchError,
     FormatError,
     MissingProgramError,
     ProgramError,
 )
-from bundle.model.kubespray import KubespraySource, LeftOut
+from bundle.kinds.chart_source import ChartSource
+from bundle.kinds.kubespray import KubespraySource, LeftOut
 from bundle.store.programs import run_program
-from bundler.cache import BlobCache
-from bundler.sources import kubespray_ansible
-from bundler.sources.context import SourceContext
-from bundler.sources.kubespray import ResolvedKubespray, resolve_kubespray
+from bundler.build.cache import BlobCache
+from bundler.sources.common.context import SourceContext
+from bundler.sources.kubespray import ansible as kubespray_ansible
+from bundler.sources.kubespray.gather import ResolvedKubespray, resolve_kubespray
 from tests.support import kubespray as standin
 from tests.support.connecting import client
 from tests.support.kubespray import (

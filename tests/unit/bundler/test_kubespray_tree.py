@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import DefinitionError, DigestMismatchError, FormatError
-from bundle.model.git import GitSource
-from bundle.model.kubespray import KubesprayArchive, KubespraySource
+from bundle.base.digest import digest_of
+from bundle.base.errors import DefinitionError, DigestMismatchError, FormatError
+from bundle.kinds.git import GitSource
+from bundle.kinds.kubespray import KubesprayArchive, KubespraySource
 from bundle.store.unpack import unpack_tar
-from bundler.cache import BlobCache
-from bundler.sources import kubespray_tree
-from bundler.sources.context import SourceContext
-from bundler.sources.kubespray_tree import Member, Tree, open_tree
+from bundler.build.cache import BlobCache
+from bundler.sources.common.context import SourceContext
+from bundler.sources.kubespray import checkout as kubespray_tree
+from bundler.sources.kubespray.checkout import Member, Tree, open_tree
 from tests.support.connecting import client
 from tests.support.git_repositories import commit_files, new_repository
 from tests.support.kubespray import VERSION, StandIn, stand_in

@@ -9,22 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.content import Content
-from bundle.model.digest import digest_of
-from bundle.model.errors import (
+from bundle.base.content import Content
+from bundle.base.digest import digest_of
+from bundle.base.errors import (
     DefinitionError,
     DigestMismatchError,
     IntegrityError,
     SizeMismatchError,
 )
-from bundle.model.files import FileSource, check_file_source, file_label, file_uri, served_path
-from bundle.model.git import GitSource
+from bundle.kinds.files import FileSource, check_file_source, file_label, file_uri, served_path
+from bundle.kinds.git import GitSource
 from bundle.model.lock import LockedFile
-from bundler.cache import BlobCache
-from bundler.fetch import BlobFetcher
-from bundler.sources.context import SourceContext
-from bundler.sources.files import resolve_file
-from bundler.sources.local_files import local_opener, open_local
+from bundler.build.cache import BlobCache
+from bundler.build.fetch import BlobFetcher
+from bundler.sources.common.context import SourceContext
+from bundler.sources.files.downloads import resolve_file
+from bundler.sources.files.local import local_opener, open_local
 from tests.support.connecting import client
 from tests.support.git_repositories import commit_files, git, new_repository
 from tests.support.sources import context

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from bundle.base.digest import digest_of
+from bundle.base.errors import DefinitionError, FormatError
 from bundle.cli.main import main
-from bundle.model.digest import digest_of
-from bundle.model.errors import DefinitionError, FormatError
-from bundler.cache import BlobCache
-from bundler.documents import load_definition, load_lock, load_sources
-from bundler.resolve import definition_hosts, resolve
+from bundler.build.cache import BlobCache
+from bundler.lock.documents import load_definition, load_lock, load_sources
+from bundler.lock.resolve import definition_hosts, resolve
 from tests.support.connecting import client
 from tests.support.content import chart_archive
 from tests.support.faulty_registry import Fault, FaultyRegistry, faulty_registry

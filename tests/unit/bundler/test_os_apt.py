@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import (
+from bundle.base.digest import digest_of
+from bundle.base.errors import (
     DefinitionError,
     FormatError,
     IntegrityError,
@@ -20,12 +20,12 @@ from bundle.model.errors import (
     NotFoundError,
     SignatureError,
 )
+from bundle.kinds.os_packages import LockedOs, OsSource
 from bundle.model.lock import check_lock
-from bundle.model.os_packages import LockedOs, OsSource
-from bundler.cache import BlobCache
-from bundler.sources.context import OsWant, SourceContext
-from bundler.sources.os_files import os_openers
-from bundler.sources.os_packages import resolve_os_packages
+from bundler.build.cache import BlobCache
+from bundler.sources.common.context import OsWant, SourceContext
+from bundler.sources.os.carried import os_openers
+from bundler.sources.os.resolvers import resolve_os_packages
 from tests.support import apt_repository as apt
 from tests.support.connecting import client
 from tests.support.documents import DEFINITION, lock, read_definition

@@ -12,11 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import DefinitionError, DigestMismatchError, FormatError
-from bundle.model.start import is_wheel_name
-from bundler.sources import own_wheel
-from bundler.sources.own_wheel import MadeWheel, make_wheel, read_wheel, requirements_of, wheel_of
+from bundle.base.errors import DefinitionError, DigestMismatchError, FormatError
+from bundle.kinds.start import is_wheel_name
 from bundler.sources.python.wheels import read_metadata
+from bundler.sources.start import own_wheel
+from bundler.sources.start.own_wheel import (
+    MadeWheel,
+    make_wheel,
+    read_wheel,
+    requirements_of,
+    wheel_of,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -74,9 +80,9 @@ def test_a_work_tree_makes_the_same_as_an_installation(made: MadeWheel, installe
 
 
 def test_an_installed_file_that_was_changed_is_found(installed: Path) -> None:
-    changed = installed / "bundle" / "trust" / "verify.py"
+    changed = installed / "bundle" / "store" / "layout.py"
     changed.write_text(changed.read_text() + "\n")
-    with pytest.raises(DigestMismatchError, match=r"bundle/trust/verify\.py: expected sha256"):
+    with pytest.raises(DigestMismatchError, match=r"bundle/store/layout\.py: expected sha256"):
         wheel_of(_distribution(installed), installed)
 
 

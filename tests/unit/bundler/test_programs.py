@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from bundle.base.errors import MissingProgramError
 from bundle.cli.main import run as isoward
-from bundle.model.errors import MissingProgramError
 from bundle.store.programs import Finished
-from bundler.programs import require_programs
+from bundler.lock.programs import require_programs
 from tests.support.documents import DEFINITION, read_definition
 
 HEAD = DEFINITION.partition("images:")[0]

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import (
+from bundle.base.digest import digest_of
+from bundle.base.errors import (
     DigestMismatchError,
     IntegrityError,
     NotFoundError,
     SizeMismatchError,
     TransportError,
 )
-from bundle.model.limits import CHUNK_BYTES
-from bundler.cache import BlobCache
-from bundler.sources.promised import Promise, keep_promised
+from bundle.base.limits import CHUNK_BYTES
+from bundler.build.cache import BlobCache
+from bundler.sources.common.promised import Promise, keep_promised
 from tests.support.connecting import client
 from tests.support.scripted import Reply, scripted
 from tests.support.sources import context

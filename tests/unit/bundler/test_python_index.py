@@ -10,9 +10,9 @@ from typing import BinaryIO
 
 import pytest
 
-from bundle.model.errors import DefinitionError, ProgramError
+from bundle.base.errors import DefinitionError, ProgramError
 from bundle.store.programs import Finished, run_program
-from bundler.sources.python.index import pip_index
+from bundler.sources.python.simple_index import pip_index
 
 
 class Pip:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.definition import Definition
-from bundle.model.errors import DefinitionError, ProgramError
-from bundle.model.python_packages import LockedPythonSet
-from bundler.cache import BlobCache
-from bundler.sources.context import PythonWant
-from bundler.sources.python.resolve import resolve_python
+from bundle.base.errors import DefinitionError, ProgramError
+from bundle.kinds.python_packages import LockedPythonSet
+from bundler.build.cache import BlobCache
+from bundler.model.definition import Definition
+from bundler.sources.common.context import PythonWant
+from bundler.sources.python.resolution import resolve_python
 from tests.support.connecting import client
 from tests.support.documents import read_definition
 from tests.support.python_index import PythonIndex, python_index, wheel

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import DefinitionError
+from bundle.base.errors import DefinitionError
 from bundler.sources.python.requirements import parse_requirements, read_requirements
 
 A, B = "a" * 64, "b" * 64

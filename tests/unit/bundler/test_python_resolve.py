@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.canonical import canonical_json
-from bundle.model.digest import digest_of
-from bundle.model.errors import (
+from bundle.base.canonical import canonical_json
+from bundle.base.digest import digest_of
+from bundle.base.errors import (
     DefinitionError,
     DigestMismatchError,
     FormatError,
@@ -18,8 +18,8 @@ from bundle.model.errors import (
     IsowardError,
 )
 from bundle.model.lock import Lock, check_lock
-from bundler.cache import BlobCache
-from bundler.resolve import definition_hosts, resolve
+from bundler.build.cache import BlobCache
+from bundler.lock.resolve import definition_hosts, resolve
 from tests.support.connecting import client
 from tests.support.documents import read_definition
 from tests.support.python_index import Listed, PythonIndex, python_index, requirements

@@ -9,7 +9,7 @@ import pytest
 from packaging.markers import Marker
 from packaging.tags import sys_tags
 
-from bundle.model.python_packages import MACHINES
+from bundle.kinds.python_packages import MACHINES
 from bundler.sources.python.target import Target
 
 

@@ -13,11 +13,11 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import DefinitionError, FormatError
+from bundle.base.digest import digest_of
+from bundle.base.errors import DefinitionError, FormatError
+from bundle.kinds.python_packages import LockedPythonSet, LockedWheel, PythonEnvironment
 from bundle.model.manifest import Manifest
 from bundle.model.plan import plan_bundle
-from bundle.model.python_packages import LockedPythonSet, LockedWheel, PythonEnvironment
 from bundle.store.layout import BundleDirectory
 from bundler.sources.python.wheels import check_wheels, read_metadata
 from tests.support.depot import change_lock

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from bundle.model.definition import ImageSource
-from bundle.model.errors import FormatError, TransportError
+from bundle.base.errors import FormatError, TransportError
+from bundle.base.oci import ARTIFACT_TYPES
+from bundle.base.progress import NO_PROGRESS
 from bundle.model.lock import LockedArtifact, artifact_contents
-from bundle.model.oci import ARTIFACT_TYPES
-from bundle.model.progress import NO_PROGRESS
-from bundler.cache import BlobCache
-from bundler.sources.images import resolve_image
-from bundler.sources.manifests import ManifestSource
+from bundler.build.cache import BlobCache
+from bundler.model.definition import ImageSource
+from bundler.sources.common.manifests import ManifestSource
+from bundler.sources.images.published_images import resolve_image
 from tests.support.connecting import client
 from tests.support.faulty_registry import Fault, FaultyRegistry, faulty_registry
 from tests.support.upstream_content import RegistryContent

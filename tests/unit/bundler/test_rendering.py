@@ -11,24 +11,24 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from bundle.model.chart_source import ChartSource
-from bundle.model.content import Content
-from bundle.model.digest import digest_of
-from bundle.model.errors import (
+from bundle.base.content import Content
+from bundle.base.digest import digest_of
+from bundle.base.errors import (
     DefinitionError,
     DigestMismatchError,
     FormatError,
     MissingProgramError,
     ProgramError,
 )
+from bundle.base.progress import NO_PROGRESS
+from bundle.kinds.chart_source import ChartSource
+from bundle.kinds.rendering import HelmSource, Release
 from bundle.model.lock import LockedChart
-from bundle.model.progress import NO_PROGRESS
-from bundle.model.rendering import HelmSource, Release
 from bundle.store.programs import Finished, run_program
-from bundler.cache import BlobCache
-from bundler.sources.context import SourceContext
-from bundler.sources.helm import open_helm
-from bundler.sources.rendering import Shown, show_chart
+from bundler.build.cache import BlobCache
+from bundler.sources.common.context import SourceContext
+from bundler.sources.rendering.helm import open_helm
+from bundler.sources.rendering.render import Shown, show_chart
 from tests.support.connecting import client
 from tests.support.documents import locked_chart
 from tests.support.helm import helm_archive, helm_on_path
@@ -186,7 +186,7 @@ def test_what_cannot_be_a_pod_is_refused(template: str, why: str, context: Sourc
 def test_a_chart_that_prints_without_end_is_cut_off(
     context: SourceContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bundler.sources.rendering.MAX_RENDERED_BYTES", 5000)
+    monkeypatch.setattr("bundler.sources.rendering.render.MAX_RENDERED_BYTES", 5000)
     text = 'a: {{ repeat 200000 "x" }}'
     shape = Shape("long", {"templates/x.yaml": text}, frozenset())
     with pytest.raises(ProgramError, match="expected at most 5000 bytes, found more"):

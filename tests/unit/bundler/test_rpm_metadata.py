@@ -6,10 +6,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bundle.model.errors import FormatError
-from bundle.model.limits import MAX_OS_INDEX_BYTES, MAX_REPOMD_DEPTH
-from bundler.sources.promised import Promise
-from bundler.sources.rpm_metadata import NAMESPACE, MetadataFile, is_carried, read_repomd
+from bundle.base.errors import FormatError
+from bundle.base.limits import MAX_OS_INDEX_BYTES, MAX_REPOMD_DEPTH
+from bundler.sources.common.promised import Promise
+from bundler.sources.os.rpm.repodata import NAMESPACE, MetadataFile, is_carried, read_repomd
 
 DIGEST = hashlib.sha256(b"primary").hexdigest()
 WHERE = "https://host/repo/repodata/repomd.xml"

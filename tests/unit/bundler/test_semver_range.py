@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bundler.sources.semver_range import in_range, parse_version
+from bundler.sources.charts.semver_range import in_range, parse_version
 from tests.support.helm import run_helm
 
 RANGES = (

@@ -8,24 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from bundle.cli.inspect_page import page
-from bundle.model.changes import compare_releases
-from bundle.model.definition import Definition, ImageSource
-from bundle.model.documents import Metadata
-from bundle.model.errors import (
+from bundle.base.documents import Metadata
+from bundle.base.errors import (
     AuthenticationError,
     PolicyError,
     TransportError,
     TransportRefusedError,
     UnsignedError,
 )
+from bundle.cli.auditor.inspect_page import page
+from bundle.kinds.policy import SignatureRule, UnsignedRule
+from bundle.model.changes import compare_releases
 from bundle.model.lock import Lock
 from bundle.model.plan import plan_bundle
-from bundle.model.policy import SignatureRule, UnsignedRule
 from bundle.model.summary import unasked_lines
-from bundler.cache import BlobCache
-from bundler.diff import changes
-from bundler.resolve import resolve
+from bundler.build.cache import BlobCache
+from bundler.lock.diff import changes
+from bundler.lock.resolve import resolve
+from bundler.model.definition import Definition, ImageSource
 from tests.support.connecting import client
 from tests.support.faulty_registry import Fault, FaultyRegistry, faulty_registry
 from tests.support.sources import context

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bundle.model.summary import source_lines
-from bundler.source import Answer, run_git, source_of
+from bundler.build.work_tree import Answer, run_git, source_of
 from tests.support.needs import requires_tool
 
 

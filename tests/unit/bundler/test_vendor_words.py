@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from bundle.base.digest import digest_of
+from bundle.base.errors import Advice, DigestMismatchError, SizeMismatchError, TransportError
 from bundle.cli.endings import ended
-from bundle.model import advice
-from bundle.model.digest import digest_of
-from bundle.model.errors import Advice, DigestMismatchError, SizeMismatchError, TransportError
 from bundle.model.lock import LockedFile
-from bundler.blame import blames, blaming, naming
+from bundle.store import advice
+from bundler.sources.common.blame import blames, blaming, naming
 from tests.support.content import sample
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -72,7 +72,7 @@ def test_a_hint_of_both_sides_has_words_for_each(hint: Advice, capsys: Said) -> 
 def test_nobody_at_the_vendors_is_told_of_a_good_medium() -> None:
     """All such hints stand in one place, where each has the vendor's words beside it."""
     found = []
-    for folder in ("bundle/store", "bundle/trust", "bundle/registry", "bundler"):
+    for folder in ("bundle/store", "bundle/trust", "bundler"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             tree = ast.parse(path.read_text(encoding="utf-8"))
             found += [

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from bundle.model.errors import FormatError
-from bundle.model.limits import MAX_RENDERED_NODES
-from bundler.sources.image_grammar import looks_like_image
-from bundler.sources.image_parts import images_in_parts
-from bundler.sources.image_text import images_in_text
-from bundler.sources.rendered_yaml import rendered_documents
-from bundler.sources.workloads import images_of
+from bundle.base.errors import FormatError
+from bundle.base.limits import MAX_RENDERED_NODES
+from bundler.sources.rendering.image_grammar import looks_like_image
+from bundler.sources.rendering.image_parts import images_in_parts
+from bundler.sources.rendering.image_text import images_in_text
+from bundler.sources.rendering.rendered_yaml import rendered_documents
+from bundler.sources.rendering.workloads import images_of
 
 FULL = "quay.io/example/worker:v1.2"
 DIGEST = "sha256:" + "ab" * 32

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bundle.trust.keys import load_key
+from bundle.trust.keys.stored import load_key
 from installer.depot.directory import open_depot
-from installer.depot.live import LiveDepot
+from installer.serving.live import LiveDepot
 from tests.support.depot import import_now, rich_sample, signed_bundle
 from tests.support.depot_site import Site
 from tests.support.trust import (

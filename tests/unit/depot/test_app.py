@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.digest import hex_of
+from bundle.base.digest import hex_of
 from installer.depot.directory import open_depot
-from installer.depot.live import LiveDepot
+from installer.serving.live import LiveDepot
 from tests.support.content import Maker, sample
 from tests.support.depot import change_lock, import_now, signed_bundle
 from tests.support.depot_site import WEB, Site, subjects

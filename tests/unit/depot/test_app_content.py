@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from installer.depot.app import answer
 from installer.depot.directory import create_depot
-from installer.depot.http import Request
-from installer.depot.live import LiveDepot
+from installer.serving.app import answer
+from installer.serving.http import Request
+from installer.serving.live import LiveDepot
 from tests.support.content import Maker, sample
 from tests.support.depot import change_lock, import_now, signed_bundle
 from tests.support.depot_site import WEB, Site, subjects

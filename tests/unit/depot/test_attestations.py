@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.digest import digest_of, hex_of
-from bundle.model.errors import AttestationError
+from bundle.base.digest import digest_of, hex_of
+from bundle.base.errors import AttestationError
 from installer.depot.accepted import accepted_bundles
 from installer.depot.directory import open_depot
 from tests.support.depot import import_now

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from bundle.model.digest import digest_of
+from bundle.base.digest import digest_of
 from bundle.model.manifest import ChartEntry, Manifest, check_manifest
 from bundle.model.plan import plan_bundle
 from installer.depot.catalogue import Catalogue

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.digest import hex_of
-from bundle.model.limits import MIB
+from bundle.base.digest import hex_of
+from bundle.base.limits import MIB
 from installer.depot.check_pass import CheckResult, PassRecord, Settings, run_pass
-from installer.depot.live import LiveDepot
 from installer.depot.marks import Marks
-from installer.depot.watch import Pace, Watch
+from installer.serving.live import LiveDepot
+from installer.serving.watch import Pace, Watch
 from tests.support.depot import import_now
 from tests.support.depot_site import WEB, Site
 from tests.support.trust_commands import Isoward
@@ -180,7 +180,7 @@ def test_what_clients_parse_is_checked_before_it_is_sent(
 
 
 def test_a_large_list_is_checked_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("installer.depot.content.MAX_OCI_MANIFEST_BYTES", 8)
+    monkeypatch.setattr("installer.serving.content.MAX_OCI_MANIFEST_BYTES", 8)
     target = "/os/debian-12/debian/dists/bookworm/InRelease"
     good = site.ask(target)
     assert good.file is not None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import FormatError, StorageError
+from bundle.base.errors import FormatError, StorageError
 from installer.depot.directory import DepotDirectory, create_depot, open_depot
 
 

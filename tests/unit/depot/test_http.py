@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from installer.depot.http import FileBody, Reply, Request, file_reply
+from installer.serving.http import FileBody, Reply, Request, file_reply
 
 DIGEST = "sha256:" + "a" * 64
 PATH = Path("/depot/blob")

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from bundle.model.digest import hex_of
-from bundle.model.errors import (
+from bundle.base.digest import hex_of
+from bundle.base.errors import (
     BusyError,
     CouldNotVerifyError,
     DigestMismatchError,

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import UsageError
-from installer.depot.listening import (
+from bundle.base.errors import UsageError
+from installer.serving.listening import (
     CONNECTIONS,
     STALLED_SECONDS,
     listening,
     room_for_connections,
     url_of,
 )
-from installer.depot.reach import addresses_for_nodes, nodes_can_use, reach_notices
-from installer.depot.server import key_paths
+from installer.serving.reach import addresses_for_nodes, nodes_can_use, reach_notices
+from installer.serving.server import key_paths
 
 
 def test_port_zero_takes_one_that_is_free_and_holds_it() -> None:
@@ -61,7 +61,7 @@ def _send_without_end(to: socket.socket) -> None:
 
 
 def test_a_client_that_takes_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("installer.depot.listening.STALLED_SECONDS", 1)
+    monkeypatch.setattr("installer.serving.listening.STALLED_SECONDS", 1)
     with listening("127.0.0.1", 0) as made, socket.socket() as client:
         made.settimeout(20)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from installer.depot.server import _ACCESS_FORMAT, _LOGGING
+from installer.serving.server import _ACCESS_FORMAT, _LOGGING
 
 _SAID: dict[str, Any] = {
     "time": "2026-01-01 12:00:00 +0000",

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from bundle.kinds.python_packages import LockedPythonSet, LockedWheel, PythonEnvironment
 from bundle.model.lock import Lock
-from bundle.model.python_packages import LockedPythonSet, LockedWheel, PythonEnvironment
-from installer.depot.app import answer
 from installer.depot.directory import open_depot
-from installer.depot.http import Reply, Request
-from installer.depot.live import LiveDepot
-from installer.depot.packages import chosen_form
+from installer.serving.app import answer
+from installer.serving.http import Reply, Request
+from installer.serving.live import LiveDepot
+from installer.serving.packages import chosen_form
 from tests.support.content import Maker, sample
 from tests.support.depot import change_lock, import_now, signed_bundle
 from tests.support.python_index import wheel

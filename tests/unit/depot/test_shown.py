@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import DefinitionError
-from installer.depot.app import answer
-from installer.depot.held import HeldPair, hold
-from installer.depot.http import Request
-from installer.depot.shown import ShownIdentity, expiry_of
-from installer.depot.tls import Identity, made_identity
+from bundle.base.errors import DefinitionError
+from installer.serving.app import answer
+from installer.serving.http import Request
+from installer.serving.shown import ShownIdentity, expiry_of
+from installer.serving.tls.certificate import Identity, made_identity
+from installer.serving.tls.held import HeldPair, hold
 from tests.support.depot_site import Site
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)

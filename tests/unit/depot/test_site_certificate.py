@@ -17,12 +17,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from bundle.model.errors import DefinitionError
+from bundle.base.errors import DefinitionError
 from installer.cli.serve import place_of
-from installer.depot.held import hold
-from installer.depot.shown import ShownIdentity
-from installer.depot.site_certificate import check_chain, site_identity
-from installer.depot.trial import try_pair
+from installer.serving.shown import ShownIdentity
+from installer.serving.site_certificate import check_chain, site_identity
+from installer.serving.tls.held import hold
+from installer.serving.trial import try_pair
 from tests.support.needs import requires_tool
 from tests.support.old_certificates import negative_serial, over_sha1, version_one
 

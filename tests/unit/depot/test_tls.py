@@ -11,8 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bundle.model.errors import ClockError, DefinitionError, UsageError
-from installer.depot.tls import alternative_names, made_identity
+from bundle.base.errors import ClockError, DefinitionError, UsageError
+from installer.serving.tls.certificate import alternative_names, made_identity
 
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 NAMES = ["depot.hospital.example", "10.0.0.5", "fd00::5"]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from installer.depot.content import BlobReader
-from installer.depot.http import Request
+from installer.serving.content import BlobReader
+from installer.serving.http import Request
 from tests.support.depot_site import WEB, Site
 
 LARGE = "/files/example.org/large.bin"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from installer.steps.ansible_env import ansible_environment, only_ours, ssh_arguments
+from installer.ansible_run.variables import ansible_environment, only_ours, ssh_arguments
 from tests.support.needs import requires_tool
 
 _HOSTILE = {

@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bundle.model.errors import PreflightError, UnreachableError
-from bundle.model.reference import Reference
-from bundle.model.site import Node
+from bundle.base.errors import PreflightError, UnreachableError
+from bundle.base.reference import Reference
 from installer.preflight.answers import Finding, Report, fail, ok, warn
 from installer.preflight.ask import ask_site, on_this_machine, require_ready
 from installer.preflight.question import Machine, Question, Wanted
 from installer.preflight.shell import LocalShell, Shell
 from installer.preflight.table import table
+from installer.site.document import Node
 from tests.unit.install.sites import HOST_KEY, node_data, site_data, site_of
 
 _OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMKGdPYkCxNSsfxsGmgPhp0M8DTtpIB7yyM2kVb7Z8J0"

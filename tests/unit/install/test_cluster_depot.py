@@ -5,11 +5,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bundle.model.errors import StepError
-from bundle.model.site import DepotAddress
+from bundle.base.errors import StepError
+from installer.ansible_run.events import Failure
+from installer.core.step import Context
+from installer.site.document import DepotAddress
 from installer.steps.cluster_depot import answering_depot, with_depots_word
-from installer.steps.events import Failure
-from installer.steps.step import Context
 from tests.support.cluster_step import cluster_world
 
 _HIDDEN = "the output has been hidden due to the fact that 'no_log: true' was specified"

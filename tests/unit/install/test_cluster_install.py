@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bundle.model.errors import (
+from bundle.base.errors import (
     AuditError,
     BusyError,
     DefinitionError,
@@ -23,14 +23,14 @@ from bundle.model.errors import (
     UsageError,
 )
 from bundle.store.atomic import directory_lock
-from installer.cluster_context import ClusterRequest, state_folder
-from installer.cluster_install import ClusterResult, install_cluster, plan_cluster
+from installer.core.step import Change, Context, Step
 from installer.depot.directory import create_depot, open_depot
-from installer.depot.tls import made_identity
-from installer.documents import load_site
-from installer.steps.journal import JOURNAL_NAME, Record, read_journal
-from installer.steps.step import Change, Context, Step
-from installer.steps.verify import VerifyStep
+from installer.installation.context import ClusterRequest, state_folder
+from installer.installation.run import ClusterResult, install_cluster, plan_cluster
+from installer.records.journal import JOURNAL_NAME, Record, read_journal
+from installer.serving.tls.certificate import made_identity
+from installer.site.load import load_site
+from installer.steps.verify_medium import VerifyStep
 from tests.support.cluster_sites import cluster_bundle
 from tests.support.clusters import cluster_data
 from tests.support.depot import import_now

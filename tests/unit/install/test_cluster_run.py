@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from installer.steps.cluster_run import EXPECTED_NAME, Expected, PlayLog, expected_of, readable_time
+from installer.ansible_run.followed import (
+    EXPECTED_NAME,
+    Expected,
+    PlayLog,
+    expected_of,
+    readable_time,
+)
 from tests.support.cluster_step import Notes
 
 

@@ -13,16 +13,16 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bundle.model.errors import StepError, UnreachableError, UsageError
-from bundle.model.kubespray import KubesprayFile, KubesprayImage, LockedKubespray
-from bundle.model.python_packages import LockedPythonSet, LockedWheel, PythonEnvironment
+from bundle.base.errors import StepError, UnreachableError, UsageError
+from bundle.kinds.kubespray import KubesprayFile, KubesprayImage, LockedKubespray
+from bundle.kinds.python_packages import LockedPythonSet, LockedWheel, PythonEnvironment
 from bundle.store.programs import Finished
-from installer.depot.listening import CONNECTIONS, FILES
-from installer.steps.depot import DepotStep
-from installer.steps.depot_content import wanted_of
-from installer.steps.depot_service import ThisMachine, lasting_python
-from installer.steps.depot_unit import Service, unit_text
-from installer.steps.step import Context
+from installer.core.step import Context
+from installer.depot.client.expected_content import wanted_of
+from installer.depot.client.service import ThisMachine, lasting_python
+from installer.depot.client.unit import Service, unit_text
+from installer.serving.listening import CONNECTIONS, FILES
+from installer.steps.start_depot import DepotStep
 from tests.support.content import Maker
 from tests.support.depot import (
     RunningDepot,

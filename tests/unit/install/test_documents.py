@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bundle.model.errors import DefinitionError, StorageError
-from installer.documents import load_site, parse_site
+from bundle.base.errors import DefinitionError, StorageError
+from installer.site.load import load_site, parse_site
 from tests.unit.install.sites import HOST_KEY, node_data, site_data, write_site
 
 _ROOT = Path(__file__).resolve().parents[3]

@@ -10,10 +10,10 @@ from typing import cast
 
 import pytest
 
-from bundle.model.errors import StepError
+from bundle.base.errors import StepError
+from installer.core.step import Context
 from installer.preflight.ask import on_this_machine
 from installer.steps.encryption_key import require_same_key
-from installer.steps.step import Context
 from tests.support.clusters import cluster
 
 KEY = "abcdefghijklmnopqrstuvwxyz012345"

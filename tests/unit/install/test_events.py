@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from bundle.model.progress import NO_PROGRESS
-from installer.steps.events import EventLog, reason_of
+from bundle.base.progress import NO_PROGRESS
+from installer.ansible_run.events import EventLog, reason_of
 
 
 class Notes:

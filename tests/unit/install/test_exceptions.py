@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bundle.model.canonical import canonical_json
-from bundle.trust.restrictions import RevokedRelease
-from bundle.trust.state import load_states, save_state
+from bundle.base.canonical import canonical_json
+from bundle.trust.metadata.restrictions import RevokedRelease
+from bundle.trust.site.state import load_states, save_state
 from installer.depot.directory import DepotDirectory, RecordedWaiver
-from installer.depot.tls import made_identity
+from installer.serving.tls.certificate import made_identity
 from tests.lab.content import lab_depot
 from tests.support.depot import serving
 from tests.unit.install.sites import HOST_KEY, node_data, site_data, write_site

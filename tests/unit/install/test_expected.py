@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from installer.steps.expected import expected_time
-from installer.steps.journal import Journal
-from installer.steps.run_ansible import MAX_FORKS, side_by_side
+from installer.ansible_run.runner import MAX_FORKS, side_by_side
+from installer.records.expected import expected_time
+from installer.records.journal import Journal
 
 GIB = 2**30
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from installer.steps.events import EventLog, Failure
-from installer.steps.explain import explain
-from installer.steps.known_failures import KNOWN
+from installer.ansible_run.events import EventLog, Failure
+from installer.ansible_run.explain import explain
+from installer.ansible_run.known_failures import KNOWN
 from tests.support.cluster_step import Notes
 
 _MESSAGES = [

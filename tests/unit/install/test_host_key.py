@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import DefinitionError
-from installer.preflight.host_key import known_hosts, parse_host_key
+from bundle.base.errors import DefinitionError
+from installer.site.host_key import known_hosts, parse_host_key
 from tests.support.needs import requires_tool
 from tests.unit.install.sites import HOST_KEY, node_data, site_data, site_of
 

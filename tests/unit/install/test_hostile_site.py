@@ -16,11 +16,11 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from bundle.model.errors import DefinitionError
+from bundle.base.errors import DefinitionError
 from fuzz.registry import TARGETS, check
 from fuzz.sites import site as made_of
-from installer.steps.inventory_folder import write_inventory
-from installer.steps.kubespray_inventory import HOSTS_NAME, KubesprayInput, render_kubespray
+from installer.kubespray.inventory_folder import write_inventory
+from installer.kubespray.settings import HOSTS_NAME, KubesprayInput, render_kubespray
 from tests.support.clusters import cluster_data, kubespray_manifest
 from tests.unit.install.sites import site_of
 

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import DigestMismatchError, StepError
-from bundle.model.os_packages import OsEntry, OsFile, OsPackage, OsPlace
-from bundle.model.site import Node, Site
+from bundle.base.digest import digest_of
+from bundle.base.errors import DigestMismatchError, StepError
+from bundle.kinds.os_packages import OsEntry, OsFile, OsPackage, OsPlace
 from installer.depot.directory import DepotDirectory
+from installer.hosts.inquiry import System, ask_systems, set_clock
+from installer.hosts.names import names_of, resolve_here
+from installer.hosts.package_sources import choose_sets, package_files, read_keyrings
 from installer.preflight.shell import Result
-from installer.steps.hosts_ask import System, ask_systems, set_clock
-from installer.steps.hosts_names import names_of, resolve_here
-from installer.steps.hosts_packages import choose_sets, package_files, read_keyrings
+from installer.site.document import Node, Site
 from tests.unit.install.sites import site_data, site_of
 
 _NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from bundle.model.errors import BusyError
+from bundle.base.errors import BusyError
 from bundle.store.atomic import directory_lock
-from installer.depot.tls import made_identity
-from installer.preflight.host_key import parse_host_key
+from installer.serving.tls.certificate import made_identity
+from installer.site.host_key import parse_host_key
 from tests.lab.content import IMAGE, lab_depot
 from tests.unit.install.sites import HOST_KEY, node_data, site_data, write_site
 

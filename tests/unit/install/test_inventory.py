@@ -13,9 +13,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bundle.model.reference import Reference
-from installer.steps.ansible_text import ansible_value
-from installer.steps.inventory import InventoryInput, depot_url, render_inventory
+from bundle.base.reference import Reference
+from installer.ansible_run.text import ansible_value
+from installer.kubespray.inventory import InventoryInput, depot_url, render_inventory
 from tests.unit.install.sites import HOST_KEY, node_data, site_data, site_of
 
 _IMAGE = Reference("r.example:5000", "app/web", "", "sha256:" + "a" * 64)

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bundle.model.canonical import canonical_json, decode_canonical
-from bundle.model.digest import digest_of
-from bundle.model.errors import AuditError, StorageError
-from installer.steps.journal import (
+from bundle.base.canonical import canonical_json, decode_canonical
+from bundle.base.digest import digest_of
+from bundle.base.errors import AuditError, StorageError
+from installer.records.journal import (
     JOURNAL_NAME,
     Event,
     Journal,

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from bundle.model.errors import StepError, UnreachableError
-from installer.steps.api_client import ApiClient, Place, api_place
-from installer.steps.kubeconfig import KubeconfigStep
-from installer.steps.kubeconfig_file import parse_kubeconfig, render_kubeconfig
+from bundle.base.errors import StepError, UnreachableError
+from installer.kube.api_client import ApiClient, Place, api_place
+from installer.kube.kubeconfig_file import parse_kubeconfig, render_kubeconfig
+from installer.steps.fetch_kubeconfig import KubeconfigStep
 from tests.support.bare_context import bare_context
 from tests.support.clusters import cluster
 from tests.support.kubeconfigs import write_pki

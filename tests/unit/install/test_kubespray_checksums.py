@@ -14,12 +14,12 @@ import msgspec
 import pytest
 import yaml
 
-from bundle.model.digest import digest_of
-from bundle.model.kubespray import KubesprayFile, KubesprayImage
-from installer.steps.inventory_folder import write_inventory
-from installer.steps.kubespray_checksums import checksum_values
-from installer.steps.kubespray_inventory import HOSTS_NAME, KubesprayInput, render_kubespray
-from installer.steps.kubespray_versions import version_values
+from bundle.base.digest import digest_of
+from bundle.kinds.kubespray import KubesprayFile, KubesprayImage
+from installer.kubespray.checksums import checksum_values
+from installer.kubespray.inventory_folder import write_inventory
+from installer.kubespray.settings import HOSTS_NAME, KubesprayInput, render_kubespray
+from installer.kubespray.versions import version_values
 from tests.support.clusters import VERSION, cluster, kubespray_manifest
 
 _KEY = Path("/home/admin/id_ed25519")

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import DefinitionError, IsowardError, UsageError
-from installer.site_inventory import read_overrides
-from installer.steps.inventory_folder import RECORD_NAME, write_inventory
-from installer.steps.kubespray_inventory import HOSTS_NAME, KubesprayInput, render_kubespray
+from bundle.base.digest import digest_of
+from bundle.base.errors import DefinitionError, IsowardError, UsageError
+from installer.installation.rendered_inventory import read_overrides
+from installer.kubespray.inventory_folder import RECORD_NAME, write_inventory
+from installer.kubespray.settings import HOSTS_NAME, KubesprayInput, render_kubespray
 from tests.support.clusters import PLUGINS, SIZES, cluster, cluster_data, kubespray_manifest
 from tests.unit.install.sites import site_data, site_of
 

@@ -10,12 +10,12 @@ import msgspec
 import pytest
 import yaml
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import DefinitionError
+from bundle.base.digest import digest_of
+from bundle.base.errors import DefinitionError
+from bundle.base.oci import OCI_MANIFEST
+from bundle.kinds.os_packages import OsEntry, OsFile
 from bundle.model.manifest import Artifact, ChartEntry, Manifest, ManifestEntry
-from bundle.model.oci import OCI_MANIFEST
-from bundle.model.os_packages import OsEntry, OsFile
-from installer.steps.kubespray_inventory import KubesprayInput, render_kubespray
+from installer.kubespray.settings import KubesprayInput, render_kubespray
 from tests.support.clusters import PARTS, cluster_data, kubespray_manifest
 from tests.support.signature_rules import WAIVED
 from tests.unit.install.sites import site_of

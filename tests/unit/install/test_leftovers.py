@@ -10,8 +10,8 @@ import jinja2
 import pytest
 import yaml
 
-from installer.steps.leftovers import MARKER, end_leftovers, is_run_of
-from installer.steps.run_ansible import PLAYBOOKS
+from installer.ansible_run.left_running import MARKER, end_leftovers, is_run_of
+from installer.ansible_run.runner import PLAYBOOKS
 from tests.support.cluster_step import Notes
 
 _NOT_FOUND = (

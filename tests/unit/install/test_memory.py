@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from installer.steps import memory
-from installer.steps.memory import memory_folder
+from installer.ansible_run import memory
+from installer.ansible_run.memory import memory_folder
 
 
 def test_a_folder_in_use_stays_though_its_process_has_no_id_here(

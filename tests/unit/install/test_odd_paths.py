@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import UsageError
-from bundle.model.progress import NO_PROGRESS
-from installer.documents import examine_site_file, load_site
-from installer.folders import require_folder_for_kubespray, require_folder_for_ssh
-from installer.preflight.ssh_path import ssh_path, ssh_path_problem
-from installer.steps.ansible_env import ansible_environment, ssh_arguments
-from installer.steps.ansible_text import ansible_value
-from installer.steps.run_ansible import Run, run_playbook
+from bundle.base.errors import UsageError
+from bundle.base.progress import NO_PROGRESS
+from installer.ansible_run.runner import Run, run_playbook
+from installer.ansible_run.text import ansible_value
+from installer.ansible_run.variables import ansible_environment, ssh_arguments
+from installer.base.ssh_path import ssh_path, ssh_path_problem
+from installer.core.folders import require_folder_for_kubespray, require_folder_for_ssh
+from installer.site.load import examine_site_file, load_site
 from tests.support.needs import requires_tool
 from tests.unit.install.sites import new_key, site_data, write_site
 

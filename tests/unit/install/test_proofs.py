@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bundle.model.site_cluster import Egress, Zone
 from installer.preflight.answers import Answer, NodeAnswers, Report, Verdict
-from installer.steps.proof import ProofVerdict
-from installer.steps.proof_pods import PodState, image_for, read_state
-from installer.steps.proofs import PROOFS, namespace_of
-from installer.steps.proofs_network import (
+from installer.proofs.evidence import ProofVerdict
+from installer.proofs.pods import PodState, image_for, read_state
+from installer.proofs.prove import PROOFS, namespace_of
+from installer.proofs.runs import judge_ways_out
+from installer.proofs.ways import (
     CONNECT,
     LISTEN,
     Way,
@@ -23,7 +23,7 @@ from installer.steps.proofs_network import (
     judge,
     read_answers,
 )
-from installer.steps.proofs_pods import judge_ways_out
+from installer.site.cluster_part import Egress, Zone
 from tests.support.clusters import cluster, kubespray_manifest
 from tests.support.needs import find_tool, requires_tool
 from tests.support.processes import free_port, listens, running

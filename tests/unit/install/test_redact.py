@@ -15,8 +15,8 @@ from xml.sax import saxutils
 import pytest
 import yaml
 
-from installer.steps.redact import REDACTED, Redactor
-from installer.steps.spellings import readings
+from installer.base.redact import REDACTED, Redactor
+from installer.base.spellings import readings
 
 SECRET = "p'ss w\"rd/+%&ü"
 KEY = (

@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import AuditError
+from bundle.base.digest import digest_of
+from bundle.base.errors import AuditError
+from installer.core.step import Context
 from installer.depot.directory import RecordedWaiver
-from installer.steps.journal import JOURNAL_NAME, Event, Journal
-from installer.steps.report import DATA_NAME, PAGE_NAME, ReportStep
-from installer.steps.report_page import figures
-from installer.steps.step import Context
+from installer.records.journal import JOURNAL_NAME, Event, Journal
+from installer.records.report_page import figures
+from installer.steps.write_report import DATA_NAME, PAGE_NAME, ReportStep
 from tests.support.bare_context import SIGNER, WHEN, bare_context
 from tests.support.clusters import cluster
 

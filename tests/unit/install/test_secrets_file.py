@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from bundle.model.errors import DefinitionError
-from installer.secrets_file import load_secrets, secret_names, secrets_problems
+from bundle.base.errors import DefinitionError
+from installer.site.secrets_file import load_secrets, secret_names, secrets_problems
 from tests.support.sops import age_key, encrypted, sops
 
 VALUES = {"sudoPassword": "hunter2hunter2 ü", "encryptionKey": "abcdefghijklmnopqrstuvwxyz012345"}

@@ -7,12 +7,12 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bundle.model.digest import digest_of
-from bundle.model.plain import visible_json
-from installer.steps.inventory import render_html
-from installer.steps.journal import Journal
-from installer.steps.redact import Redactor
-from installer.steps.run_log import RunLog
+from bundle.base.digest import digest_of
+from bundle.base.plain import visible_json
+from installer.ansible_run.run_log import RunLog
+from installer.base.redact import Redactor
+from installer.kubespray.inventory import render_html
+from installer.records.journal import Journal
 
 HOSTILE = "ok\x1b[2J\x9b2K\u202egpj\x7f\ud800"
 BAD = "\x1b\x9b\u202e\x7f\ud800"

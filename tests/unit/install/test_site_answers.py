@@ -12,7 +12,7 @@ import pexpect
 import pytest
 import yaml
 
-from installer.site_answers import SiteAnswers, answers_path, read_answers, write_answers
+from installer.site.saved_answers import SiteAnswers, answers_path, read_answers, write_answers
 from tests.unit.install.sites import new_key
 from tests.unit.install.test_site_new import CLUSTER, FIRST, LAST, NODE, ZONE, Dialogue
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from bundle.cli.main import run
-from installer.preflight.host_key import parse_host_key
+from installer.site.host_key import parse_host_key
 from tests.lab.ssh_server import ssh_server
 from tests.unit.install.sites import HOST_KEY, new_key, public_text
 

@@ -17,24 +17,24 @@ import msgspec
 import pytest
 import yaml
 
-from bundle.model.problems import structural_problems
-from bundle.model.reference import parse_reference
-from bundle.model.site import Site
-from bundle.model.site_checks import site_problems
-from installer.documents import examine_site_bytes, load_site
-from installer.preflight.host_key import known_hosts
-from installer.preflight.ssh_path import ssh_path
-from installer.steps.ansible_text import ansible_variables, render_ansible
-from installer.steps.hosts_names import names_of
-from installer.steps.inventory import InventoryInput, render_inventory
-from installer.steps.inventory_folder import write_inventory
-from installer.steps.kubespray_inventory import (
+from bundle.base.reference import parse_reference
+from bundle.base.yaml.problems import structural_problems
+from installer.ansible_run.text import ansible_variables, render_ansible
+from installer.base.ssh_path import ssh_path
+from installer.hosts.names import names_of
+from installer.kube.zone_manifests import zone_documents
+from installer.kubespray.inventory import InventoryInput, render_inventory
+from installer.kubespray.inventory_folder import write_inventory
+from installer.kubespray.settings import (
     HOSTS_NAME,
     KubesprayInput,
     cluster_options,
     render_kubespray,
 )
-from installer.steps.zone_manifests import zone_documents
+from installer.site.checks import site_problems
+from installer.site.document import Site
+from installer.site.host_key import known_hosts
+from installer.site.load import examine_site_bytes, load_site
 from tests.support.ansible_reads import as_ansible_reads
 from tests.support.clusters import cluster_data, kubespray_manifest
 from tests.unit.install.sites import new_key

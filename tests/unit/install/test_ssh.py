@@ -10,9 +10,9 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from bundle.model.errors import KeyFileError, UnreachableError
-from installer.preflight.host_key import parse_host_key
+from bundle.base.errors import KeyFileError, UnreachableError
 from installer.preflight.ssh import connect
+from installer.site.host_key import parse_host_key
 from tests.lab.ssh_server import SshServer, ssh_server
 from tests.unit.install.sites import new_key, node_data, public_text, site_data, site_of
 

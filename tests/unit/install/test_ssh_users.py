@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import UnreachableError
-from bundle.model.progress import NO_PROGRESS
-from installer.documents import examine_site, load_site
-from installer.preflight.host_key import known_hosts
+from bundle.base.errors import UnreachableError
+from bundle.base.progress import NO_PROGRESS
+from installer.ansible_run.runner import Run, run_playbook
+from installer.ansible_run.text import render_ansible
+from installer.base.ssh_path import ssh_path
 from installer.preflight.ssh import connect
-from installer.preflight.ssh_path import ssh_path
-from installer.steps.ansible_text import render_ansible
-from installer.steps.run_ansible import Run, run_playbook
+from installer.site.host_key import known_hosts
+from installer.site.load import examine_site, load_site
 from tests.lab.ssh_server import ssh_server
 from tests.support.needs import requires_tool
 from tests.unit.install.sites import new_key, node_data, public_text, site_data, write_site

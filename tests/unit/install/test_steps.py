@@ -15,21 +15,22 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import (
+from bundle.base.errors import (
     DefinitionError,
     InterruptedByUserError,
     NoSpaceError,
     StepError,
     StorageError,
 )
-from bundle.model.progress import NO_PROGRESS
+from bundle.base.progress import NO_PROGRESS
+from installer.ansible_run import run_log
+from installer.ansible_run import runner as run_ansible
+from installer.ansible_run.runner import Run, find_program, interruptible, run_playbook
 from installer.depot.directory import open_depot
-from installer.depot.tls import made_identity
-from installer.steps import run_ansible, run_log
-from installer.steps.choose_image import choose_image
-from installer.steps.receipt import Receipt, make_run_directory
-from installer.steps.run_ansible import Run, find_program, interruptible, run_playbook
-from installer.steps.site_ca import read_ca
+from installer.hosts.choose_image import choose_image
+from installer.hosts.site_ca import read_ca
+from installer.records.receipt import Receipt, make_run_directory
+from installer.serving.tls.certificate import made_identity
 from tests.lab.content import HUB_IMAGE, IMAGE, add_bundle, busybox_image, lock_of
 from tests.support.content import Maker
 from tests.support.trust import make_release

@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from installer.steps.kubectl import as_list
-from installer.steps.kubespray_inventory import cluster_options
-from installer.steps.zone_manifests import Document, key_of, zone_documents
+from installer.kube.kubectl import as_list
+from installer.kube.zone_manifests import Document, key_of, zone_documents
+from installer.kubespray.settings import cluster_options
 from tests.support.clusters import cluster, cluster_data
 from tests.unit.install.sites import site_of
 

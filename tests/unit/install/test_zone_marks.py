@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from bundle.model.errors import StepError
-from installer.steps.zone_marks import (
+from bundle.base.errors import StepError
+from installer.kube.zone_marks import (
     FoundNode,
     Marks,
     describe,

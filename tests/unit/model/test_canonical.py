@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bundle.model.canonical import canonical_digest, canonical_json, decode_canonical
-from bundle.model.digest import digest_of
-from bundle.model.documents import Metadata
-from bundle.model.errors import FormatError
-from bundle.model.plain import flaws_of_tree
+from bundle.base.canonical import canonical_digest, canonical_json, decode_canonical
+from bundle.base.digest import digest_of
+from bundle.base.documents import Metadata
+from bundle.base.errors import FormatError
+from bundle.base.plain import flaws_of_tree
 
 _values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(),

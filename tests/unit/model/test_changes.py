@@ -6,7 +6,10 @@ from typing import Any
 
 import msgspec
 
-from bundle.model.canonical import canonical_json, decode_canonical
+from bundle.base.canonical import canonical_json, decode_canonical
+from bundle.base.documents import Metadata
+from bundle.kinds.os_packages import os_entry
+from bundle.kinds.policy import CosignRule, SignatureRule, UnsignedRule, VerifiedBy
 from bundle.model.changes import (
     MAX_CHANGES,
     Changes,
@@ -14,10 +17,7 @@ from bundle.model.changes import (
     Vulnerabilities,
     compare_releases,
 )
-from bundle.model.documents import Metadata
 from bundle.model.manifest import Artifact, ChartEntry, FileEntry, Manifest
-from bundle.model.os_packages import os_entry
-from bundle.model.policy import CosignRule, SignatureRule, UnsignedRule, VerifiedBy
 from bundle.model.summary import MAX_LINES, changes_lines, unsigned_lines
 from tests.support.content import Maker
 from tests.support.documents import digest

@@ -13,11 +13,11 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from bundle.model.chart import CONFIG_TYPE, LAYER_TYPE, chart_artifact
-from bundle.model.digest import digest_of
-from bundle.model.errors import FormatError
-from bundle.model.limits import MAX_CHART_BYTES, MAX_CHART_MEMBERS, MIB
-from bundle.model.oci import OCI_MANIFEST, OciManifest, parse_oci
+from bundle.base.digest import digest_of
+from bundle.base.errors import FormatError
+from bundle.base.limits import MAX_CHART_BYTES, MAX_CHART_MEMBERS, MIB
+from bundle.base.oci import OCI_MANIFEST, OciManifest, parse_oci
+from bundler.model.chart import CONFIG_TYPE, LAYER_TYPE, chart_artifact
 
 CHART_YAML = b"apiVersion: v2\nname: web\nversion: 1.2.3\n"
 

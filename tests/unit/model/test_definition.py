@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bundle.base.errors import DefinitionError
 from bundle.cli.main import run
-from bundle.model.chart_source import ChartSource
-from bundle.model.errors import DefinitionError
+from bundle.kinds.chart_source import ChartSource
 from tests.support.documents import DEFINITION, digest, read_definition
 
 HEAD = DEFINITION.partition("images:")[0]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bundle.model.digest import Digest, digest_of, hex_of, is_digest, parse_digest, short
-from bundle.model.errors import FormatError
+from bundle.base.digest import Digest, digest_of, hex_of, is_digest, parse_digest, short
+from bundle.base.errors import FormatError
 
 GOOD = "sha256:" + "0123456789abcdef" * 4
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from bundle.model.digest import digest_of, hex_of
-from bundle.model.install_script import Start, System, SystemRepository, install_script
+from bundle.base.digest import digest_of, hex_of
+from bundle.texts.install_script import Start, System, SystemRepository, install_script
 from tests.support.needs import requires_tool
 
 _WHEEL, _PIP, _DEB = digest_of(b"wheel"), digest_of(b"pip"), digest_of(b"deb")

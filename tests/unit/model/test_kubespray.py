@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import DefinitionError, FormatError
-from bundle.model.git import GitSource
-from bundle.model.kubespray import (
+from bundle.base.digest import digest_of
+from bundle.base.errors import DefinitionError, FormatError
+from bundle.kinds.git import GitSource
+from bundle.kinds.kubespray import (
     KubesprayArchive,
     KubesprayFile,
     KubespraySource,
@@ -22,7 +22,7 @@ from bundle.model.kubespray import (
 from bundle.model.lock import Lock, LockedFile, check_lock
 from bundle.model.manifest import check_manifest
 from bundle.model.plan import plan_bundle
-from bundler.diff import changes
+from bundler.lock.diff import changes
 from tests.support.documents import lock
 
 GIT = GitSource(repository="https://git.example.org/kubespray", commit="1" * 40)

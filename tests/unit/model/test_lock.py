@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from bundle.model.chart_lock import LockedDependency, LockedFolder, LockedProvenance
-from bundle.model.chart_source import LOCAL_CHARTS
-from bundle.model.errors import FormatError
-from bundle.model.git import GitSource
-from bundle.model.limits import MAX_LOCK_BYTES
+from bundle.base.errors import FormatError
+from bundle.base.limits import MAX_LOCK_BYTES
+from bundle.base.yaml.strict import dump_yaml, load_yaml
+from bundle.kinds.chart_lock import LockedDependency, LockedFolder, LockedProvenance
+from bundle.kinds.chart_source import LOCAL_CHARTS
+from bundle.kinds.git import GitSource
 from bundle.model.lock import Lock, check_lock, lock_contents
-from bundle.model.yaml_strict import dump_yaml, load_yaml
 from tests.support.documents import content, digest, lock, locked_chart, locked_image
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from bundle.model.errors import DefinitionError, FormatError
+from bundle.base.errors import DefinitionError, FormatError
+from bundle.base.names import ServedNames, chart_folder, file_path
+from bundle.base.reference import check_url
 from bundle.model.manifest import FileEntry, LayoutFile, Manifest, check_manifest
-from bundle.model.names import ServedNames, chart_folder, file_path
 from bundle.model.plan import plan_bundle
-from bundle.model.reference import check_url
 from tests.support.content import sample
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bundle.model.errors import FormatError
-from bundle.model.limits import MAX_OCI_MANIFEST_BYTES
-from bundle.model.oci import (
+from bundle.base.errors import FormatError
+from bundle.base.limits import MAX_OCI_MANIFEST_BYTES
+from bundle.base.oci import (
     ACCEPT,
     ARTIFACT_TYPES,
     DOCKER_LIST,

@@ -8,13 +8,13 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from bundle.model.canonical import canonical_json, decode_canonical
-from bundle.model.errors import DefinitionError, FormatError
+from bundle.base.canonical import canonical_json, decode_canonical
+from bundle.base.errors import DefinitionError, FormatError
+from bundle.kinds.os_packages import LockedOs, OsPlace
 from bundle.model.lock import Lock, check_lock, lock_contents
 from bundle.model.manifest import Manifest, check_manifest
-from bundle.model.os_packages import LockedOs, OsPlace
 from bundle.model.plan import plan_bundle
-from bundler.resolve import definition_hosts
+from bundler.lock.resolve import definition_hosts
 from tests.support.content import Maker
 from tests.support.documents import DEFINITION, lock, read_definition
 

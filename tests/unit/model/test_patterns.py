@@ -14,10 +14,10 @@ import pytest
 import bundle
 import bundler
 import installer
-from bundle.model.errors import DefinitionError
-from bundle.model.patterns import formed, in_words, words_of
-from bundle.model.yaml_strict import load_yaml
-from installer.documents import examine_site
+from bundle.base.errors import DefinitionError
+from bundle.base.patterns import formed, in_words, words_of
+from bundle.base.yaml.strict import load_yaml
+from installer.site.load import examine_site
 from tests.support.documents import SITE
 
 

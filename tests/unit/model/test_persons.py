@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bundle.model.persons import folded, name_problem
+from bundle.model.people import folded, name_problem
 
 ADA = "Ada O'Hara-Zo\u00eb"
 ONE = {

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bundle.model.plain import visible
+from bundle.base.plain import visible
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bundle.model.canonical import canonical_digest, decode_canonical
-from bundle.model.digest import digest_of
-from bundle.model.errors import FormatError
-from bundle.model.git import GitSource
+from bundle.base.canonical import canonical_digest, decode_canonical
+from bundle.base.digest import digest_of
+from bundle.base.errors import FormatError
+from bundle.kinds.git import GitSource
 from bundle.model.lock import Lock, lock_contents
 from bundle.model.manifest import Manifest, ProvenanceEntry, check_manifest
 from bundle.model.plan import REF_NAME, plan_bundle

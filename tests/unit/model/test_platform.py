@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from bundle.model.platform import Platform, best_offer, matches, platform_of, written_platform
+from bundle.base.platform import Platform, best_offer, matches, platform_of, written_platform
 
 
 def test_joining() -> None:

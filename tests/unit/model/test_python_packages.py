@@ -8,11 +8,9 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from bundle.model.errors import DefinitionError, FormatError
-from bundle.model.manifest import Manifest, check_manifest
-from bundle.model.names import ServedNames
-from bundle.model.plan import plan_bundle
-from bundle.model.python_packages import (
+from bundle.base.errors import DefinitionError, FormatError
+from bundle.base.names import ServedNames
+from bundle.kinds.python_packages import (
     LockedPythonSet,
     LockedWheel,
     PythonEnvironment,
@@ -24,6 +22,8 @@ from bundle.model.python_packages import (
     requirements_text,
     version_of,
 )
+from bundle.model.manifest import Manifest, check_manifest
+from bundle.model.plan import plan_bundle
 from tests.support.depot import change_lock
 from tests.support.documents import digest, read_definition
 from tests.support.documents import lock as sample_lock

@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from bundle.model.definition import Definition
-from bundle.model.documents import QueriedUrl
-from bundle.model.errors import DefinitionError
-from bundle.model.problems import structural_problems
-from bundle.model.queries import beside, concealed, without_secrets
-from bundle.model.reference import check_url, parse_reference
+from bundle.base.documents import QueriedUrl
+from bundle.base.errors import DefinitionError
+from bundle.base.queries import beside, concealed, without_secrets
+from bundle.base.reference import check_url, parse_reference
+from bundle.base.yaml.problems import structural_problems
+from bundler.model.definition import Definition
 
 URL = "https://charts.example.org/a/web-1.2.3.tgz"
 SIGNED = "X-Amz-Algorithm=A&X-Amz-Credential=AK%2F1&X-Amz-Date=1&X-Amz-Expires=9&X-Amz-Signature=f"

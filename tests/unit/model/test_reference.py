@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bundle.model.errors import DefinitionError
-from bundle.model.reference import (
+from bundle.base.errors import DefinitionError
+from bundle.base.reference import (
     Reference,
     check_url,
     is_host,

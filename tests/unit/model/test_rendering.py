@@ -6,14 +6,14 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from bundle.model.closure import Carries
-from bundle.model.errors import ClosureError, DefinitionError, FormatError
+from bundle.base.errors import ClosureError, DefinitionError, FormatError
+from bundle.base.reference import parse_reference
+from bundle.kinds.closure import Carries
+from bundle.kinds.rendering import ChartImage, Release, RenderedWith, Rendering, ValuesFile
 from bundle.model.lock import Lock, check_lock, lock_contents
 from bundle.model.manifest import check_manifest
 from bundle.model.plan import plan_bundle
-from bundle.model.reference import parse_reference
-from bundle.model.rendering import ChartImage, Release, RenderedWith, Rendering, ValuesFile
-from bundler.diff import changes
+from bundler.lock.diff import changes
 from tests.support.content import sample
 from tests.support.documents import digest, locked_image, read_definition
 

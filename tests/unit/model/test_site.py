@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bundle.model.errors import DefinitionError
+from bundle.base.errors import DefinitionError
 from tests.support.documents import HOST_KEY, SITE, read_site
 
 SECOND = (

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bundle.model.networks import address_of, host_problem, name_problem, network_of
-from bundle.model.problem import Problem
-from installer.documents import examine_site
+from bundle.base.problem import Problem
+from installer.base.networks import address_of, host_problem, name_problem, network_of
+from installer.site.load import examine_site
 from tests.support.clusters import cluster_data
 from tests.unit.install.sites import HOST_KEY, site_data
 from tests.unit.model.test_site_refused import warned

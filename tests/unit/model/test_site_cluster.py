@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.problem import Problem
-from installer.documents import examine_site
+from bundle.base.problem import Problem
+from installer.site.load import examine_site
 
 SAMPLE = (Path(__file__).parents[3] / "inventory" / "samples" / "hospital.yaml").read_text()
 FIRST_IMAGE = "firstImage: {reference: 'registry.example.org/app/web:2.1', command: [/bin/true]}\n"

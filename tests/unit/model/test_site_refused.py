@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from bundle.model.problem import Problem
-from bundle.model.site_warnings import site_warnings
-from installer.documents import examine_site
+from bundle.base.problem import Problem
+from installer.site.load import examine_site
+from installer.site.warnings import site_warnings
 from tests.unit.model.test_site_cluster import FIRST_IMAGE, SAMPLE, line_of, problems_of
 
 API = "kubernetes.controlPlane.address"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bundle.model.errors import DefinitionError
-from bundle.model.source_config import SourceConfig, check_source_config, is_host_pattern
-from bundle.model.yaml_strict import load_yaml
+from bundle.base.errors import DefinitionError
+from bundle.base.yaml.strict import load_yaml
+from bundler.registry.config import SourceConfig, check_source_config, is_host_pattern
 
 HEAD = "apiVersion: isoward/v1\nkind: SourceConfig\n"
 

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import DefinitionError, FormatError
+from bundle.base.digest import digest_of
+from bundle.base.errors import DefinitionError, FormatError
+from bundle.kinds.os_packages import LockedOs
+from bundle.kinds.python_packages import LockedPythonSet, LockedWheel, PythonEnvironment
+from bundle.kinds.start import LockedOwnWheel, LockedStart
 from bundle.model.lock import Lock, check_lock, lock_contents
 from bundle.model.manifest import check_manifest
-from bundle.model.os_packages import LockedOs
 from bundle.model.plan import plan_bundle
-from bundle.model.python_packages import LockedPythonSet, LockedWheel, PythonEnvironment
-from bundle.model.start import LockedOwnWheel, LockedStart
-from bundler.diff import changes
+from bundler.lock.diff import changes
 from tests.support.content import Maker
 from tests.support.depot import change_lock
 from tests.support.documents import DEFINITION, digest, lock, read_definition

@@ -9,8 +9,8 @@ from typing import get_args
 
 import pytest
 
-from bundle.model.errors import DefinitionError
-from bundle.model.systems import (
+from bundle.base.errors import DefinitionError
+from bundle.kinds.systems import (
     SYSTEMS,
     Release,
     makes_nodes,

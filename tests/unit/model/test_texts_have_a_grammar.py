@@ -14,36 +14,36 @@ from msgspec import inspect as spec
 import bundle
 import bundler
 import installer
-from bundle.model.documents import Text
-from bundle.model.errors import DefinitionError
-from bundle.model.site import FirstImage
-from bundle.model.yaml_strict import load_yaml
+from bundle.base.documents import Text
+from bundle.base.errors import DefinitionError
+from bundle.base.yaml.strict import load_yaml
+from installer.site.document import FirstImage
 
-_SKIPPED = ("installer.preflight.on_node", "bundler.sources.rpm_solver", "__main__")
+_SKIPPED = ("installer.preflight.on_node", "bundler.sources.os.rpm.solver", "__main__")
 """Programs of their own, which other Pythons run."""
 
 # Documents of others: read for a few fields, each of which is looked at where it is used.
 FOREIGN = {
-    "bundle.model.oci": "OCI's own documents, as any registry has them",
+    "bundle.base.oci": "OCI's own documents, as any registry has them",
     "bundle.model.attestation": "in-toto and DSSE, also upstream's; ours are read as a predicate",
-    "bundle.registry.auth": "a token, which is sent back and never shown",
-    "bundle.trust.key_cosign": "cosign's file of a private key, in base64",
+    "bundler.registry.auth": "a token, which is sent back and never shown",
+    "bundle.trust.keys.from_cosign": "cosign's file of a private key, in base64",
     "bundler.formats.zarf": "an OCI index within another tool's archive",
     "bundler.formats.zarf_archive": "another tool's archive",
-    "bundler.sources.archived": "an OCI layout that somebody made",
-    "bundler.sources.docker_archive": "what `docker save` writes",
-    "bundler.sources.kubespray_wanted": "what Kubespray's variables come to",
-    "bundler.sources.python.index": "an index of Python packages",
-    "bundler.sources.rpm_closure": "what dnf says",
+    "bundler.sources.images.archived": "an OCI layout that somebody made",
+    "bundler.sources.images.docker_archive": "what `docker save` writes",
+    "bundler.sources.kubespray.wanted": "what Kubespray's variables come to",
+    "bundler.sources.python.simple_index": "an index of Python packages",
+    "bundler.sources.os.rpm.solve": "what dnf says",
     "installer.preflight.facts": "what a node says, which is judged and shown by `shown`",
-    "installer.steps.kubeconfig_file": "kubectl's own file, of which each part is parsed",
+    "installer.kube.kubeconfig_file": "kubectl's own file, of which each part is parsed",
 }
 FIELDS = {
-    "bundle.trust.key_hsm.TokenReference.key": "a key of TUF's, which is parsed as one",
-    "bundle.trust.site_statement._Draft.payload": "base64, which is decoded strictly",
-    "bundle.trust.site_statement._Draft.payload_type": "compared with the one that there is",
-    "installer.steps.journal.Record.result": "plain data, which `seen_in` has gone through",
-    "installer.steps.journal_head._Head.line": "a line of the journal, compared with it",
+    "bundle.trust.keys.hsm.TokenReference.key": "a key of TUF's, which is parsed as one",
+    "bundle.trust.site.statement._Draft.payload": "base64, which is decoded strictly",
+    "bundle.trust.site.statement._Draft.payload_type": "compared with the one that there is",
+    "installer.records.journal.Record.result": "plain data, which `seen_in` has gone through",
+    "installer.records.journal_head._Head.line": "a line of the journal, compared with it",
 }
 
 

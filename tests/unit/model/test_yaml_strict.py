@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bundle.model.errors import DefinitionError, FormatError
-from bundle.model.yaml_strict import dump_yaml, load_yaml
+from bundle.base.errors import DefinitionError, FormatError
+from bundle.base.yaml.strict import dump_yaml, load_yaml
 
 
 class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

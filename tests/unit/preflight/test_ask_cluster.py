@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from bundle.model.errors import PreflightError, UnreachableError
-from bundle.model.site import Node
+from bundle.base.errors import PreflightError, UnreachableError
 from installer.preflight.answers import Answer, NodeAnswers, Report, Verdict
 from installer.preflight.ask import require_ready
 from installer.preflight.ask_cluster import ask_cluster, measure_offset, wants
@@ -19,6 +18,7 @@ from installer.preflight.facts import read_facts
 from installer.preflight.question import Machine
 from installer.preflight.shell import NO_ANSWER, NOT_FOUND, Result, Shell
 from installer.preflight.table import by_question
+from installer.site.document import Node
 from tests.support.node_facts import NOON, Raw, cluster_site, good_facts, wanted
 
 _SITE = cluster_site()

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from installer.depot.tls import made_identity
 from installer.preflight import facts as facts_module
 from installer.preflight.ask_cluster import wants
 from installer.preflight.facts import Facts, ask_facts
 from installer.preflight.on_node import identity, leftovers, machine, network, outside, reading
 from installer.preflight.question import Machine
 from installer.preflight.shell import LocalShell, Result
+from installer.serving.tls.certificate import made_identity
 from tests.support.node_facts import cluster_site, wanted
 from tests.support.processes import free_port
 

@@ -16,18 +16,18 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from bundle.model.errors import DefinitionError, PreflightError
-from bundle.model.progress import NO_PROGRESS
-from bundle.model.site import Node, Site
+from bundle.base.errors import DefinitionError, PreflightError
+from bundle.base.progress import NO_PROGRESS
+from installer.core.step import Context
 from installer.depot.accepted import AcceptedContent
 from installer.depot.directory import DepotDirectory, ImportRecord, open_depot
-from installer.depot.tls import made_identity
 from installer.preflight.answers import Answer, NodeAnswers, Report, Verdict
 from installer.preflight.ask_cluster import DIRECT, JUDGEMENTS
 from installer.preflight.shell import Result, Shell
-from installer.steps.preflight import PreflightStep, settings_of, wanted_of
-from installer.steps.preflight_page import render_page
-from installer.steps.step import Context
+from installer.serving.tls.certificate import made_identity
+from installer.site.document import Node, Site
+from installer.steps.check_machines import PreflightStep, settings_of, wanted_of
+from installer.steps.check_page import render_page
 from tests.lab.content import lab_depot
 from tests.support.clusters import kubespray_manifest, with_os_packages
 from tests.support.node_facts import NOON, cluster_site, good_facts

@@ -12,17 +12,17 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from bundle.model.errors import DefinitionError, UnreachableError
-from bundle.model.site_cluster import Kubernetes
-from installer.documents import load_site
+from bundle.base.errors import DefinitionError, UnreachableError
+from installer.base.ssh_key import key_text_problem
+from installer.base.unreached import no_connection
 from installer.preflight import ssh, system
 from installer.preflight.ports import reached
 from installer.preflight.question import Machine
 from installer.preflight.shell import Result
 from installer.preflight.ssh import connect, load_key
-from installer.preflight.ssh_key import key_text_problem
 from installer.preflight.sudo import SUDO
-from installer.preflight.unreached import no_connection
+from installer.site.cluster_part import Kubernetes
+from installer.site.load import load_site
 from tests.lab.ssh_server import SshServer, ssh_server
 from tests.support.needs import requires_tool
 from tests.unit.install.sites import (

@@ -6,9 +6,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from bundle.model.errors import AuthenticationError, HostNotAllowedError, IsowardError
-from bundle.model.reference import Reference, parse_reference
-from bundle.registry.credentials import Credential
+from bundle.base.errors import AuthenticationError, HostNotAllowedError, IsowardError
+from bundle.base.reference import Reference, parse_reference
+from bundler.registry.credentials import Credential
 from tests.support.connecting import Known, client
 from tests.support.faulty_registry import Auth, FaultyRegistry, faulty_registry
 from tests.support.scripted import Asked, Reply, Scripted, scripted

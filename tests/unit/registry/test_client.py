@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bundle.model.errors import (
+from bundle.base.errors import (
     AuthenticationError,
     DigestMismatchError,
     FormatError,
@@ -12,11 +12,11 @@ from bundle.model.errors import (
     TransportError,
     TransportRefusedError,
 )
-from bundle.model.limits import MAX_OCI_MANIFEST_BYTES
-from bundle.model.reference import Reference, parse_reference
-from bundle.model.source_config import HostSource, MirrorSource
-from bundle.registry.client import RegistryClient, by_digest, by_tag
-from bundle.registry.stream import BytesStream, ContentStream
+from bundle.base.limits import MAX_OCI_MANIFEST_BYTES
+from bundle.base.reference import Reference, parse_reference
+from bundler.registry.client import RegistryClient, by_digest, by_tag
+from bundler.registry.config import HostSource, MirrorSource
+from bundler.registry.stream import BytesStream, ContentStream
 from tests.support.connecting import client, source_config
 from tests.support.faulty_registry import Fault, FaultyRegistry, faulty_registry
 from tests.support.processes import free_port

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from bundle.model.errors import AuthenticationError, DefinitionError
-from bundle.registry.challenge import Challenge, parse_challenges
-from bundle.registry.credentials import (
+from bundle.base.errors import AuthenticationError, DefinitionError
+from bundler.registry.challenge import Challenge, parse_challenges
+from bundler.registry.credentials import (
     Credential,
     DockerCredentials,
     HelperResult,

@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from bundle.model.errors import DefinitionError, HostNotAllowedError, TransportRefusedError
-from bundle.model.shared_hosts import shared_domain
-from bundle.model.source_config import (
+from bundle.base.errors import DefinitionError, HostNotAllowedError, TransportRefusedError
+from bundle.base.yaml.strict import load_yaml
+from bundler.registry.companions import COMPANIONS
+from bundler.registry.config import (
     HostSource,
     MirrorSource,
     SourceConfig,
     check_source_config,
     is_host_pattern,
 )
-from bundle.model.yaml_strict import load_yaml
-from bundle.registry.companions import COMPANIONS
-from bundle.registry.hosts import AllowList, parse_url
+from bundler.registry.hosts import AllowList, parse_url
+from bundler.registry.shared_hosts import shared_domain
 from tests.support.connecting import source_config
 
 

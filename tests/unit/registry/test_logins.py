@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import DefinitionError
-from bundle.registry.logins import NetrcCredentials, load_logins
+from bundle.base.errors import DefinitionError
+from bundler.registry.logins import NetrcCredentials, load_logins
 
 
 def test_the_hosts_of_a_netrc_file(tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from bundle.model.errors import FormatError, TooSlowError, TransportError, TransportRefusedError
-from bundle.model.reference import parse_reference
-from bundle.model.source_config import HostSource
-from bundle.registry.client import RegistryClient
-from bundle.registry.hosts import AllowList, Url, parse_url
-from bundle.registry.pace import Patience
-from bundle.registry.transport import Transport
-from bundler.sources.download import read_whole
+from bundle.base.errors import FormatError, TooSlowError, TransportError, TransportRefusedError
+from bundle.base.reference import parse_reference
+from bundler.registry.client import RegistryClient
+from bundler.registry.config import HostSource
+from bundler.registry.hosts import AllowList, Url, parse_url
+from bundler.registry.pace import Patience
+from bundler.registry.transport import Transport
+from bundler.sources.common.download import read_whole
 from tests.support.connecting import Naps, source_config
 
 PATIENCE = Patience(

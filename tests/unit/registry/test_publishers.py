@@ -7,15 +7,15 @@ from collections.abc import Callable
 
 import pytest
 
-from bundle.model.errors import (
+from bundle.base.errors import (
     AuthenticationError,
     FormatError,
     NotFoundError,
     TransportError,
     TransportRefusedError,
 )
-from bundle.registry.hosts import parse_url
-from bundle.registry.stream import ContentStream
+from bundler.registry.hosts import parse_url
+from bundler.registry.stream import ContentStream
 from tests.support.connecting import client, transport
 from tests.support.scripted import Asked, Reply, Script, in_turn, scripted
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import (
+from bundle.base.errors import (
     DefinitionError,
     FormatError,
     HostNotAllowedError,
     TransportError,
     TransportRefusedError,
 )
-from bundle.model.source_config import HostSource
-from bundle.registry.hosts import parse_url
+from bundler.registry.config import HostSource
+from bundler.registry.hosts import parse_url
 from tests.support.connecting import Naps, source_config, transport
 from tests.support.processes import free_port
 from tests.support.scripted import Asked, Reply, in_turn, scripted

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import BusyError, NoSpaceError, StorageError, UsageError
+from bundle.base.errors import BusyError, NoSpaceError, StorageError, UsageError
 from bundle.store.atomic import (
     directory_lock,
     locked_folder,
@@ -62,7 +62,7 @@ def test_a_full_device() -> None:
 def test_the_lock_keeps_another_process_out(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from bundle.store.atomic import directory_lock\n"
-        "from bundle.model.errors import BusyError\n"
+        "from bundle.base.errors import BusyError\n"
         "try:\n    with directory_lock(Path(sys.argv[1])): print('got it')\n"
         "except BusyError as error: print(error.message)\n"
     )

@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 import pytest
 
-from bundle.model.digest import hex_of
-from bundle.model.errors import (
+from bundle.base.digest import hex_of
+from bundle.base.errors import (
     DigestMismatchError,
     IntegrityError,
     MissingBlobError,
@@ -22,10 +22,10 @@ from bundle.model.errors import (
     UnexpectedFileError,
     UnsafePathError,
 )
-from bundle.model.files import file_label
+from bundle.checks.blobs import LayoutCheck, check_blobs, check_layout
+from bundle.checks.damage import told
+from bundle.kinds.files import file_label
 from bundle.model.plan import Plan
-from bundle.store.check import LayoutCheck, check_blobs, check_layout
-from bundle.store.damage import told
 from bundle.store.layout import BundleDirectory
 from tests.support.bundles import write_bundle
 from tests.support.content import sample

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from bundle.model.canonical import canonical_json
-from bundle.model.content import Content
-from bundle.model.digest import digest_of, hex_of
-from bundle.model.errors import DigestMismatchError, FormatError
+from bundle.base.canonical import canonical_json
+from bundle.base.content import Content
+from bundle.base.digest import digest_of, hex_of
+from bundle.base.errors import DigestMismatchError, FormatError
+from bundle.base.oci import OCI_INDEX, OCI_MANIFEST
+from bundle.checks.graph import check_graph, check_index
 from bundle.model.manifest import Manifest, ManifestEntry, ProvenanceEntry
-from bundle.model.oci import OCI_INDEX, OCI_MANIFEST
-from bundle.store.graph import check_graph, check_index
 from bundle.store.layout import BundleDirectory
 from tests.support.bundles import write_bundle
 from tests.support.content import sample

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.digest import hex_of
-from bundle.model.errors import DigestMismatchError, UnexpectedFileError, UnsafePathError
+from bundle.base.digest import hex_of
+from bundle.base.errors import DigestMismatchError, UnexpectedFileError, UnsafePathError
+from bundle.checks.blobs import check_layout
 from bundle.model.plan import Plan
-from bundle.store.check import check_layout
 from bundle.store.layout import BundleDirectory
 from bundle.store.leftovers import is_leftover, shown_leftovers
 from tests.support.bundles import write_bundle

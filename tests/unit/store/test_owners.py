@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.digest import hex_of
-from bundle.model.errors import (
+from bundle.base.digest import hex_of
+from bundle.base.errors import (
     CouldNotVerifyError,
     DefinitionError,
     IsowardError,
@@ -20,13 +20,13 @@ from bundle.model.errors import (
 )
 from bundle.store.atomic import make_directory, write_atomic
 from bundle.store.owners import entry_problem, way_problem
-from bundle.trust.enrolment import enroll, read_candidate
-from bundle.trust.keys import generate_key, write_key
-from bundle.trust.ledger import LEDGER_NAME, load_ledger
-from bundle.trust.state import load_readable_states, load_states
+from bundle.trust.keys.stored import generate_key, write_key
+from bundle.trust.site.ledger import LEDGER_NAME, load_ledger
+from bundle.trust.site.state import load_readable_states, load_states
 from bundle.trust.upstream.site_policy import POLICY_NAME, load_site_policy
 from installer.depot.directory import create_depot, open_depot
-from installer.depot.tls import made_identity
+from installer.enrollment.first_trust import enroll, read_candidate
+from installer.serving.tls.certificate import made_identity
 from tests.support.depot import import_now
 from tests.support.trust import ReleaseKit, make_release, now, trusted_bundle
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import MissingProgramError, ProgramError
+from bundle.base.errors import MissingProgramError, ProgramError
 from bundle.store import programs
 from bundle.store.programs import require_success, run_program
 

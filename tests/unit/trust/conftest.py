@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.trust.state import TrustState
+from bundle.trust.site.state import TrustState
 from tests.support.site import SiteKit, expired_bundle, make_site, old_release
 from tests.support.trust import ReleaseKit, enrolled, make_release, trusted_bundle
 

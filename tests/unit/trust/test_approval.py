@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import (
+from bundle.base.errors import (
     CouldNotVerifyError,
     DigestMismatchError,
     ExpiredError,
@@ -16,12 +16,12 @@ from bundle.model.errors import (
     ThresholdError,
     UnknownKeyError,
 )
-from bundle.store.check import check_layout
+from bundle.checks.blobs import check_layout
 from bundle.store.layout import BundleDirectory
-from bundle.trust.approval import approve
-from bundle.trust.review import review
-from bundle.trust.state import TrustState
-from bundle.trust.verify import verify_trust
+from bundle.trust.site.state import TrustState
+from bundle.trust.verify.verification import verify_trust
+from bundler.release.approval import approve
+from bundler.release.review import review
 from tests.support.needs import requires_tool
 from tests.support.trust import (
     TICKET,
@@ -134,7 +134,7 @@ def test_an_approval_cut_short_is_completed_by_running_it_again(
     def failing(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bundle.trust.approval.write_sums", failing)
+    monkeypatch.setattr("bundler.release.approval.write_sums", failing)
     with pytest.raises(KeyboardInterrupt):
         approve_by(fresh.path, kit.approvers[:1])
     monkeypatch.undo()

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import (
+from bundle.base.errors import (
     AttestationError,
     DigestMismatchError,
     IsowardError,
     ThresholdError,
     UnexpectedFileError,
 )
-from bundle.store.check import check_layout
+from bundle.checks.blobs import check_layout
 from bundle.store.layout import BundleDirectory
-from bundle.trust.approval import approve
-from bundle.trust.collect import collect
-from bundle.trust.review import review
-from bundle.trust.state import TrustState
-from bundle.trust.verify import verify_trust
+from bundle.trust.site.state import TrustState
+from bundle.trust.verify.verification import verify_trust
+from bundler.release.approval import approve
+from bundler.release.collect import collect
+from bundler.release.review import review
 from tests.support.trust import TICKET, ReleaseKit, approve_by, make_bundle, now, release_bundle
 
 WRITES = 5

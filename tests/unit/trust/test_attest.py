@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 from securesystemslib.dsse import Envelope
 
+from bundle.base.canonical import canonical_json
+from bundle.base.digest import digest_of
+from bundle.base.errors import AttestationError
 from bundle.model.attestation import (
     APPROVAL,
     PAYLOAD_TYPE,
@@ -19,11 +22,8 @@ from bundle.model.attestation import (
     make_statement,
     pre_authentication_encoding,
 )
-from bundle.model.canonical import canonical_json
-from bundle.model.digest import digest_of
-from bundle.model.errors import AttestationError
 from bundle.model.predicates import Approval
-from bundle.trust.attest import (
+from bundle.trust.attestations.envelope import (
     About,
     check_detached,
     detached_signature,
@@ -32,8 +32,8 @@ from bundle.trust.attest import (
     public_pem,
     sign_statement,
 )
-from bundle.trust.key_types import KEY_TYPES, KeyTypeName
-from bundle.trust.keys import SigningKey, generate_key
+from bundle.trust.keys.schemes import KEY_TYPES, KeyTypeName
+from bundle.trust.keys.stored import SigningKey, generate_key
 from tests.support.needs import requires_tool
 
 DATA = b'{"kind":"Bundle"}'

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from bundle.base.digest import digest_of, hex_of
 from bundle.model.attestation import VERIFICATION_SUMMARY
-from bundle.model.digest import digest_of, hex_of
-from bundle.trust.attest import open_envelope
-from bundle.trust.receipt import LEVELS
+from bundle.trust.attestations.envelope import open_envelope
+from bundle.trust.verify.receipt import LEVELS
 from tests.support.trust import COMMIT, ReleaseKit, enrolled, make_bundle, release_bundle
 from tests.support.trust_commands import Isoward, descriptor_with, on_a_terminal
 

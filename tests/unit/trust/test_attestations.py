@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from bundle.model.attestation import CHANGES, make_statement
-from bundle.model.errors import (
+from bundle.base.errors import (
     AttestationError,
     IntegrityError,
     SizeMismatchError,
@@ -20,19 +19,20 @@ from bundle.model.errors import (
     UnexpectedFileError,
     UnsafePathError,
 )
+from bundle.model.attestation import CHANGES, make_statement
 from bundle.store.layout import BundleDirectory
-from bundle.trust.attest import sign_statement
-from bundle.trust.attestations import (
+from bundle.trust.attestations.checked import (
     CHANGES_NAME,
     PROVENANCE_NAME,
     approval_name,
     key_name,
     signature_name,
 )
-from bundle.trust.keys import SigningKey
-from bundle.trust.state import TrustState
-from bundle.trust.verified import VerifiedBundle
-from bundle.trust.verify import verify_accepted, verify_trust
+from bundle.trust.attestations.envelope import sign_statement
+from bundle.trust.keys.stored import SigningKey
+from bundle.trust.site.state import TrustState
+from bundle.trust.verify.verification import verify_accepted, verify_trust
+from bundle.trust.verify.verified import VerifiedBundle
 from tests.support.trust import (
     COMMIT,
     TICKET,

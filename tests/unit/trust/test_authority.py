@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from securesystemslib.signer import Key
 
-from bundle.model.errors import (
+from bundle.base.errors import (
     DamagedAuthorityError,
     DamagedStateError,
     KeyFileError,
     LostStateError,
     UsageError,
 )
-from bundle.trust.authority import (
+from bundle.trust.site.authority import (
     AUTHORITY_NAME,
     Authority,
     authority_keys,
@@ -24,9 +24,9 @@ from bundle.trust.authority import (
     make_authority,
     save_authority,
 )
-from bundle.trust.enrolment import enroll, read_candidate
-from bundle.trust.ledger import LEDGER_NAME, load_ledger
-from bundle.trust.state import load_readable_states, load_states, state_path
+from bundle.trust.site.ledger import LEDGER_NAME, load_ledger
+from bundle.trust.site.state import load_readable_states, load_states, state_path
+from installer.enrollment.first_trust import enroll, read_candidate
 from tests.support.depot import import_now
 from tests.support.site import SITE, enrol_site, make_site
 from tests.support.trust import (

@@ -10,18 +10,23 @@ from pathlib import Path
 import pytest
 from tuf.api.metadata import Metadata, Root, Snapshot, Timestamp
 
+from bundle.base.errors import AttestationError, FormatError
 from bundle.model.changes import MAX_CHANGES, Changes
-from bundle.model.errors import AttestationError, FormatError
 from bundle.store.layout import BundleDirectory
 from bundle.store.sums import write_sums
-from bundle.trust.attestations import CHANGES_NAME, PROVENANCE_NAME, key_name, signature_name
-from bundle.trust.build_record import renew_build_record, write_build_record
-from bundle.trust.history import record_release, release_before
-from bundle.trust.keys import generate_key
-from bundle.trust.release import write_trust
-from bundle.trust.review import review
-from bundle.trust.state import TrustState
-from bundle.trust.verify import verify_trust
+from bundle.trust.attestations.checked import (
+    CHANGES_NAME,
+    PROVENANCE_NAME,
+    key_name,
+    signature_name,
+)
+from bundle.trust.keys.stored import generate_key
+from bundle.trust.site.state import TrustState
+from bundle.trust.verify.verification import verify_trust
+from bundler.release.build_record import renew_build_record, write_build_record
+from bundler.release.history import record_release, release_before
+from bundler.release.publish import write_trust
+from bundler.release.review import review
 from tests.support.trust import (
     KeyFile,
     ReleaseKit,

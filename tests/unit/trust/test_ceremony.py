@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from securesystemslib.signer import Key
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import UnknownKeyError, UsageError
-from bundle.trust.ceremony import RootPlan, create_root, sign_root
-from bundle.trust.describe import describe_root, fingerprint_groups, parse_fingerprint
-from bundle.trust.keys import SigningKey, generate_key
-from bundle.trust.terms import NAME_FIELD
+from bundle.base.digest import digest_of
+from bundle.base.errors import UnknownKeyError, UsageError
+from bundle.trust.keys.stored import SigningKey, generate_key
+from bundle.trust.keys.terms import NAME_FIELD
+from bundle.trust.metadata.fingerprint import describe_root, fingerprint_groups, parse_fingerprint
+from bundler.root.ceremony import RootPlan, create_root, sign_root
 from tests.support.trust import now
 
 ADA, BOB, CYD = (generate_key(name) for name in ("Ada", "Bob", "Cyd"))

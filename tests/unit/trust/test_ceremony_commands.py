@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.digest import hex_of
+from bundle.base.digest import hex_of
 from tests.support.trust import KeyFile, ReleaseKit, make_key, trusted_bundle
 from tests.support.trust_commands import Isoward, on_a_terminal
 

@@ -8,18 +8,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bundle.model.errors import ClockError, RecoveryError, RollbackError
+from bundle.base.errors import ClockError, RecoveryError, RollbackError
 from bundle.store.layout import BundleDirectory
-from bundle.trust.approval import approve
-from bundle.trust.clock import latest_known, signed_not_before
-from bundle.trust.enrolment import read_candidate
-from bundle.trust.recovery import KIND, apply_recovery, draft_recovery
-from bundle.trust.review import review
-from bundle.trust.site_statement import sign
-from bundle.trust.state import load_states, new_state, save_state, state_path
-from bundle.trust.terms import TIMESTAMP_LIFETIME
-from bundle.trust.verify import verify_trust
+from bundle.trust.keys.terms import TIMESTAMP_LIFETIME
+from bundle.trust.site.state import load_states, new_state, save_state, state_path
+from bundle.trust.site.statement import sign
+from bundle.trust.verify.clock import latest_known, signed_not_before
+from bundle.trust.verify.verification import verify_trust
+from bundler.release.approval import approve
+from bundler.release.review import review
 from installer.depot.importer import import_bundle
+from installer.enrollment.first_trust import read_candidate
+from installer.enrollment.recovery import KIND, apply_recovery, draft_recovery
 from tests.support.depot import import_now
 from tests.support.site import SiteKit, make_site
 from tests.support.trust import (

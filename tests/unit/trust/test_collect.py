@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import (
+from bundle.base.errors import (
     AttestationError,
     BusyError,
     CouldNotVerifyError,
     DigestMismatchError,
     ThresholdError,
 )
+from bundle.checks.blobs import check_layout
 from bundle.store.atomic import locked_folder
-from bundle.store.check import check_layout
 from bundle.store.layout import BundleDirectory
-from bundle.trust.attestations import PROVENANCE_NAME, approval_name
-from bundle.trust.collect import collect
-from bundle.trust.state import TrustState
-from bundle.trust.verify import verify_trust
+from bundle.trust.attestations.checked import PROVENANCE_NAME, approval_name
+from bundle.trust.site.state import TrustState
+from bundle.trust.verify.verification import verify_trust
+from bundler.release.collect import collect
 from tests.support.trust import (
     ReleaseKit,
     approve_by,

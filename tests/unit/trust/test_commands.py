@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.digest import hex_of
-from bundle.trust.keys import load_key
+from bundle.base.digest import hex_of
+from bundle.trust.keys.stored import load_key
 from tests.support.trust import ReleaseKit, make_bundle, release_bundle
 from tests.support.trust_commands import Isoward, descriptor_with, on_a_terminal
 

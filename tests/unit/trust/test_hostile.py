@@ -15,7 +15,7 @@ from tuf.api.metadata import (
     Targets,
 )
 
-from bundle.model.errors import (
+from bundle.base.errors import (
     DigestMismatchError,
     IsowardError,
     MissingBlobError,
@@ -28,7 +28,7 @@ from bundle.model.errors import (
     UnknownKeyError,
     UnsafePathError,
 )
-from bundle.trust.state import TrustState
+from bundle.trust.site.state import TrustState
 from tests.support.trust import (
     ReleaseKit,
     approve_by,

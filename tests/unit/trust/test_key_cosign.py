@@ -13,11 +13,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from bundle.base.errors import KeyFileError, UsageError
 from bundle.cli.main import run
-from bundle.model.errors import KeyFileError, UsageError
-from bundle.trust.key_cosign import open_cosign_key
-from bundle.trust.key_types import type_name
-from bundle.trust.keys import holder, load_key
+from bundle.trust.keys.from_cosign import open_cosign_key
+from bundle.trust.keys.schemes import type_name
+from bundle.trust.keys.stored import holder, load_key
 from tests.support.cosign_keys import SCRYPT, boxed, cosign_key, pem
 from tests.support.trust_commands import descriptor_with
 

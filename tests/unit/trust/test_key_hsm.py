@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from bundle.base.errors import KeyFileError, UsageError
 from bundle.cli.main import run
-from bundle.model.errors import KeyFileError, UsageError
-from bundle.trust.ceremony import RootPlan, create_root
-from bundle.trust.key_hsm import (
+from bundle.trust.keys.hsm import (
     TokenSigner,
     import_token_key,
     is_reference,
     load_token_key,
     write_reference,
 )
-from bundle.trust.key_types import is_canonical, type_name
-from bundle.trust.keys import holder, load_public_key
+from bundle.trust.keys.schemes import is_canonical, type_name
+from bundle.trust.keys.stored import holder, load_public_key
+from bundler.root.ceremony import RootPlan, create_root
 from tests.support.tokens import P256, P384, P521, PIN, Token, soft_tokens
 from tests.support.trust import KeyFile, ReleaseKit, enrolled, make_release, now, trusted_bundle
 from tests.support.trust_commands import descriptor_with

@@ -17,15 +17,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from securesystemslib.exceptions import UnverifiedSignatureError
 from securesystemslib.signer import Key, Signature, SSlibKey
 
-from bundle.model.errors import KeyFileError, SignatureError
-from bundle.trust.key_types import (
+from bundle.base.errors import KeyFileError, SignatureError
+from bundle.trust.keys.schemes import (
     KEY_TYPES,
     KeyTypeName,
     is_canonical,
     public_value,
     type_name,
 )
-from bundle.trust.keys import (
+from bundle.trust.keys.stored import (
     generate_key,
     holder,
     is_encrypted,

@@ -9,8 +9,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from bundle.model.errors import KeyFileError, StorageError
-from bundle.trust.keys import (
+from bundle.base.errors import KeyFileError, StorageError
+from bundle.trust.keys.stored import (
     check_name,
     generate_key,
     holder,

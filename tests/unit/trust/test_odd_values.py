@@ -10,9 +10,9 @@ import pytest
 from securesystemslib.formats import encode_canonical
 from tuf.api.metadata import Metadata, Targets
 
-from bundle.model.errors import IsowardError, SignatureError, TrustError
-from bundle.trust.metadata import parse_metadata
-from bundle.trust.state import TrustState
+from bundle.base.errors import IsowardError, SignatureError, TrustError
+from bundle.trust.metadata.parse import parse_metadata
+from bundle.trust.site.state import TrustState
 from tests.support.trust import ReleaseKit, now
 from tests.support.trust_edit import FILES, verify
 

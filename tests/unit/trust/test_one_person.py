@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from tuf.api.metadata import Metadata, Root
 
-from bundle.model.errors import KeyFileError, TrustError, UsageError
-from bundle.trust.authority import make_authority
-from bundle.trust.ceremony import RootPlan, create_root
-from bundle.trust.key_types import generate_signer
-from bundle.trust.keys import generate_key
-from bundle.trust.root import parse_root
-from bundle.trust.terms import NAME_FIELD
+from bundle.base.errors import KeyFileError, TrustError, UsageError
+from bundle.trust.keys.schemes import generate_signer
+from bundle.trust.keys.stored import generate_key
+from bundle.trust.keys.terms import NAME_FIELD
+from bundle.trust.metadata.root import parse_root
+from bundle.trust.site.authority import make_authority
+from bundler.root.ceremony import RootPlan, create_root
 from tests.support.trust import make_release, now
 
 AGAIN = ["ADA EXAMPLE", "\uff21\uff44\uff41 Example", "\u0410\u0501\u0430 Example"]

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import IsowardError, NotEnrolledError, RecoveryError, RollbackError
+from bundle.base.errors import IsowardError, NotEnrolledError, RecoveryError, RollbackError
 from bundle.store.layout import BundleDirectory
-from bundle.trust.authority import load_authority
-from bundle.trust.recovery import apply_recovery
-from bundle.trust.state import find_state, load_states, state_path
-from bundle.trust.verify import verify_trust
+from bundle.trust.site.authority import load_authority
+from bundle.trust.site.state import find_state, load_states, state_path
+from bundle.trust.verify.verification import verify_trust
 from installer.depot.accepted import accepted_bundles
 from installer.depot.directory import DepotDirectory
+from installer.enrollment.recovery import apply_recovery
 from tests.support.depot import import_now
 from tests.support.power import Renames, calls_of, cut
 from tests.support.site import SiteKit, enrol_site, make_site, recovery_for

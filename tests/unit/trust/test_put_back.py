@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import DamagedStateError, RecoveryError, RollbackError
-from bundle.trust.recovery import apply_recovery
-from bundle.trust.state import load_readable_states, load_states, state_path
+from bundle.base.errors import DamagedStateError, RecoveryError, RollbackError
+from bundle.trust.site.state import load_readable_states, load_states, state_path
+from installer.enrollment.recovery import apply_recovery
 from tests.support.depot import import_now
 from tests.support.site import SiteKit, make_site, recovery_for
 from tests.support.trust import ReleaseKit, make_release, now, trusted_bundle

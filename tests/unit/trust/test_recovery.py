@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from tuf.api.metadata import Metadata, Root, Targets
 
-from bundle.model.canonical import canonical_json
-from bundle.model.digest import digest_of
-from bundle.model.errors import (
+from bundle.base.canonical import canonical_json
+from bundle.base.digest import digest_of
+from bundle.base.errors import (
     BusyError,
     ClockError,
     CouldNotVerifyError,
@@ -28,14 +28,20 @@ from bundle.model.errors import (
     UsageError,
 )
 from bundle.store.atomic import directory_lock
-from bundle.trust.keys import generate_key
-from bundle.trust.ledger import LEDGER_NAME, load_ledger
-from bundle.trust.recovery import KIND, RecoveryRecord, apply_recovery, draft_recovery, problem_of
-from bundle.trust.restrictions import REVOKED_FIELD
-from bundle.trust.site_statement import look_at, sign
-from bundle.trust.state import load_states, state_path
+from bundle.trust.keys.stored import generate_key
+from bundle.trust.metadata.restrictions import REVOKED_FIELD
+from bundle.trust.site.ledger import LEDGER_NAME, load_ledger
+from bundle.trust.site.state import load_states, state_path
+from bundle.trust.site.statement import look_at, sign
 from installer.depot.accepted import accepted_bundles
 from installer.depot.directory import DepotDirectory
+from installer.enrollment.recovery import (
+    KIND,
+    RecoveryRecord,
+    apply_recovery,
+    draft_recovery,
+    problem_of,
+)
 from tests.support.depot import import_now
 from tests.support.site import SiteKit, make_site, recovery_for
 from tests.support.trust import ReleaseKit, enrolled, make_release, now, trusted_bundle
@@ -376,7 +382,7 @@ def test_the_ledger_comes_back_with_every_root(
 
 
 def test_the_record_is_canonical(site: SiteKit, kit: ReleaseKit) -> None:
-    from bundle.model.canonical import decode_canonical
+    from bundle.base.canonical import decode_canonical
 
     lose(site, kit)
     done = apply(site, recovery_for(site, kit, floor=1, source=kit.release))

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import (
+from bundle.base.digest import digest_of
+from bundle.base.errors import (
     ClockError,
     DamagedStateError,
     ExpiredError,
@@ -34,14 +34,14 @@ from bundle.model.errors import (
     WrongProductError,
     WrongSiteError,
 )
-from bundle.model.limits import MAX_TRUST_DEPTH, MAX_TRUST_FILE_BYTES
+from bundle.base.limits import MAX_TRUST_DEPTH, MAX_TRUST_FILE_BYTES
 from bundle.store.layout import BundleDirectory
-from bundle.trust.enrolment import find_enrolled, read_candidate
-from bundle.trust.keys import SigningKey, generate_key
-from bundle.trust.metadata import parse_metadata
-from bundle.trust.restrictions import PRODUCT_FIELD, SITES_FIELD, RevokedRelease
-from bundle.trust.state import TrustState, load_states, state_path
-from bundle.trust.verify import verify_trust
+from bundle.trust.keys.stored import SigningKey, generate_key
+from bundle.trust.metadata.parse import parse_metadata
+from bundle.trust.metadata.restrictions import PRODUCT_FIELD, SITES_FIELD, RevokedRelease
+from bundle.trust.site.state import TrustState, load_states, state_path
+from bundle.trust.verify.verification import verify_trust
+from installer.enrollment.first_trust import find_enrolled, read_candidate
 from tests.support.site import expired_bundle
 from tests.support.trust import (
     ReleaseKit,
@@ -236,7 +236,7 @@ def another_vendor(case: Case) -> object:
 
 
 def verify_here(case: Case, bundle: Path) -> object:
-    from bundle.trust.state import find_state
+    from bundle.trust.site.state import find_state
 
     directory = BundleDirectory(bundle)
     return verify_trust(directory, find_state(directory, [case.state]))

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import ExpiredError, SignatureError, UnknownKeyError, UsageError
+from bundle.base.errors import ExpiredError, SignatureError, UnknownKeyError, UsageError
 from bundle.store.atomic import write_atomic
 from bundle.store.layout import BundleDirectory
-from bundle.trust.release import check_builder, write_trust
-from bundle.trust.review import review
-from bundle.trust.state import TrustState
-from bundle.trust.verify import verify_trust
+from bundle.trust.site.state import TrustState
+from bundle.trust.verify.verification import verify_trust
+from bundler.release.publish import check_builder, write_trust
+from bundler.release.review import review
 from tests.support.trust import (
     ReleaseKit,
     approve_all,
@@ -106,7 +106,7 @@ def test_a_build_cut_short_goes_on_with_its_number(
         left[0] -= 1
         write_atomic(path, data, mode)
 
-    monkeypatch.setattr("bundle.trust.release.write_atomic", failing)
+    monkeypatch.setattr("bundler.release.publish.write_atomic", failing)
     with pytest.raises(_PowerCutError):
         release_bundle(bundle, kit)
     monkeypatch.undo()
@@ -128,7 +128,7 @@ def test_no_two_bundles_bear_one_number_when_a_build_is_given_up(
             raise _PowerCutError
         write_atomic(path, data, mode)
 
-    monkeypatch.setattr("bundle.trust.release.write_atomic", failing)
+    monkeypatch.setattr("bundler.release.publish.write_atomic", failing)
     with pytest.raises(_PowerCutError):
         release_bundle(first, kit)
     monkeypatch.undo()

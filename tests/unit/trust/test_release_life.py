@@ -9,23 +9,23 @@ from pathlib import Path
 import pytest
 from tuf.api.metadata import Metadata, Timestamp
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import (
+from bundle.base.digest import digest_of
+from bundle.base.errors import (
     ExpiredError,
     FormatError,
     RevokedReleaseError,
     UnknownKeyError,
     UsageError,
 )
-from bundle.store.check import check_layout
+from bundle.checks.blobs import check_layout
 from bundle.store.layout import BundleDirectory
-from bundle.trust.changes import rotate
-from bundle.trust.release import refresh_release
-from bundle.trust.restrictions import revoked_of
-from bundle.trust.revocations import read_revocations, revoke
-from bundle.trust.state import TrustState
-from bundle.trust.status import release_status
-from bundle.trust.verify import verify_trust
+from bundle.trust.metadata.restrictions import revoked_of
+from bundle.trust.site.state import TrustState
+from bundle.trust.verify.verification import verify_trust
+from bundler.release.publish import refresh_release
+from bundler.release.revocations import read_revocations, revoke
+from bundler.release.status import release_status
+from bundler.root.changes import rotate
 from tests.support.root_life import advance, draft
 from tests.support.trust import (
     ReleaseKit,
@@ -132,7 +132,7 @@ def test_a_revoked_release_is_refused_once_the_next_one_was_seen(
 
 
 def test_a_revocation_stays_in_every_later_release(tmp_path: Path, kit: ReleaseKit) -> None:
-    from bundle.trust.documents import parse_documents, read_trust_files
+    from bundle.trust.metadata.release_chain import parse_documents, read_trust_files
 
     trusted_bundle(tmp_path / "1", kit, "1.0.0")
     revoke(kit.release, 1, "bad")

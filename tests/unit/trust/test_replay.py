@@ -18,7 +18,7 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
-from bundle.model.errors import (
+from bundle.base.errors import (
     DigestMismatchError,
     ExpiredError,
     FormatError,
@@ -27,9 +27,9 @@ from bundle.model.errors import (
     SignatureError,
 )
 from bundle.store.layout import BundleDirectory
-from bundle.trust.keys import generate_key
-from bundle.trust.state import TrustState
-from bundle.trust.verify import verify_trust
+from bundle.trust.keys.stored import generate_key
+from bundle.trust.site.state import TrustState
+from bundle.trust.verify.verification import verify_trust
 from tests.support.trust import (
     ReleaseKit,
     approve_all,

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tuf.api.metadata import Metadata, Root
 
-from bundle.model.digest import digest_of
-from bundle.model.errors import (
+from bundle.base.digest import digest_of
+from bundle.base.errors import (
     RevokedReleaseError,
     SignatureError,
     TrustError,
@@ -20,19 +20,19 @@ from bundle.model.errors import (
 )
 from bundle.store.layout import BundleDirectory
 from bundle.store.sums import write_sums
-from bundle.trust.enrolment import enroll, read_candidate
-from bundle.trust.release import write_trust
-from bundle.trust.restrictions import (
+from bundle.trust.metadata.restrictions import (
     PRODUCT_FIELD,
     REVOKED_FIELD,
     SITES_FIELD,
     RevokedRelease,
     merge_revoked,
 )
-from bundle.trust.state import TrustState, load_states, state_from_fingerprint
-from bundle.trust.verify import verify_trust
+from bundle.trust.site.state import TrustState, load_states, state_from_fingerprint
+from bundle.trust.verify.verification import verify_trust
+from bundler.release.publish import write_trust
 from installer.depot.directory import DepotDirectory
 from installer.depot.exceptions import notices
+from installer.enrollment.first_trust import enroll, read_candidate
 from tests.support.depot import import_now
 from tests.support.trust import (
     ReleaseKit,

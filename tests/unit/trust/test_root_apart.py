@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from tuf.api.metadata import Metadata, Root
 
-from bundle.model.canonical import canonical_json
-from bundle.model.errors import (
+from bundle.base.canonical import canonical_json
+from bundle.base.errors import (
     ExpiredError,
     FormatError,
     IsowardError,
@@ -23,11 +23,11 @@ from bundle.model.errors import (
     UnknownKeyError,
     UsageError,
 )
-from bundle.trust.ceremony import RootPlan, create_root
-from bundle.trust.changes import add, rotate, set_thresholds
-from bundle.trust.draft import amend, read_pending, sign_pending, with_signature
-from bundle.trust.explain import counts_for, explain, page
-from bundle.trust.request import check_unexpired_draft, collect, read_request
+from bundler.root.ceremony import RootPlan, create_root
+from bundler.root.changes import add, rotate, set_thresholds
+from bundler.root.draft import amend, read_pending, sign_pending, with_signature
+from bundler.root.explain import counts_for, explain, page
+from bundler.root.request import check_unexpired_draft, collect, read_request
 from tests.support.root_life import advance, draft, export, later, roots_of, signed_request
 from tests.support.trust import KeyFile, ReleaseKit, make_key, make_release, now
 
@@ -251,7 +251,7 @@ def test_a_response_to_another_present_root_is_refused(kit: ReleaseKit, request_
 
 
 def test_nothing_is_collected_where_nothing_waits(kit: ReleaseKit, request_file: Path) -> None:
-    from bundle.trust.draft import discard
+    from bundler.root.draft import discard
 
     files = responses(request_file, *kit.roots)
     discard(kit.release)
@@ -363,7 +363,7 @@ def test_a_forged_present_root_hides_nothing_of_what_holds_then(
 
 
 def test_a_request_needs_something_that_waits(kit: ReleaseKit) -> None:
-    from bundle.trust.draft import require_pending
+    from bundler.root.draft import require_pending
 
     with pytest.raises(UsageError, match="no draft of a root"):
         require_pending(kit.release)

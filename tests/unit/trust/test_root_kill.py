@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.errors import BusyError
+from bundle.base.errors import BusyError
 from bundle.store import atomic
 from bundle.store.atomic import directory_lock
-from bundle.trust import draft as drafts
-from bundle.trust import revocations
-from bundle.trust.changes import set_thresholds
-from bundle.trust.draft import amend, newest_root, read_pending, sign_pending
-from bundle.trust.release import refresh_release
-from bundle.trust.request import collect
-from bundle.trust.revocations import read_revocations, revoke
-from bundle.trust.state import TrustState
+from bundle.trust.site.state import TrustState
+from bundler.release import revocations
+from bundler.release.publish import refresh_release
+from bundler.release.revocations import read_revocations, revoke
+from bundler.root import draft as drafts
+from bundler.root.changes import set_thresholds
+from bundler.root.draft import amend, newest_root, read_pending, sign_pending
+from bundler.root.request import collect
 from tests.support.root_life import draft, export, later, roots_of, signed_request
 from tests.support.trust import ReleaseKit, now, trusted_bundle
 from tests.support.trust_edit import verify

@@ -11,7 +11,7 @@ import pytest
 from securesystemslib.signer import Key
 from tuf.api.metadata import Metadata, Root
 
-from bundle.model.errors import (
+from bundle.base.errors import (
     RevokedKeyError,
     SignatureError,
     ThresholdError,
@@ -19,12 +19,12 @@ from bundle.model.errors import (
     UnknownKeyError,
     UsageError,
 )
-from bundle.trust.changes import Change, add, retire, rotate, set_thresholds
-from bundle.trust.draft import amend, discard, newest_root, read_pending, sign_pending
-from bundle.trust.explain import explain
-from bundle.trust.key_types import KEY_TYPES
-from bundle.trust.root import parse_root
-from bundle.trust.state import TrustState
+from bundle.trust.keys.schemes import KEY_TYPES
+from bundle.trust.metadata.root import parse_root
+from bundle.trust.site.state import TrustState
+from bundler.root.changes import Change, add, retire, rotate, set_thresholds
+from bundler.root.draft import amend, discard, newest_root, read_pending, sign_pending
+from bundler.root.explain import explain
 from tests.support.root_life import advance, draft, later, roots_of, sign_all
 from tests.support.trust import (
     KeyFile,
@@ -305,7 +305,7 @@ def test_a_key_has_one_holder(kit: ReleaseKit) -> None:
 def test_nothing_is_drafted_before_the_first_root_is_complete(
     tmp_path: Path, kit: ReleaseKit
 ) -> None:
-    from bundle.trust.ceremony import RootPlan, create_root
+    from bundler.root.ceremony import RootPlan, create_root
 
     plan = RootPlan(
         tuple(public(k) for k in kit.roots), 2, tuple(public(k) for k in kit.approvers), 2,

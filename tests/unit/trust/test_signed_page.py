@@ -14,32 +14,32 @@ from typing import Any
 import pytest
 from tuf.api.metadata import Metadata, Root, TargetFile
 
-from bundle.model.attestation import RECOVERY, WAIVER, make_statement
-from bundle.model.canonical import canonical_json
-from bundle.model.errors import (
+from bundle.base.canonical import canonical_json
+from bundle.base.errors import (
     AttestationError,
     CouldNotVerifyError,
     LifetimeError,
     SignatureError,
     TrustError,
 )
+from bundle.model.attestation import RECOVERY, WAIVER, make_statement
 from bundle.store.layout import BundleDirectory
-from bundle.trust.approval import approve
-from bundle.trust.attest import sign_statement
-from bundle.trust.attestations import CHANGES_NAME, PROVENANCE_NAME
-from bundle.trust.draft import read_pending, sign_pending
-from bundle.trust.explain import explain
-from bundle.trust.recovery import RecoveryPredicate
-from bundle.trust.restrictions import REVOKED_FIELD, SITES_FIELD
-from bundle.trust.review import review
-from bundle.trust.signed import read_signed_root, read_signed_targets
-from bundle.trust.site_statement import NamedKey, draft
-from bundle.trust.state import TrustState
-from bundle.trust.verify import verify_trust
-from bundle.trust.waiver import ExpiredFile, WaiverPredicate
+from bundle.trust.attestations.checked import CHANGES_NAME, PROVENANCE_NAME
+from bundle.trust.attestations.envelope import sign_statement
+from bundle.trust.metadata.restrictions import REVOKED_FIELD, SITES_FIELD
+from bundle.trust.metadata.signed import read_signed_root, read_signed_targets
+from bundle.trust.site.state import TrustState
+from bundle.trust.site.statement import NamedKey, draft
+from bundle.trust.site.waiver import ExpiredFile, WaiverPredicate
+from bundle.trust.verify.verification import verify_trust
 from bundler.cli.approve_page import page, page_data
+from bundler.release.approval import approve
+from bundler.release.review import review
+from bundler.root.draft import read_pending, sign_pending
+from bundler.root.explain import explain
 from installer.cli.recover import _look as look_at_recovery
 from installer.cli.waiver import _look as look_at_waiver
+from installer.enrollment.recovery import RecoveryPredicate
 from tests.support.trust import (
     TICKET,
     ReleaseKit,

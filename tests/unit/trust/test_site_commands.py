@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bundle.model.digest import hex_of
-from bundle.trust.authority import load_authority
-from bundle.trust.state import load_states, state_path
+from bundle.base.digest import hex_of
+from bundle.trust.site.authority import load_authority
+from bundle.trust.site.state import load_states, state_path
 from tests.architecture.source import ROOT
 from tests.support.depot import ISOWARD, import_now
 from tests.support.site import PEOPLE, expired_bundle, old_release

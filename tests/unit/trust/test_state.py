@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bundle.model.canonical import canonical_json
-from bundle.model.digest import digest_of, hex_of
-from bundle.model.errors import (
+from bundle.base.canonical import canonical_json
+from bundle.base.digest import digest_of, hex_of
+from bundle.base.errors import (
     CouldNotVerifyError,
     ExpiredError,
     NotEnrolledError,
@@ -20,8 +20,7 @@ from bundle.model.errors import (
     TrustError,
 )
 from bundle.store.layout import BundleDirectory
-from bundle.trust.enrolment import enroll, find_enrolled, read_candidate
-from bundle.trust.state import (
+from bundle.trust.site.state import (
     TrustState,
     check_clock,
     find_state,
@@ -30,7 +29,8 @@ from bundle.trust.state import (
     state_from_fingerprint,
     state_path,
 )
-from bundle.trust.verify import verify_trust
+from bundle.trust.verify.verification import verify_trust
+from installer.enrollment.first_trust import enroll, find_enrolled, read_candidate
 from tests.support.trust import ReleaseKit, enrolled, make_release, now, trusted_bundle
 
 

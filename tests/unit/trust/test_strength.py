@@ -19,13 +19,13 @@ from nacl.bindings import crypto_core_ed25519_is_valid_point
 from securesystemslib.signer import SSlibKey
 from tuf.api.metadata import Metadata, Root
 
-from bundle.model.errors import IsowardError, KeyFileError, PolicyError
-from bundle.model.policy import CosignRule, SignatureRule
-from bundle.trust.enrolment import read_candidate
-from bundle.trust.keys import load_public_key, name_key, public_bytes
-from bundle.trust.strength import is_sound_ed25519, weakness
-from bundle.trust.upstream.keys import load_upstream_key
+from bundle.base.errors import IsowardError, KeyFileError, PolicyError
+from bundle.kinds.policy import CosignRule, SignatureRule
+from bundle.trust.keys.stored import load_public_key, name_key, public_bytes
+from bundle.trust.keys.strength import is_sound_ed25519, weakness
+from bundle.trust.upstream.public_keys import load_upstream_key
 from bundle.trust.upstream.verdict import NotGoodError
+from installer.enrollment.first_trust import read_candidate
 from tests.support.trust import ReleaseKit, make_key, now
 from tests.support.trust_commands import Isoward
 from tests.support.trust_edit import edit

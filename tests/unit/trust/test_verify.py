@@ -15,13 +15,13 @@ from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
 
-from bundle.model.errors import CouldNotVerifyError, RollbackError, SignatureError, UnknownKeyError
+from bundle.base.errors import CouldNotVerifyError, RollbackError, SignatureError, UnknownKeyError
 from bundle.store.layout import BundleDirectory
-from bundle.trust.keys import generate_key
-from bundle.trust.release import write_trust
-from bundle.trust.state import TrustState, find_state
-from bundle.trust.verified import VerifiedBundle
-from bundle.trust.verify import verify_accepted, verify_trust
+from bundle.trust.keys.stored import generate_key
+from bundle.trust.site.state import TrustState, find_state
+from bundle.trust.verify.verification import verify_accepted, verify_trust
+from bundle.trust.verify.verified import VerifiedBundle
+from bundler.release.publish import write_trust
 from tests.support.trust import (
     KeyFile,
     ReleaseKit,

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from tuf.ngclient import Updater
 
-from bundle.model.canonical import canonical_json
-from bundle.model.digest import digest_of, hex_of
-from bundle.model.errors import (
+from bundle.base.canonical import canonical_json
+from bundle.base.digest import digest_of, hex_of
+from bundle.base.errors import (
     DamagedAuthorityError,
     DigestMismatchError,
     ExpiredError,
@@ -25,10 +25,10 @@ from bundle.model.errors import (
     WaiverError,
 )
 from bundle.store.layout import BundleDirectory
-from bundle.trust.site_statement import look_at, sign
-from bundle.trust.state import find_state, load_states
-from bundle.trust.verify import examine_expired, verify_trust
-from bundle.trust.waiver import KIND, WAIVER_NAME, GrantedWaiver, draft_waiver
+from bundle.trust.site.state import find_state, load_states
+from bundle.trust.site.statement import look_at, sign
+from bundle.trust.site.waiver import KIND, WAIVER_NAME, GrantedWaiver, draft_waiver
+from bundle.trust.verify.verification import examine_expired, verify_trust
 from installer.depot.directory import DepotDirectory
 from installer.depot.exceptions import notices
 from installer.depot.importer import import_bundle
@@ -275,7 +275,7 @@ def test_it_says_what_has_expired(tmp_path: Path, expired: Path, site: SiteKit) 
 
 def test_only_the_module_grants_a_waiver(tmp_path: Path, expired: Path, site: SiteKit) -> None:
     waiver = granted(expired, site, waiver_for(expired, site, tmp_path / "w.json"))
-    with pytest.raises(TypeError, match=r"bundle\.trust\.waiver"):
+    with pytest.raises(TypeError, match=r"bundle\.trust\.site\.waiver"):
         GrantedWaiver(waiver.predicate, waiver.digest, waiver.signers, waiver.data, object())
 
 

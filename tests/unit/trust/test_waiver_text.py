@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from bundle.model.attestation import PAYLOAD_TYPE
-from bundle.model.canonical import canonical_json
-from bundle.model.errors import (
+from bundle.base.canonical import canonical_json
+from bundle.base.errors import (
     UsageError,
     WaiverError,
 )
-from bundle.trust.site_statement import sign
-from bundle.trust.waiver import KIND
+from bundle.model.attestation import PAYLOAD_TYPE
+from bundle.trust.site.statement import sign
+from bundle.trust.site.waiver import KIND
 from tests.support.site import (
     SiteKit,
     granted,

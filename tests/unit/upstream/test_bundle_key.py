@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bundle.model.errors import UnsignedError
+from bundle.base.errors import UnsignedError
 from tests.support.sigstore_world import b64
 from tests.support.upstream_referrers import ImageSigner
 from tests.support.upstream_signing import (

@@ -9,8 +9,8 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
-from bundle.model.errors import FormatError, PolicyError, UnsignedError
-from bundle.model.policy import CosignRule, SignatureRule
+from bundle.base.errors import FormatError, PolicyError, UnsignedError
+from bundle.kinds.policy import CosignRule, SignatureRule
 from tests.support.sigstore_world import b64
 from tests.support.upstream_referrers import SIGNATURE, SIMPLE_SIGNING, ImageSigner
 from tests.support.upstream_signing import SignedImage, Signer, by_key, other_digest, simple_payload
@@ -193,7 +193,7 @@ def test_annotations_that_stand_twice(image: SignedImage, signer: ImageSigner) -
 def test_oversized_payload_is_not_read(
     image: SignedImage, signer: ImageSigner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bundle.trust.upstream.verify.MAX_SIGNATURE_BYTES", 100)
+    monkeypatch.setattr("bundle.trust.upstream.judgement.MAX_SIGNATURE_BYTES", 100)
     image.sign(signer.sign)
     with pytest.raises(UnsignedError, match="more than 100"):
         image.verify(by_key(signer))

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bundle.model.errors import PolicyError, UnsignedError
-from bundle.model.policy import KeylessRule, SignatureRule
+from bundle.base.errors import PolicyError, UnsignedError
+from bundle.kinds.policy import KeylessRule, SignatureRule
 from tests.support.sigstore_world import IDENTITY, ISSUER, Identity, SigstoreWorld, b64
 from tests.support.upstream_referrers import SIMPLE_SIGNING, ImageSigner
 from tests.support.upstream_signing import (

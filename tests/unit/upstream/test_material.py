@@ -8,9 +8,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bundle.model.errors import DefinitionError
-from bundle.model.yaml_strict import dump_yaml
-from bundler.documents import load_definition
+from bundle.base.errors import DefinitionError
+from bundle.base.yaml.strict import dump_yaml
+from bundler.lock.documents import load_definition
 from tests.support.notation_world import authority
 from tests.support.sigstore_world import SigstoreWorld
 from tests.support.upstream_referrers import ImageSigner

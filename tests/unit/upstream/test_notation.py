@@ -10,8 +10,8 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from bundle.model.errors import PolicyError, UnsignedError
-from bundle.model.policy import NotationRule, SignatureRule
+from bundle.base.errors import PolicyError, UnsignedError
+from bundle.kinds.policy import NotationRule, SignatureRule
 from tests.support.notation_world import (
     DAY,
     Holder,

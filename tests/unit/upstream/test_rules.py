@@ -7,9 +7,9 @@ import datetime as dt
 import pytest
 from msgspec.structs import replace
 
-from bundle.model.errors import DefinitionError, FormatError, PolicyError, UnsignedError
-from bundle.model.limits import MAX_SIGNATURES
-from bundle.model.policy import (
+from bundle.base.errors import DefinitionError, FormatError, PolicyError, UnsignedError
+from bundle.base.limits import MAX_SIGNATURES
+from bundle.kinds.policy import (
     CosignRule,
     KeylessRule,
     SignatureRule,

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from bundle.cli.main import main
-from bundle.model.digest import hex_of
-from bundle.model.errors import (
+from bundle.base.digest import hex_of
+from bundle.base.errors import (
     DefinitionError,
     DigestMismatchError,
     MissingBlobError,
@@ -19,12 +18,13 @@ from bundle.model.errors import (
     SizeMismatchError,
     UnsignedError,
 )
+from bundle.checks.signatures import check_upstream
+from bundle.cli.main import main
+from bundle.kinds.policy import SignatureRule, VerifiedBy
 from bundle.model.lock import Lock, LockedArtifact, LockedReferrer
 from bundle.model.manifest import Manifest
-from bundle.model.policy import SignatureRule, VerifiedBy
 from bundle.store.layout import BundleDirectory
-from bundle.trust.upstream.bundle_check import check_upstream
-from bundle.trust.upstream.keys import load_upstream_key
+from bundle.trust.upstream.public_keys import load_upstream_key
 from bundle.trust.upstream.site_policy import load_site_policy
 from installer.depot.directory import DepotDirectory
 from tests.support.bundles import write_bundle

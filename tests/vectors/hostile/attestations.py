@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bundle.model.canonical import canonical_json
-from bundle.trust.attest import sign_statement
+from bundle.base.canonical import canonical_json
+from bundle.trust.attestations.envelope import sign_statement
 from tests.vectors.hostile.base import Family, Stage
 
 case = Family("attestation")

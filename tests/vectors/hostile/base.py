@@ -11,9 +11,9 @@ from typing import Any
 
 from tuf.api.metadata import TargetFile
 
-from bundle.model.canonical import canonical_json
-from bundle.model.digest import digest_of, hex_of
-from bundle.model.errors import IsowardError
+from bundle.base.canonical import canonical_json
+from bundle.base.digest import digest_of, hex_of
+from bundle.base.errors import IsowardError
 from installer.depot.directory import create_depot
 from tests.support.content import sample
 from tests.support.depot import import_now, signed_bundle

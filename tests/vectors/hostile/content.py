@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from bundle.model.canonical import canonical_json
-from bundle.model.digest import digest_of
+from bundle.base.canonical import canonical_json
+from bundle.base.digest import digest_of
 from tests.vectors.hostile.base import Family, Stage
 
 case = Family("content")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from bundle.model.canonical import canonical_json
+from bundle.base.canonical import canonical_json
 from tests.vectors.hostile.base import Family, Stage
 
 case = Family("manifest")

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bundle.model.canonical import canonical_json
+from bundle.base.canonical import canonical_json
 from tests.support.site import make_site, waiver_for
 from tests.support.trust import now
 from tests.vectors.hostile.base import Family, Stage

@@ -10,7 +10,7 @@ from typing import Any
 
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
-from bundle.trust.keys import generate_key
+from bundle.trust.keys.stored import generate_key
 from tests.support.trust import now
 from tests.support.trust_edit import reissue
 from tests.vectors.hostile.base import Family, Stage

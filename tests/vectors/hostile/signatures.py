@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from bundle.model.canonical import canonical_json
+from bundle.base.canonical import canonical_json
 from tests.vectors.hostile.base import Family, Stage
 
 case = Family("signature")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bundle.model.canonical import canonical_digest, canonical_json
+from bundle.base.canonical import canonical_digest, canonical_json
 from tests.support.depot import import_now
 from tests.support.trust import enrolled, make_release
 from tests.vectors.hostile.base import Family, Stage

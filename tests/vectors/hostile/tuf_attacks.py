@@ -14,7 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 from tuf.api.metadata import DelegatedRole, Delegations, MetaFile
 
-from bundle.trust.state import STATES, load_states, save_state
+from bundle.trust.site.state import STATES, load_states, save_state
 from tests.support.trust import make_release, now, trusted_bundle
 from tests.support.trust_edit import reissue
 from tests.vectors.hostile.base import Family, Stage
@@ -203,7 +203,7 @@ def rollback_of_snapshot(stage: Stage) -> None:
 
 
 def _renew_sums(stage: Stage) -> None:
-    from bundle.model.canonical import decode_canonical
+    from bundle.base.canonical import decode_canonical
     from bundle.model.manifest import Manifest
     from bundle.store.sums import write_sums
 
@@ -252,8 +252,8 @@ def compromise_of_one_approver_and_the_builder(stage: Stage) -> None:
 
 @case("revoked-release", "was revoked by its approvers")
 def a_release_that_was_taken_back(stage: Stage) -> None:
-    from bundle.model.digest import digest_of
-    from bundle.trust.restrictions import RevokedRelease
+    from bundle.base.digest import digest_of
+    from bundle.trust.metadata.restrictions import RevokedRelease
 
     folder = stage.depot / STATES
     (state,) = load_states(folder)

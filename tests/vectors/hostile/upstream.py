@@ -9,11 +9,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bundle.model.digest import hex_of
+from bundle.base.digest import hex_of
+from bundle.base.oci import OCI_MANIFEST
+from bundle.kinds.policy import VerifiedBy
 from bundle.model.lock import LockedReferrer
-from bundle.model.oci import OCI_MANIFEST
-from bundle.model.policy import VerifiedBy
-from bundle.trust.upstream.keys import load_upstream_key
+from bundle.trust.upstream.public_keys import load_upstream_key
 from tests.support.content import Maker, sample
 from tests.support.depot import change_lock, signed_bundle
 from tests.support.sigstore_world import b64

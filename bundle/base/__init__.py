@@ -1,0 +1,1 @@
+"""Values and errors that need nothing else: digests, references, paths, limits, OCI, documents."""

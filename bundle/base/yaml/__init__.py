@@ -1,0 +1,1 @@
+"""Our own YAML documents: read strictly, every problem found, said in words and by line."""

@@ -1,0 +1,179 @@
+"""Checking a bundle's bytes in place, once its manifest is authenticated.
+
+Nothing is unpacked and no temporary space is needed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bundle.base.content import Content
+from bundle.base.digest import digest_of
+from bundle.base.errors import (
+    DigestMismatchError,
+    IntegrityError,
+    StorageError,
+    UnexpectedFileError,
+)
+from bundle.base.limits import MIB
+from bundle.base.progress import NO_PROGRESS, Progress
+from bundle.checks.damage import BlobError, all_damage
+from bundle.model.manifest import Manifest
+from bundle.store.advice import ADDED, SUMS
+from bundle.store.hashing import (
+    HASH_THREADS,
+    StoppedError,
+    check_content,
+    hash_stream,
+    run_parallel,
+)
+from bundle.store.layout import MANIFEST_NAME, SUMS_NAME, BundleDirectory
+from bundle.store.sums import attestation_files, expected_sums, trust_files
+
+_MAX_LAYOUT_FILE: Final = 64 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutCheck:
+    """What there is beside the blobs.
+
+    Attributes:
+        others: How many files.
+        leftovers: What other systems left on the medium: passed over, and not read.
+    """
+
+    others: int
+    leftovers: tuple[str, ...]
+
+
+def check_layout(bundle: BundleDirectory, manifest: Manifest) -> LayoutCheck:
+    """Check everything of a bundle but its blobs.
+
+    Args:
+        bundle: On its medium.
+        manifest: Authenticated by bundle.trust.
+    Raises:
+        IntegrityError: A layout file or SHA256SUMS is not what it must be, or a file is there that
+            nothing vouches for.
+    """
+    expected = {bundle.blob_name(blob.digest) for blob in manifest.blobs}
+    small = {file.path for file in manifest.layout}
+    small |= {MANIFEST_NAME, SUMS_NAME, *trust_files(bundle), *attestation_files(bundle)}
+    leftovers: list[str] = []
+    for name in bundle.walk(leftovers):
+        if name not in expected and name not in small:
+            raise UnexpectedFileError(
+                f"{name!r}: nothing in the bundle vouches for this file",
+                ADDED,
+                {"file": name},
+            )
+    for file in manifest.layout:
+        # Bounded by what bundle.json says, and that by us.
+        data = bundle.read_small(file.path, min(file.size + 1, _MAX_LAYOUT_FILE))
+        check_content(file.path, file.size, file.digest, len(data), digest_of(data))
+    sums = expected_sums(bundle, manifest)
+    found = bundle.read_small(SUMS_NAME, 2 * len(sums))
+    if found != sums:
+        raise DigestMismatchError(
+            f"{SUMS_NAME}: it does not list the files of this bundle as they are"
+            f"{_first_difference(sums, found)}",
+            SUMS,
+            {"file": SUMS_NAME},
+        )
+    return LayoutCheck(len(small), tuple(sorted(leftovers)))
+
+
+def _first_difference(expected: bytes, found: bytes) -> str:
+    ours, theirs = expected.splitlines(), found.splitlines()
+    for i, line in enumerate(ours):
+        if i >= len(theirs) or theirs[i] != line:
+            return f" (line {i + 1}: {line.decode().partition('  ')[2]})"
+    return " (it has more lines)"
+
+
+def check_blobs(
+    bundle: BundleDirectory, manifest: Manifest, progress: Progress = NO_PROGRESS
+) -> int:
+    """Hash every blob where it lies, and find all that are not what they must be.
+
+    What is missing, or has another length, is found before anything is read.
+
+    Args:
+        bundle: On its medium.
+        manifest: Authenticated.
+        progress: Told of bytes.
+    Returns:
+        How many bytes were read.
+    Raises:
+        IntegrityError: Blobs are missing or are not what they must be; it names each, and what in
+            the bundle it is of. The class is that of the first.
+        StorageError: Blobs cannot be read, and nothing else is wrong; it names each as well.
+    """
+    check_sizes(bundle, manifest)
+    blobs = sorted(manifest.blobs, key=lambda blob: blob.size, reverse=True)
+    wrong = _hash_all(bundle, blobs, progress)
+    if wrong:
+        raise all_damage(bundle, manifest, wrong)
+    return sum(blob.size for blob in blobs)
+
+
+def check_sizes(bundle: BundleDirectory, manifest: Manifest) -> None:
+    """Check that every blob is there and has its length, before any is read.
+
+    Raises:
+        IntegrityError: Blobs are missing, or have another length; it names each.
+        StorageError: Blobs cannot be looked at, and nothing else is wrong; it names each as well.
+    """
+    found = (_sized(bundle, blob) for blob in manifest.blobs)
+    wrong = [error for error in found if error is not None]
+    if wrong:
+        raise all_damage(bundle, manifest, wrong)
+
+
+def _sized(bundle: BundleDirectory, blob: Content) -> BlobError | None:
+    name = bundle.blob_name(blob.digest)
+    try:
+        with bundle.open_file(name) as stream:
+            size = os.fstat(stream.fileno()).st_size
+        if size != blob.size:
+            check_content(name, blob.size, blob.digest, size, "")
+    except (IntegrityError, StorageError) as error:
+        return BlobError(blob.digest, error)
+    return None
+
+
+def _hash_all(
+    bundle: BundleDirectory, blobs: Sequence[Content], progress: Progress
+) -> list[BlobError]:
+    """Read every blob, the largest first, so that no thread is left alone with one at the end."""
+    stopped = False
+    wrong: list[BlobError] = []
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+
+    def advance(count: int) -> None:
+        if stopped:
+            raise StoppedError
+        progress.advance(count)
+
+    def check(blob: Content) -> None:
+        if stopped:
+            return
+        try:
+            with bundle.open_blob(blob.digest) as stream:
+                hash_stream(stream, blob.size, blob.digest, bundle.blob_name(blob.digest), advance)
+        except (IntegrityError, StorageError) as error:
+            # A worn-out medium cannot be read in several places; each is told of.
+            wrong.append(BlobError(blob.digest, error))
+
+    progress.start("checking", sum(blob.size for blob in blobs))
+    try:
+        run_parallel(check, blobs, HASH_THREADS, stop)
+    finally:
+        progress.finish()
+    return sorted(wrong, key=lambda one: one.digest)

@@ -1,0 +1,189 @@
+"""What the content itself names: nothing outside the bundle, and what bundle.json says.
+
+An OCI manifest is somebody else's document. Its digest is approved, yet it could name content that
+does not travel, be another kind of document to another reader, or be listed by index.json under
+a name that the approvers never saw.
+
+Source: OCI image-spec, manifest.md, image-index.md and image-layout.md.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bundle.base.digest import digest_of
+from bundle.base.errors import FormatError
+from bundle.base.limits import MAX_OCI_MANIFEST_BYTES
+from bundle.base.oci import OCI_INDEX, OciDescriptor, OciIndex, OciManifest, parse_oci
+from bundle.base.reference import fallback_tag, parse_reference
+from bundle.model.manifest import Artifact, Manifest, ManifestEntry, ReferrerEntry
+from bundle.model.plan import REF_NAME
+from bundle.store.hashing import check_content
+from bundle.store.layout import BundleDirectory
+
+INDEX_NAME: Final = "index.json"
+_AGAIN: Final = "The lock or the bundle was made wrongly; run `isoward lock` and build again."
+
+
+def check_graph(bundle: BundleDirectory, manifest: Manifest) -> None:
+    """Check every OCI manifest and index of a bundle against bundle.json.
+
+    Args:
+        bundle: On its medium; what is read is checked as it is read.
+        manifest: Authenticated, or just made.
+    Raises:
+        FormatError: One names content that the bundle does not have or has in another size, is not
+            of its media type, or bundle.json lists a blob that nothing names.
+        IntegrityError: One is missing or damaged.
+        StorageError: It cannot be read.
+    """
+    graph = _Graph(bundle, manifest)
+    for artifact in _artifacts(manifest):
+        graph.check(artifact)
+    named = graph.reached | {file.digest for file in manifest.files}
+    named |= {wheel.digest for python in manifest.python_packages for wheel in python.files}
+    for packages in manifest.os_packages:
+        named |= {digest for _, digest in packages.served()}
+    named |= {
+        values.digest
+        for chart in manifest.charts
+        for values in (chart.rendering.values if chart.rendering is not None else ())
+    }
+    if manifest.start is not None:
+        named.add(manifest.start.wheel.digest)
+    if manifest.kubespray is not None:
+        named.add(manifest.kubespray.tree)
+    for chart in manifest.charts:
+        if chart.archive not in graph.layers_of(chart.artifact):
+            raise FormatError(
+                f"chart {chart.name}: its artefact does not hold its archive {chart.archive}",
+                _AGAIN,
+            )
+        signed = chart.provenance
+        if signed is not None and signed.digest not in graph.layers_of(chart.artifact):
+            raise FormatError(
+                f"chart {chart.name}: its artefact does not hold its provenance {signed.digest}",
+                _AGAIN,
+            )
+    for blob in manifest.blobs:
+        if blob.digest not in named:
+            raise FormatError(
+                f"bundle.json: it lists the blob {blob.digest}, which nothing in it names", _AGAIN
+            )
+
+
+def check_index(bundle: BundleDirectory, manifest: Manifest) -> None:
+    """Check that index.json gives each name to the content that bundle.json gives it to.
+
+    Stock tools read index.json and know nothing of bundle.json.
+
+    Args:
+        bundle: On its medium; index.json has its digest.
+        manifest: Authenticated.
+    Raises:
+        FormatError: It does not.
+    """
+    if all(file.path != INDEX_NAME for file in manifest.layout):
+        return
+    data = bundle.read_small(INDEX_NAME, MAX_OCI_MANIFEST_BYTES)
+    index = parse_oci(data, OCI_INDEX, INDEX_NAME)
+    if isinstance(index, OciIndex) and index.unusable:
+        # A stranger's index may have what nobody asks for; this one a build of ours made.
+        raise FormatError(f"{INDEX_NAME}: {index.unusable[0]}", _AGAIN)
+    sizes = {blob.digest: blob.size for blob in manifest.blobs}
+    meant = _names(manifest)
+    for entry in index.manifests if isinstance(index, OciIndex) else ():
+        name = entry.annotations.get(REF_NAME, "")
+        if name and meant.pop(name, "") != entry.digest:
+            raise FormatError(
+                f"{INDEX_NAME}: it calls {entry.digest} {name!r}, and bundle.json does not", _AGAIN
+            )
+        if sizes.get(entry.digest) != entry.size:
+            raise FormatError(
+                f"{INDEX_NAME}: {entry.digest} is not a blob of {entry.size} bytes here", _AGAIN
+            )
+    missing = sorted({artifact.reference for artifact in _artifacts(manifest)} & meant.keys())
+    if missing:
+        raise FormatError(f"{INDEX_NAME}: {missing[0]} is missing", _AGAIN)
+
+
+def _artifacts(manifest: Manifest) -> list[Artifact]:
+    return [*manifest.images, *(chart.artifact for chart in manifest.charts)]
+
+
+def _names(manifest: Manifest) -> dict[str, str]:
+    """Return what may be named in index.json: references, and tags of signatures."""
+    names: dict[str, str] = {}
+    for artifact in _artifacts(manifest):
+        repository = parse_reference(artifact.reference).name
+        # A fallback tag names a list, which the depot makes; not one of those that are on it.
+        tagged = (r for r in artifact.referrers if r.tag not in {"", fallback_tag(r.subject)})
+        names |= {f"{repository}:{r.tag}": r.digest for r in tagged}
+    return names | {artifact.reference: artifact.digest for artifact in _artifacts(manifest)}
+
+
+class _Graph:
+    """Follows what manifests name, each read once."""
+
+    def __init__(self, bundle: BundleDirectory, manifest: Manifest) -> None:
+        self._bundle = bundle
+        self._sizes = {blob.digest: blob.size for blob in manifest.blobs}
+        self._layers: dict[str, frozenset[str]] = {}
+        self.reached: set[str] = set()
+
+    def check(self, artifact: Artifact) -> None:
+        types = {entry.digest: entry.media_type for entry in artifact.manifests}
+        entries: list[ManifestEntry | ReferrerEntry] = [*artifact.manifests, *artifact.referrers]
+        for entry in entries:
+            self.reached.add(entry.digest)
+            body = self._read(artifact, entry)
+            if isinstance(body, OciManifest):
+                self._manifest(entry.digest, body)
+                continue
+            for digest, reason in body.passed_over.items():
+                # What a reader of ours passes over another one may follow.
+                if digest in self._sizes:
+                    raise _refuse(entry.digest, reason)
+            for child in body.manifests:
+                wanted = types.get(child.digest, child.media_type)
+                if child.media_type != wanted:
+                    raise _refuse(
+                        entry.digest,
+                        f"{child.digest} is {child.media_type!r} to it, "
+                        f"and {wanted!r} to bundle.json",
+                    )
+                if child.digest in self._sizes:
+                    self._sized(entry.digest, child)
+
+    def layers_of(self, artifact: Artifact) -> set[str]:
+        return {d for entry in artifact.manifests for d in self._layers.get(entry.digest, ())}
+
+    def _manifest(self, digest: str, body: OciManifest) -> None:
+        parts = body.parts
+        for part in parts:
+            if part.digest not in self._sizes:
+                raise _refuse(digest, f"it names {part.digest}, which is not in the bundle")
+            self._sized(digest, part)
+        self.reached.update(part.digest for part in parts)
+        self._layers[digest] = frozenset(layer.digest for layer in body.layers)
+
+    def _sized(self, digest: str, part: OciDescriptor) -> None:
+        size = self._sizes[part.digest]
+        if part.size != size:
+            raise _refuse(
+                digest, f"{part.digest} has {part.size} bytes to it, and {size} to bundle.json"
+            )
+
+    def _read(
+        self, artifact: Artifact, entry: ManifestEntry | ReferrerEntry
+    ) -> OciIndex | OciManifest:
+        size, name = self._sizes[entry.digest], self._bundle.blob_name(entry.digest)
+        if size > MAX_OCI_MANIFEST_BYTES:
+            raise _refuse(entry.digest, f"{size} bytes are too many for an OCI manifest")
+        data = self._bundle.read_small(name, size)
+        check_content(name, size, entry.digest, len(data), digest_of(data))
+        return parse_oci(data, entry.media_type, f"{artifact.reference} {entry.digest}")
+
+
+def _refuse(digest: str, why: str) -> FormatError:
+    return FormatError(f"{digest}: {why}", _AGAIN)

@@ -1,0 +1,1 @@
+"""Commands that an auditor needs: inspect and verify, with their pages."""

@@ -1,0 +1,1 @@
+"""Commands about the commands: completion, docs, man pages, schemas."""

@@ -1,0 +1,1 @@
+"""The kinds of content that a bundle carries, and the rules of each."""

@@ -1,0 +1,174 @@
+"""The closure: what the content of a bundle wants is among what the bundle has.
+
+Pure, and checked wherever bundle.json or a lock is: what was wanted is recorded in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from bundle.base.digest import Digest
+from bundle.base.documents import Document, Text
+from bundle.base.errors import ClosureError
+from bundle.base.reference import Reference, parse_reference
+from bundle.kinds.rendering import How, Rendering
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An image that some content names, or that it seems to name.
+
+    Attributes:
+        image: As it stands there.
+        how: `found` is what only looks like one.
+        where: In which object, and where within it.
+    """
+
+    image: str
+    how: How
+    where: str
+
+
+class MissingImage(Document, frozen=True, kw_only=True):
+    """An image that something wants and the bundle would not have."""
+
+    image: Text
+    """As it stands there."""
+    wanted_by: tuple[Text, ...]
+    where: tuple[Text, ...] = ()
+    """In which of its objects, for content that has some."""
+    why: Text
+    add: Text
+    """What to write into the definition."""
+
+
+class MissingImages(Document, frozen=True, kw_only=True):
+    """What a lock that is not whole leaves in place of itself.
+
+    Source: docs/FORMAT.md, "Missing images".
+    """
+
+    api_version: Literal["isoward/v1"]
+    kind: Literal["MissingImages"]
+    missing: tuple[MissingImage, ...]
+
+
+class _Manifest(Protocol):
+    """Something with a digest."""
+
+    @property
+    def digest(self) -> Digest:
+        """Of the index or manifest."""
+
+
+class Carried(Protocol):
+    """An image of a lock or of bundle.json."""
+
+    @property
+    def reference(self) -> str:
+        """Full, as it is served."""
+
+    @property
+    def digest(self) -> Digest:
+        """Of the index or manifest."""
+
+    @property
+    def manifests(self) -> Iterable[_Manifest]:
+        """Those of its platforms, and what else can be asked for by digest."""
+
+
+class Rendered(Protocol):
+    """A chart of a lock or of bundle.json."""
+
+    @property
+    def name(self) -> str:
+        """The chart's name."""
+
+    @property
+    def version(self) -> str:
+        """The chart's version."""
+
+    @property
+    def rendering(self) -> Rendering | None:
+        """What rendering it showed."""
+
+
+class _Download(Protocol):
+    """An image that Kubespray's nodes pull."""
+
+    @property
+    def name(self) -> str:
+        """What Kubespray calls it."""
+
+    @property
+    def reference(self) -> str:
+        """Full."""
+
+
+class Downloads(Protocol):
+    """Kubespray in a lock or in bundle.json."""
+
+    @property
+    def images(self) -> Iterable[_Download]:
+        """What its nodes pull."""
+
+
+class Carries:
+    """Answers whether a reference can be had, as a container runtime would ask for it.
+
+    With a digest it is asked for by that alone; without one, by its tag.
+    """
+
+    def __init__(self, images: Iterable[Carried]) -> None:
+        """Look at the images that a bundle has."""
+        self._targets: set[tuple[str, str]] = set()
+        for image in images:
+            reference = parse_reference(image.reference)
+            digests = {image.digest, *(manifest.digest for manifest in image.manifests)}
+            self._targets |= {(reference.name, digest) for digest in digests}
+            self._targets.add((reference.name, reference.tag))
+
+    def has(self, wanted: Reference) -> bool:
+        """Say whether `wanted` can be had."""
+        return (wanted.name, wanted.target) in self._targets
+
+
+def chart_name(name: str, version: str) -> str:
+    """Return how a chart is named as what wants an image."""
+    return f"chart {name} {version}"
+
+
+def chart_wants(charts: Iterable[Rendered]) -> Iterator[tuple[str, str]]:
+    """Yield who wants which image, as the charts record it."""
+    for chart in charts:
+        for wanted in chart.rendering.images if chart.rendering is not None else ():
+            yield chart_name(chart.name, chart.version), wanted.image
+
+
+def kubespray_wants(kubespray: Downloads | None) -> Iterator[tuple[str, str]]:
+    """Yield which images Kubespray's nodes pull, as it records them."""
+    for wanted in kubespray.images if kubespray is not None else ():
+        yield f"kubespray {wanted.name}", wanted.reference
+
+
+def check_closure(wants: Iterable[tuple[str, str]], images: Iterable[Carried], where: str) -> None:
+    """Check that every image that is wanted is there.
+
+    Args:
+        wants: Who wants which full reference.
+        images: What is there.
+        where: The document, for the message.
+    Raises:
+        ClosureError: One is not.
+        DefinitionError: What is wanted is no reference.
+    """
+    carries = Carries(images)
+    for who, image in wants:
+        if not carries.has(parse_reference(image, who)):
+            raise ClosureError(
+                f"{where}: {who} wants {image}, which is not among the images",
+                "Run `isoward lock` again, and build what it writes.",
+                {"image": image, "wantedBy": who},
+            )

@@ -1,0 +1,139 @@
+"""Files: by URL, from a folder beside the definition, or from a Git repository."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+
+from bundle.base.digest import Digest
+from bundle.base.documents import Document, Url
+from bundle.base.errors import DefinitionError
+from bundle.base.names import file_path
+from bundle.base.paths import InnerPath, check_inner_path
+from bundle.base.patterns import formed
+from bundle.base.reference import check_url
+from bundle.kinds.git import GitSource, check_git_source, git_host
+
+FileName = Annotated[
+    str,
+    formed(
+        r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$(?!\n)",
+        "a file's name: a letter or digit, then also '.', '_', '+' and '-'",
+        "tool-1.4.tar.gz",
+        max_length=128,
+    ),
+]
+"""Under which a file that has no URL is served."""
+
+_LOCAL: Final = "local"
+
+
+class FileSource(Document, frozen=True, kw_only=True):
+    """One file: by its URL, by a path beside the definition, or by a path in a Git commit."""
+
+    url: Url | None = None
+    digest: Digest | None = None
+    """Required with a URL, where nothing else says which bytes are meant."""
+    path: InnerPath | None = None
+    """From the definition's folder, or within the tree of `git`."""
+    git: GitSource | None = None
+    name: FileName | None = None
+    """Under which it is served, if not by its path's last part."""
+
+    @property
+    def served_name(self) -> str | None:
+        """The name of a file without a URL."""
+        return self.name or (self.path.rpartition("/")[2] if self.path else None)
+
+
+class FileOrigin(Protocol):
+    """Where a file of a lock or of bundle.json is from: `url`, or `path`, or `git` and `path`."""
+
+    @property
+    def url(self) -> str | None:
+        """Its address."""
+
+    @property
+    def name(self) -> str | None:
+        """Under which it is served without one."""
+
+    @property
+    def path(self) -> str | None:
+        """Below the definition's folder, or in the tree of `git`."""
+
+    @property
+    def git(self) -> GitSource | None:
+        """The commit that holds it."""
+
+
+def file_label(file: FileOrigin) -> str:
+    """Return what tells a file from all others: its URL, or `local/<name>`."""
+    return file.url or f"{_LOCAL}/{file.name}"
+
+
+def served_path(file: FileOrigin) -> str:
+    """Return the path below /files/."""
+    return file_path(file.url) if file.url else f"{_LOCAL}/{file.name}"
+
+
+def file_host(file: FileOrigin | FileSource) -> str | None:
+    """Return the host that a file comes from; None for this machine."""
+    if file.url:
+        return urlsplit(file.url).netloc
+    return git_host(file.git.repository) if file.git else None
+
+
+def file_uri(file: FileOrigin) -> str:
+    """Return where a file comes from, as provenance has it; empty for a local folder's."""
+    if file.git is not None and git_host(file.git.repository) is not None:
+        return f"git+{file.git.repository}@{file.git.commit}#{file.path}"
+    return file.url or ""
+
+
+def check_file_source(file: FileSource, where: str) -> None:
+    """Check what the structure alone cannot say of a file in a definition.
+
+    Raises:
+        DefinitionError: It has no origin or two, no digest, or a malformed address, path or name.
+    """
+    if file.url is not None and file.digest is None:
+        raise DefinitionError(
+            f"{where}: it has no digest", "Write `digest: sha256:...` of the file at that URL."
+        )
+    _check_origin(file, file.served_name if file.url is None else file.name, where)
+
+
+def check_file_origin(file: FileOrigin, where: str) -> None:
+    """Check where a file of a lock or of bundle.json is from.
+
+    Raises:
+        DefinitionError: It has no origin or two, or a malformed address, path or name.
+    """
+    _check_origin(file, file.name, where)
+
+
+def _check_origin(file: FileOrigin | FileSource, name: str | None, where: str) -> None:
+    if file.url is not None:
+        check_url(file.url, f"{where}.url")
+        if name is not None or file.path is not None or file.git is not None:
+            raise DefinitionError(
+                f"{where}: expected only url and digest, found a name, a path or git as well",
+                "Make two entries of it; a file by URL is served by its host and path.",
+            )
+        return
+    if file.path is None:
+        raise DefinitionError(
+            f"{where}: it has neither url nor path", "Write where the file comes from."
+        )
+    check_inner_path(file.path, f"{where}.path")
+    if file.git is not None:
+        check_git_source(file.git, f"{where}.git")
+    try:
+        msgspec.convert(name, FileName)
+    except msgspec.ValidationError:
+        raise DefinitionError(
+            f"{where}: {name!r} cannot be the name of a served file",
+            "Write `name:` with letters, digits, '.', '_', '+' and '-'.",
+        ) from None

@@ -1,0 +1,385 @@
+"""Packages of an operating system: what a definition asks for, and how a bundle carries it.
+
+A repository travels as its distribution made it: the signed index (apt: InRelease, rpm:
+repomd.xml), the indexes that it names and the packages that the closure needs, each at its own
+path. It is served below /os/<name>/<repository>/, so apt and dnf check the distribution's own
+signatures with the distribution's keyring, and no key of ours comes between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Final
+
+import msgspec
+
+from bundle.base.digest import Digest, Size
+from bundle.base.documents import Document, Name, Url, each_once
+from bundle.base.errors import DefinitionError
+from bundle.base.paths import InnerPath, check_inner_path
+from bundle.base.patterns import formed
+from bundle.base.platform import Platform
+from bundle.base.reference import check_url
+from bundle.kinds.systems import Release, Tool, supported
+
+OsKind = Tool
+KEYRING_NAMES: Final = ("keyring.asc", "keyring.gpg")
+"""In ASCII armour, or binary: apt tells them apart by the name."""
+
+_SEGMENT: Final = r"[A-Za-z0-9+_~^:=@,%-][A-Za-z0-9.+_~^:=@,%-]*"
+OsPath = Annotated[
+    str,
+    formed(
+        rf"^{_SEGMENT}(/{_SEGMENT})*$(?!\n)",
+        "a path in a repository, no part of which begins with '.'",
+        "pool/main/c/chrony/chrony_4.3-2_amd64.deb",
+        max_length=1024,
+    ),
+]
+"""A path in a repository; no part of it begins with a dot, so none is `.` or `..`."""
+
+_WORD: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+SuitePath = Annotated[
+    str,
+    formed(
+        rf"^{_WORD}(/{_WORD})*$(?!\n)",
+        "words of letters, digits, '.', '_' and '-', with '/' between them",
+        "bookworm",
+        max_length=128,
+    ),
+]
+"""A component of an apt repository."""
+
+SuiteName = Annotated[
+    str,
+    formed(
+        rf"^(\./|/|(\./)?{_WORD}(/{_WORD})*/?)$(?!\n)",
+        "words of letters, digits, '.', '_' and '-' with '/' between them; for a flat repository "
+        "a '/' at the end",
+        "bookworm",
+        "./",
+        max_length=128,
+    ),
+]
+"""A suite of an apt repository, or the folder of a flat one: that ends in a slash."""
+
+PackageName = Annotated[
+    str,
+    formed(
+        r"^[A-Za-z0-9]([A-Za-z0-9+._-]{0,126}[A-Za-z0-9+])?$(?!\n)",
+        "the name of a package: letters and digits, and in between also '+', '.', '_' and '-'",
+        "chrony",
+    ),
+]
+"""Never with a dash at an end: to apt that would be an option, or a wish to remove."""
+
+PackageVersion = Annotated[
+    str,
+    formed(
+        r"^[0-9A-Za-z][0-9A-Za-z.+~:^_-]*$(?!\n)",
+        "the version of a package: letters, digits and '.', '+', '~', ':', '^', '_' and '-'",
+        "4.3-2+deb12u1",
+        max_length=256,
+    ),
+]
+PackageArchitecture = Annotated[
+    str,
+    formed(
+        r"^[a-z0-9_]{1,32}$(?!\n)",
+        "an architecture of packages: small letters, digits and '_'",
+        "amd64",
+    ),
+]
+
+
+class OsRepositorySource(Document, frozen=True, kw_only=True):
+    """A repository of packages, as a person names it."""
+
+    url: Url
+    name: Name | None = None
+    """The folder that it is served under; left out, the last part of the URL's path."""
+    suite: SuiteName | None = None
+    components: tuple[SuitePath, ...] = ()
+    metadata_signed: bool = True
+    """rpm only; false says that the distribution signs its packages, but not repomd.xml."""
+
+    @property
+    def folder(self) -> str:
+        """The folder that it is served under; empty when nothing says one."""
+        return self.name or self.url.split("://", 1)[1].rstrip("/").partition("/")[2].split("/")[-1]
+
+
+class OsSource(Document, frozen=True, kw_only=True):
+    """Packages of one release, with all that they depend on."""
+
+    name: Name
+    release: Release
+    repositories: Annotated[tuple[OsRepositorySource, ...], msgspec.Meta(min_length=1)]
+    keyring: InnerPath
+    """File with the distribution's public keys, below the definition's folder."""
+    packages: tuple[PackageName, ...] = ()
+    kubespray: bool = False
+    """Whether the packages that Kubespray installs on nodes of this release belong to it."""
+    recommends: bool = False
+    """Whether what they recommend is carried as well; the site's machines must be told the same."""
+    platforms: tuple[Platform, ...] = ()
+    """Overrides the definition's platforms: some repositories have one architecture only."""
+
+    @property
+    def kind(self) -> OsKind:
+        """What kind of repositories the release has."""
+        return os_kind(self.release)
+
+
+class OsPlace(Document, frozen=True, kw_only=True):
+    """Where a repository is served, and what of it there is."""
+
+    folder: Name
+    suite: SuiteName | None = None
+    components: tuple[SuitePath, ...] = ()
+
+
+class OsPackage(Document, frozen=True, kw_only=True):
+    """A package of the closure."""
+
+    name: PackageName
+    version: PackageVersion
+    architecture: PackageArchitecture
+    digest: Digest
+
+    @property
+    def full_name(self) -> str:
+        """The package by name, version and architecture."""
+        return f"{self.name} {self.version} {self.architecture}"
+
+
+class OsFile(Document, frozen=True, kw_only=True):
+    """A file, by its path below /os/<name>/."""
+
+    path: OsPath
+    digest: Digest
+
+
+class SizedOsFile(OsFile, frozen=True, kw_only=True):
+    """A file and its size."""
+
+    size: Size
+
+
+class LockedOsFile(SizedOsFile, frozen=True, kw_only=True):
+    """A file of a repository, and where a build fetches it."""
+
+    url: Url
+
+
+class LockedKeyring(SizedOsFile, frozen=True, kw_only=True):
+    """The distribution's public keys; `source` is below the lock's folder."""
+
+    source: InnerPath
+
+
+class LockedOs(Document, frozen=True, kw_only=True):
+    """Packages of one release, resolved."""
+
+    name: Name
+    release: Release
+    repositories: tuple[OsPlace, ...]
+    recommends: bool = False
+    keyring: LockedKeyring
+    files: tuple[LockedOsFile, ...]
+    packages: tuple[OsPackage, ...]
+
+
+class OsEntry(Document, frozen=True, kw_only=True):
+    """Packages of one release in bundle.json."""
+
+    name: Name
+    release: Release
+    repositories: tuple[OsPlace, ...]
+    recommends: bool = False
+    keyring: OsFile
+    files: tuple[OsFile, ...]
+    packages: tuple[OsPackage, ...]
+
+    @property
+    def kind(self) -> OsKind:
+        """What kind of repositories it has."""
+        return os_kind(self.release)
+
+    def served(self) -> Iterator[tuple[str, str]]:
+        """Yield the path below /os/ and the digest of every file."""
+        for file in (self.keyring, *self.files):
+            yield f"{self.name}/{file.path}", file.digest
+
+
+def is_flat(suite: str) -> bool:
+    """Say whether an apt repository has its lists beside its packages, and no components."""
+    return suite.endswith("/")
+
+
+def lists_folder(suite: str) -> str:
+    """Return the folder of an apt repository that has the signed list, with a final slash or empty.
+
+    Source: sources.list(5): a suite that ends in a slash is an exact path.
+    """
+    if is_flat(suite):
+        return suite.removeprefix("./").lstrip("/")
+    return f"dists/{suite}/"
+
+
+def os_kind(release: str) -> OsKind:
+    """Return the kind of repositories that a release has."""
+    system = supported(release)
+    return "apt" if system is None else system.tool
+
+
+def os_entry(locked: LockedOs) -> OsEntry:
+    """Return packages of a lock as they stand in bundle.json."""
+    return OsEntry(
+        name=locked.name,
+        release=locked.release,
+        repositories=locked.repositories,
+        recommends=locked.recommends,
+        keyring=OsFile(path=locked.keyring.path, digest=locked.keyring.digest),
+        files=tuple(OsFile(path=file.path, digest=file.digest) for file in locked.files),
+        packages=locked.packages,
+    )
+
+
+def os_packages_by_name(entries: Iterable[OsEntry | LockedOs]) -> dict[str, str]:
+    """Return the digest of every package by a name that says which one it is."""
+    return {f"{e.name} {p.full_name}": p.digest for e in entries for p in e.packages}
+
+
+def check_os_source(source: OsSource, where: str) -> None:
+    """Check what the structure alone cannot say.
+
+    Raises:
+        DefinitionError: A repository is not of the release's kind, its folder is none or means two
+            repositories, the keyring lies elsewhere, or a package stands twice.
+    """
+    folders: dict[str, str] = {}
+    for i, repository in enumerate(source.repositories):
+        at = f"{where}.repositories[{i}]"
+        check_url(repository.url, f"{at}.url")
+        try:
+            place = place_of(repository)
+        except msgspec.ValidationError:
+            raise DefinitionError(
+                f"{at}: {repository.folder[:100]!r} cannot be the name of its folder",
+                "Give it a `name` of lower-case letters, digits and dashes.",
+            ) from None
+        _check_place(place, source.kind, at)
+        if source.kind == "apt" and not repository.metadata_signed:
+            raise DefinitionError(
+                f"{at}: the index of an apt repository is always signed",
+                "Remove metadataSigned, which is for rpm.",
+            )
+        url = repository.url.rstrip("/")
+        if folders.setdefault(place.folder, url) != url:
+            raise DefinitionError(
+                f"{at}: {place.folder!r} would be the folder of two repositories",
+                "Give each a `name` of its own.",
+            )
+    each_once((_key(place_of(r)) for r in source.repositories), f"{where}.repositories")
+    each_once(source.packages, f"{where}.packages")
+    if not source.packages and not source.kubespray:
+        raise DefinitionError(
+            f"{where}: expected packages: or kubespray: true, found neither",
+            "Name the packages that the site's machines need.",
+        )
+    check_inner_path(source.keyring, f"{where}.keyring")
+
+
+def place_of(repository: OsRepositorySource) -> OsPlace:
+    """Return where a repository is served.
+
+    Raises:
+        msgspec.ValidationError: Its folder is not a name.
+    """
+    return OsPlace(
+        folder=msgspec.convert(repository.folder, Name),
+        suite=_plain_suite(repository.suite),
+        components=repository.components,
+    )
+
+
+def check_os_lock(locked: LockedOs) -> None:
+    """Check locked packages, and the addresses that a build asks.
+
+    Raises:
+        DefinitionError: They contradict themselves.
+    """
+    check_os_entry(os_entry(locked))
+    check_inner_path(locked.keyring.source, f"osPackages {locked.name}: keyring")
+    for file in locked.files:
+        check_url(file.url, f"osPackages {locked.name}: {file.path}")
+
+
+def check_os_entry(entry: OsEntry) -> None:
+    """Check that files lie in the repositories' folders, and packages are among them.
+
+    Raises:
+        DefinitionError: They are not, or a path or package stands twice.
+    """
+    where = f"osPackages {entry.name}"
+    for place in entry.repositories:
+        _check_place(place, entry.kind, where)
+    each_once(map(_key, entry.repositories), f"{where}: repositories")
+    folders = {place.folder for place in entry.repositories}
+    for file in entry.files:
+        folder, _, rest = file.path.partition("/")
+        if folder not in folders or not rest:
+            raise DefinitionError(f"{where}: {file.path!r} is in none of its repositories", "")
+    each_once((file.path for file in entry.files), f"{where}: files")
+    each_once((package.full_name for package in entry.packages), f"{where}: packages")
+    digests = {file.digest for file in entry.files}
+    for package in entry.packages:
+        if package.digest not in digests:
+            raise DefinitionError(f"{where}: no file is the package {package.name}", "")
+    if entry.keyring.path not in KEYRING_NAMES:
+        raise DefinitionError(f"{where}: {entry.keyring.path!r} is not a keyring's name", "")
+
+
+def sized_files(all_packages: Iterable[LockedOs]) -> Iterator[SizedOsFile]:
+    """Yield every file that a build puts into a bundle, with repeats."""
+    for packages in all_packages:
+        yield packages.keyring
+        yield from packages.files
+
+
+def _check_place(place: OsPlace, kind: OsKind, where: str) -> None:
+    if kind == "apt" and not place.suite:
+        raise DefinitionError(
+            f"{where}: an apt repository needs a suite",
+            "Write it as {url: ..., suite: bookworm, components: [main]}, or with suite: ./ for a "
+            "flat one.",
+        )
+    if kind == "apt" and place.suite and is_flat(place.suite) == bool(place.components):
+        raise DefinitionError(
+            f"{where}: expected components for a suite, and none for a flat repository, whose "
+            f"suite ends in '/'; found the suite {place.suite} and "
+            f"{', '.join(place.components) or 'no components'}",
+            "Write it as its publisher does in sources.list: `suite component...`, or `/` alone.",
+        )
+    if kind == "rpm" and (place.suite or place.components):
+        raise DefinitionError(
+            f"{where}: an rpm repository has no suite and no components",
+            "Write it as {name: baseos, url: ...}.",
+        )
+    if place.folder.startswith("keyring."):
+        raise DefinitionError(
+            f"{where}: {place.folder!r} is not a name for a repository", "Choose another `name`."
+        )
+    each_once(place.components, f"{where}: components")
+
+
+def _plain_suite(suite: str | None) -> str | None:
+    """Return a suite in its one spelling: apt takes `./` and `/` for the same folder."""
+    if suite is None or not is_flat(suite):
+        return suite
+    return lists_folder(suite) or "/"
+
+
+def _key(place: OsPlace) -> str:
+    return f"{place.folder} {place.suite or ''}".strip()

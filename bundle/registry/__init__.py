@@ -1,1 +1,0 @@
-"""HTTP: an OCI distribution client and digest-checking streams."""

@@ -1,0 +1,1 @@
+"""Statements about a bundle (in-toto, DSSE): envelopes and their checks."""

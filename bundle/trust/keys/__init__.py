@@ -1,0 +1,1 @@
+"""Signing keys: schemes, storage, hardware, strength, terms of validity."""

@@ -1,0 +1,1 @@
+"""Trust metadata (TUF): strict parsing, the root, the chain of a release, restrictions."""

@@ -1,0 +1,1 @@
+"""What a site remembers and decides: seen versions, its authority, statements, waivers."""

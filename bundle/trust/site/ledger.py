@@ -1,0 +1,195 @@
+"""Which roots a site has enrolled, so that a lost record of what was seen is noticed.
+
+A state file that is not there looks like a site that never enrolled; enrolling again would then
+begin a new trust, which has seen no release. The ledger tells the two apart, and so do the records
+of what was imported.
+
+The order of writing: a state, then the ledger, and only then may anything be accepted. So a power
+cut between the two leaves a state that has seen nothing, which `isoward enroll` or the next import
+enters in the ledger; and whatever is missing although the ledger names it was lost.
+
+Source: docs/FORMAT.md, "The depot".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from bundle.base.canonical import canonical_digest, canonical_json, decode_canonical
+from bundle.base.digest import PREFIX, Digest, Hex64, hex_of
+from bundle.base.documents import API_VERSION, Document, Text
+from bundle.base.errors import DamagedStateError, IsowardError, LostStateError
+from bundle.base.limits import MIB
+from bundle.store.atomic import storage_errors, write_atomic
+from bundle.store.layout import BundleDirectory
+from bundle.store.owners import entry_problem, way_problem
+
+LEDGER_NAME: Final = "ledger.json"
+BUNDLES: Final = "bundles"
+"""The folder of the imported bundles in a depot, beside that of the states."""
+RECOVER: Final = (
+    "A backup would forget what was seen since. Two persons recover it with `isoward recover`, "
+    "as docs/runbooks/recovery.md says; do not remove or make files here."
+)
+"""What to do about a record that is damaged or gone."""
+
+_IMPORT_NAME: Final = "import.json"
+_MAX_BYTES: Final = MIB
+_HEX_LENGTH: Final = 64
+
+
+class EnrolledRoot(Document, frozen=True, kw_only=True):
+    """A root that this site trusts."""
+
+    fingerprint: Digest
+    enrolled_at: Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Ledger(Document, frozen=True, kw_only=True):
+    """ledger.json: every root that was enrolled, and the site's own keys."""
+
+    api_version: Literal["isoward/v1"] = API_VERSION
+    kind: Literal["TrustLedger"] = "TrustLedger"
+    roots: tuple[EnrolledRoot, ...] = ()
+    authority: Digest | None = None
+    """Of the authority's canonical JSON; without it there is none in force."""
+
+
+class _LedgerFile(Document, frozen=True, kw_only=True):
+    checksum: Digest
+    ledger: Ledger
+
+
+class ImportTrace(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """What an import.json says of the root; its other fields are the depot's own."""
+
+    root: Hex64
+    release: Annotated[int, msgspec.Meta(ge=1)]
+    root_version: Annotated[int, msgspec.Meta(ge=1)]
+    digest: Digest
+    when: Text = ""
+
+
+def require_own_folder(directory: Path) -> None:
+    """Check that nobody but root and this user could change a depot's trust folder.
+
+    Args:
+        directory: It, which may not be there yet; the depot is the folder above.
+    Raises:
+        DamagedStateError: Somebody could: by its owner or mode, or those of a folder above it.
+    """
+    problem = way_problem(directory.parent) or entry_problem(directory, str(directory))
+    if problem:
+        raise DamagedStateError(
+            f"{directory}: the records of what this site has seen are not to be believed: "
+            f"{problem}",
+            "Whoever that is may have changed them. Find out, compare the root's fingerprint with "
+            "the vendor's again, then give the folder to root and take the mode away (chown root, "
+            "chmod go-w).",
+        )
+
+
+def load_ledger(directory: Path) -> Ledger:
+    """Read the ledger of a depot's trust folder; an empty one if there is none.
+
+    Raises:
+        DamagedStateError: It is damaged.
+    """
+    path = directory / LEDGER_NAME
+    require_own_folder(directory)
+    if not path.is_symlink() and not path.exists():
+        return Ledger()
+    if problem := entry_problem(path):
+        raise DamagedStateError(
+            f"{path}: the list of what this site has enrolled is damaged: {problem}", RECOVER
+        )
+    try:
+        data = BundleDirectory(directory).read_small(LEDGER_NAME, _MAX_BYTES)
+        file = decode_canonical(data, _LedgerFile, LEDGER_NAME)
+    except IsowardError as error:
+        raise DamagedStateError(
+            f"{path}: the list of what this site has enrolled is damaged: {error.message}", RECOVER
+        ) from error
+    if file.checksum != canonical_digest(file.ledger):
+        raise DamagedStateError(
+            f"{path}: the list of what this site has enrolled is damaged: its checksum is another",
+            RECOVER,
+        )
+    return file.ledger
+
+
+def save_ledger(directory: Path, ledger: Ledger) -> None:
+    """Write the ledger; the caller holds the depot's lock.
+
+    Raises:
+        StorageError: The disk refused; the ledger is as it was.
+    """
+    file = _LedgerFile(checksum=canonical_digest(ledger), ledger=ledger)
+    write_atomic(directory / LEDGER_NAME, canonical_json(file))
+
+
+def with_roots(ledger: Ledger, roots: Iterable[EnrolledRoot]) -> Ledger:
+    """Return the ledger with more roots; one that is there stays as it is."""
+    known = {entry.fingerprint: entry for entry in ledger.roots}
+    for entry in roots:
+        known.setdefault(entry.fingerprint, entry)
+    ordered = tuple(sorted(known.values(), key=lambda entry: entry.fingerprint))
+    return msgspec.structs.replace(ledger, roots=ordered)
+
+
+def import_traces(depot: Path) -> dict[str, ImportTrace | None]:
+    """Read which root each bundle of a depot was imported below, by the bundle's folder.
+
+    None stands for a record that cannot be read.
+    """
+    directory = depot / BUNDLES
+    if not directory.is_dir():
+        return {}
+    with storage_errors(f"list {directory}"):
+        names = sorted(entry.name for entry in directory.iterdir())
+    return {name: _trace(directory, name) for name in names if len(name) == _HEX_LENGTH}
+
+
+def _trace(directory: Path, name: str) -> ImportTrace | None:
+    try:
+        data = BundleDirectory(directory).read_small(f"{name}/{_IMPORT_NAME}", _MAX_BYTES)
+        trace = msgspec.json.decode(data, type=ImportTrace)
+    except (IsowardError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return trace if hex_of(trace.digest) == name else None
+
+
+def require_none_lost(directory: Path, present: Collection[str]) -> None:
+    """Check that every root that was enrolled still has its state.
+
+    Args:
+        directory: The depot's trust folder.
+        present: Fingerprints of the states that are there.
+    Raises:
+        DamagedStateError: The ledger itself is damaged.
+        LostStateError: One is gone.
+    """
+    for entry in load_ledger(directory).roots:
+        if entry.fingerprint not in present:
+            raise _lost(directory, entry.fingerprint, f"{LEDGER_NAME} says that it was enrolled")
+    traces = import_traces(directory.parent)
+    for name, trace in traces.items():
+        if trace is not None and PREFIX + trace.root not in present:
+            why = f"release {trace.release} in {BUNDLES}/{name[:16]}... was imported below it"
+            raise _lost(directory, PREFIX + trace.root, why)
+    if traces and not present:
+        raise _lost(directory, "", "there are imported bundles")
+
+
+def _lost(directory: Path, fingerprint: str, why: str) -> LostStateError:
+    what = f"the root {hex_of(fingerprint)}" if fingerprint else "any root"
+    return LostStateError(
+        f"{directory}: the record of what this site has seen below {what} is gone: {why}",
+        RECOVER,
+        {"fingerprint": fingerprint},
+    )

@@ -1,0 +1,1 @@
+"""Verification of a bundle from a trusted root to a VerifiedBundle."""

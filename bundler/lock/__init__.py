@@ -1,0 +1,1 @@
+"""From a definition to a lock: resolve, compare, explain."""

@@ -1,0 +1,1 @@
+"""What only a builder reads: definitions, and charts as Helm reads them."""

@@ -1,0 +1,1 @@
+"""The HTTP client for registries and publishers: hosts, logins, limits of time and size."""

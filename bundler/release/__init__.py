@@ -1,0 +1,1 @@
+"""Releases of a bundle: build record, review, approval, publishing, revocation."""

@@ -1,0 +1,1 @@
+"""The trust root: ceremonies, requests to holders, drafts and their explanation."""

@@ -1,0 +1,1 @@
+"""Charts: repositories, dependencies, provenance, packing from source."""

@@ -1,0 +1,1 @@
+"""What all sources share: context, downloads, manifests, stores, archive members."""

@@ -1,0 +1,1 @@
+"""Files by address, beside the definition and out of Git."""

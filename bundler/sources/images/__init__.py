@@ -1,0 +1,1 @@
+"""Images: from registries, archives, daemons and folders; signatures and referrers."""

@@ -1,0 +1,1 @@
+"""Kubespray: its checkout, and what it would fetch for this platform."""

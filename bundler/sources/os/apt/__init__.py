@@ -1,0 +1,1 @@
+"""Packages from apt repositories, chosen by apt itself."""

@@ -1,0 +1,1 @@
+"""Packages from rpm repositories, chosen by dnf itself."""

@@ -1,0 +1,1 @@
+"""Charts rendered by Helm, apart from the network, and searched for images."""

@@ -1,0 +1,1 @@
+"""Running Ansible: environment, events, logs, what failed and what it means."""

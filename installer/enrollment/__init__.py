@@ -1,0 +1,1 @@
+"""First trust of a site in a root, and recovery when it was lost."""

@@ -1,0 +1,82 @@
+"""Choosing the first image: in the newest bundle of the depot that has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bundle.base.errors import DefinitionError
+from bundle.base.reference import Reference, parse_reference
+from bundle.model.manifest import Artifact, Manifest
+from bundle.trust.metadata.restrictions import check_not_revoked
+from installer.depot.accepted import AcceptedContent, accepted_bundles
+from installer.depot.directory import DepotDirectory
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenImage:
+    """What will be pulled, and from which bundle.
+
+    Attributes:
+        bundle: Where it was found.
+        reference: The image by digest.
+        platforms: For which platforms it is.
+        registries: The source registries of all images of the bundle, sorted.
+    """
+
+    bundle: AcceptedContent
+    reference: Reference
+    platforms: tuple[str, ...]
+    registries: tuple[str, ...]
+
+
+def choose_image(depot: DepotDirectory, wanted: str) -> ChosenImage:
+    """Find the image that a site file names.
+
+    Args:
+        depot: What was imported.
+        wanted: A reference; with a digest, only that digest will do.
+    Raises:
+        DefinitionError: No bundle of the depot has it.
+        RevokedReleaseError: The newest bundle that has it was taken back by its approvers.
+        TrustError: The depot holds a bundle that this site never accepted.
+        IntegrityError: A document of the depot is damaged.
+    """
+    reference = parse_reference(wanted, "firstImage.reference")
+    known: list[str] = []
+    for bundle in reversed(accepted_bundles(depot)):
+        for image in bundle.manifest.images:
+            if _is(parse_reference(image.reference), image, reference):
+                if bundle.revoked is not None:
+                    check_not_revoked(bundle.record.digest, [bundle.revoked])
+                return _chosen(bundle, image)
+            known.append(image.reference)
+    has = ", ".join(sorted(set(known))[:_SHOWN]) or "no image at all"
+    raise DefinitionError(
+        f"firstImage.reference: expected an image of the depot {depot.path}, found {reference}, "
+        f"which no imported bundle has",
+        f"The depot has: {has}.",
+    )
+
+
+def source_registries(manifest: Manifest) -> tuple[str, ...]:
+    """Return the registries that a bundle's images came from, sorted."""
+    return tuple(sorted({parse_reference(image.reference).registry for image in manifest.images}))
+
+
+def _is(known: Reference, image: Artifact, wanted: Reference) -> bool:
+    if known.name != wanted.name or (wanted.tag and wanted.tag != known.tag):
+        return False
+    return not wanted.digest or wanted.digest == image.digest
+
+
+def _chosen(bundle: AcceptedContent, image: Artifact) -> ChosenImage:
+    known = parse_reference(image.reference)
+    stated = sorted({entry.platform for entry in image.manifests if entry.platform})
+    return ChosenImage(
+        bundle,
+        Reference(known.registry, known.repository, "", image.digest),
+        tuple(stated) or bundle.manifest.platforms,
+        source_registries(bundle.manifest),
+    )

@@ -1,0 +1,1 @@
+"""An installation from start to end: context, plan, sequence of steps, run."""

@@ -1,0 +1,1 @@
+"""Proofs that an installation holds what the site document promises."""

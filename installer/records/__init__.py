@@ -1,0 +1,1 @@
+"""Records of an installation: journal, receipt, report, expected durations."""

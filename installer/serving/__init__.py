@@ -1,0 +1,1 @@
+"""The depot as a server: registry, files, packages, health, workers."""

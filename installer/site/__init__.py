@@ -1,0 +1,1 @@
+"""The site document: structure, checks, secrets, loading, and the questions that draft one."""
