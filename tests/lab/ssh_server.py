@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 import paramiko
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
+_ANSWERED_SECONDS = 0.2
+
 
 @dataclass
 class SshServer(paramiko.ServerInterface):
@@ -109,7 +111,11 @@ def _run(channel: paramiko.Channel, command: bytes) -> None:
         stderr=subprocess.PIPE,
     )
     # As with sshd, a program that does not read does not wait for its input to end.
-    threading.Thread(target=_feed, args=(channel, process), daemon=True).start()
+    heard = threading.Event()
+    threading.Thread(target=_feed, args=(channel, process, heard), daemon=True).start()
+    # The library answers the request only when this thread has begun; a program that ended before
+    # that would be one that was never started. Who speaks has had the answer.
+    heard.wait(_ANSWERED_SECONDS)
     errors = threading.Thread(target=_send_errors, args=(channel, process), daemon=True)
     errors.start()
     assert process.stdout is not None
@@ -123,10 +129,18 @@ def _run(channel: paramiko.Channel, command: bytes) -> None:
     channel.close()
 
 
-def _feed(channel: paramiko.Channel, process: subprocess.Popen[bytes]) -> None:
+def _feed(
+    channel: paramiko.Channel, process: subprocess.Popen[bytes], heard: threading.Event
+) -> None:
     assert process.stdin is not None
+
+    def receive() -> bytes:
+        data = channel.recv(65536)
+        heard.set()
+        return data
+
     with suppress(OSError, ValueError):
-        for chunk in iter(lambda: channel.recv(65536), b""):
+        for chunk in iter(receive, b""):
             process.stdin.write(chunk)
             process.stdin.flush()
     with suppress(OSError):

@@ -13,7 +13,8 @@ Source: docs/FORMAT.md, "The depot".
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -164,25 +165,51 @@ def _trace(directory: Path, name: str) -> ImportTrace | None:
     return trace if hex_of(trace.digest) == name else None
 
 
-def require_none_lost(directory: Path, present: Collection[str]) -> None:
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a site's records say that there must be.
+
+    An import writes the state first, then the ledger, then its own record. Whoever reads these
+    without the depot's lock reads them in the other order, or meets a record whose state it has
+    read too early and takes that for damage.
+
+    Attributes:
+        ledger: The roots that were enrolled.
+        traces: Of the imports, by the bundle's folder; None for one that cannot be read.
+    """
+
+    ledger: Ledger
+    traces: Mapping[str, ImportTrace | None]
+
+
+def read_recorded(directory: Path) -> Recorded:
+    """Read a depot's records, before the states that they are held against.
+
+    Raises:
+        DamagedStateError: The ledger is damaged.
+    """
+    traces = import_traces(directory.parent)
+    return Recorded(load_ledger(directory), traces)
+
+
+def require_none_lost(directory: Path, recorded: Recorded, present: Collection[str]) -> None:
     """Check that every root that was enrolled still has its state.
 
     Args:
         directory: The depot's trust folder.
+        recorded: Read before `present`.
         present: Fingerprints of the states that are there.
     Raises:
-        DamagedStateError: The ledger itself is damaged.
         LostStateError: One is gone.
     """
-    for entry in load_ledger(directory).roots:
+    for entry in recorded.ledger.roots:
         if entry.fingerprint not in present:
             raise _lost(directory, entry.fingerprint, f"{LEDGER_NAME} says that it was enrolled")
-    traces = import_traces(directory.parent)
-    for name, trace in traces.items():
+    for name, trace in recorded.traces.items():
         if trace is not None and PREFIX + trace.root not in present:
             why = f"release {trace.release} in {BUNDLES}/{name[:16]}... was imported below it"
             raise _lost(directory, PREFIX + trace.root, why)
-    if traces and not present:
+    if recorded.traces and not present:
         raise _lost(directory, "", "there are imported bundles")
 
 

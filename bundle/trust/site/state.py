@@ -7,7 +7,7 @@ damaged one is an error and never the beginning of new trust.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -35,7 +35,10 @@ from bundle.trust.metadata.restrictions import RevokedRelease
 from bundle.trust.metadata.root import PREFIX, check_chain, parse_root, read_roots, root_name
 from bundle.trust.site.ledger import (
     RECOVER,
+    ImportTrace,
+    Recorded,
     import_traces,
+    read_recorded,
     require_none_lost,
     require_own_folder,
 )
@@ -154,8 +157,9 @@ def load_states(directory: Path) -> tuple[TrustState, ...]:
         DamagedStateError: One is damaged, or older than what was imported below its root.
         LostStateError: One is gone, although its root was enrolled.
     """
+    recorded = read_recorded(directory)
     found = tuple(_load(directory, name) for name in _names(directory))
-    _require_whole(directory, found)
+    _require_whole(directory, recorded, found)
     return found
 
 
@@ -169,13 +173,20 @@ def load_readable_states(
     """
     found: list[TrustState] = []
     problems: list[IsowardError] = []
+    recorded: Recorded | IsowardError
+    try:
+        recorded = read_recorded(directory)
+    except IsowardError as error:
+        recorded = error
     for name in _names(directory):
         try:
             found.append(_load(directory, name))
         except IsowardError as error:
             problems.append(error)
     try:
-        _require_whole(directory, found)
+        if isinstance(recorded, IsowardError):
+            raise recorded
+        _require_whole(directory, recorded, found)
     except IsowardError as error:
         # A damaged one is there, and was named already.
         if not problems:
@@ -190,27 +201,30 @@ def load_state(directory: Path, fingerprint: str) -> TrustState | None:
         DamagedStateError: It is damaged, or older than what was imported below its root.
     """
     name = state_path(directory, fingerprint).name
+    traces = import_traces(directory.parent)
     if name not in _names(directory):
         return None
     state = _load(directory, name)
-    _require_newest(directory, [state])
+    _require_newest(directory, traces, [state])
     return state
 
 
-def _require_whole(directory: Path, states: Sequence[TrustState]) -> None:
-    require_none_lost(directory, {state.fingerprint for state in states})
-    _require_newest(directory, states)
+def _require_whole(directory: Path, recorded: Recorded, states: Sequence[TrustState]) -> None:
+    require_none_lost(directory, recorded, {state.fingerprint for state in states})
+    _require_newest(directory, recorded.traces, states)
 
 
-def _require_newest(directory: Path, states: Sequence[TrustState]) -> None:
+def _require_newest(
+    directory: Path, traces: Mapping[str, ImportTrace | None], states: Sequence[TrustState]
+) -> None:
     """Check that no state was put back from a backup: an import is recorded in it first.
 
     Raises:
         DamagedStateError: The depot holds a newer release than a state has seen.
     """
-    traces = [trace for trace in import_traces(directory.parent).values() if trace is not None]
+    known = [trace for trace in traces.values() if trace is not None]
     for state in states:
-        imported = [t.release for t in traces if SHA256 + t.root == state.fingerprint]
+        imported = [t.release for t in known if SHA256 + t.root == state.fingerprint]
         newest = max(imported, default=0)
         if newest > _experience(state)[0]:
             path = state_path(directory, state.fingerprint)

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from bundle.base.digest import hex_of
+from bundle.trust.site import state as state_module
 from bundle.trust.site.authority import load_authority
-from bundle.trust.site.state import load_states, state_path
+from bundle.trust.site.state import TrustState, load_readable_states, load_states, state_path
 from tests.architecture.source import ROOT
 from tests.support.depot import ISOWARD, import_now
 from tests.support.site import PEOPLE, expired_bundle, old_release
@@ -208,16 +209,46 @@ def test_two_processes_import_at_once(
     releases = [trusted_bundle(tmp_path / n, kit, f"{n}.0.0") for n in ("1", "2")]
     argvs = [[*ISOWARD, "import", str(path), "--depot", str(depot)] for path in releases * 2]
     children = [start(argv) for argv in argvs]
-    for child in children:
-        child.communicate(timeout=120)
+    results = [child.communicate(timeout=120) for child in children]
     codes = [child.returncode for child in children]
-    assert set(codes) <= {0, 14, 35}
+    assert set(codes) <= {0, 14, 35}, results
     assert 0 in codes
     seen = max(entry.release for entry in load_states(depot / "trust")[0].accepted)
     assert import_now(releases[1], depot).record.release == 2
     assert seen in {1, 2}
     assert isoward("import", releases[0], "--depot", depot).code == 35
     assert load_authority(depot / "trust") is not None
+
+
+def test_an_import_that_ends_while_records_are_read_is_no_damage(
+    tmp_path: Path,
+    kit: ReleaseKit,
+    people: tuple[KeyFile, ...],
+    isoward: Isoward,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever reads without the depot's lock meets a state from before it, a record from after."""
+    depot = tmp_path / "depot"
+    enrol(isoward, kit, depot, people)
+    left = [trusted_bundle(tmp_path / "1", kit, "1.0.0")]
+    real = state_module._load
+
+    def load(directory: Path, name: str) -> TrustState:
+        read = real(directory, name)
+        if left:
+            import_now(left.pop(), depot)
+        return read
+
+    monkeypatch.setattr(state_module, "_load", load)
+    (read,) = load_states(depot / "trust")
+    assert not read.accepted
+    left.append(trusted_bundle(tmp_path / "2", kit, "2.0.0"))
+    states, problems = load_readable_states(depot / "trust")
+    assert (len(states[0].accepted), problems) == (1, ())
+    left.append(trusted_bundle(tmp_path / "3", kit, "3.0.0"))
+    state = state_module.load_state(depot / "trust", kit.fingerprint)
+    assert state is not None
+    assert max(entry.release for entry in state.accepted) == 2
 
 
 def start(argv: list[str]) -> subprocess.Popen[str]:
