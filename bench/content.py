@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from tests.support.upstream_registry import Registry, distribution_registry
+from tests.support.registries.registry import Registry, distribution_registry
 
 _CHUNK = 1024 * 1024
 LAYERS = 4

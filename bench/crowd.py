@@ -8,11 +8,11 @@ from pathlib import Path
 
 from bench.measure import MIB
 from bench.report import Section, Stamp, table
-from tests.support.content import Maker, sample
-from tests.support.depot import change_lock, import_now, serving, signed_bundle
-from tests.support.idle_clients import Crowd, Waited, wait_in
-from tests.support.signature_rules import waive_all
-from tests.support.trust import enrolled, make_release
+from tests.support.depot.idle_clients import Crowd, Waited, wait_in
+from tests.support.depot.imported import change_lock, import_now, serving, signed_bundle
+from tests.support.documents.content import Maker, sample
+from tests.support.trust.release_kit import enrolled, make_release
+from tests.support.trust.signature_rules import waive_all
 
 _GOAL_SECONDS = 1.0
 _ASKS = 60

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bench.measure import Run, isoward, median_of
 from bench.report import Section, Stamp, table
-from tests.support.helm import bring_helm
-from tests.support.platform_upstream import PlatformUpstream, platform_upstream
-from tests.support.upstream_definition import definition_yaml
+from tests.support.programs.helm import bring_helm
+from tests.support.registries.definition import definition_yaml
+from tests.support.registries.platform_upstream import PlatformUpstream, platform_upstream
 
 TOOLS = ("docker-registry",)
 _NOT_FOUND = 404

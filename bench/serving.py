@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from bench.measure import ISOWARD, MIB, Row, Run, alternate
-from tests.support.processes import free_port, listens, running
+from tests.support.programs.processes import free_port, listens, running
 
 CLIENTS = 4
 _LARGE = 16 * MIB

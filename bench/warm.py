@@ -11,8 +11,8 @@ from bench.content import LAYERS, write_layout
 from bench.journey import Kit, prepare
 from bench.measure import MIB, Run, isoward_result, median_of
 from bench.report import Section, Stamp, table
-from tests.support.faulty_registry import FaultyRegistry, faulty_registry
-from tests.support.upstream_content import content_of_layout
+from tests.support.registries.content import content_of_layout
+from tests.support.registries.faulty_registry import FaultyRegistry, faulty_registry
 
 _GOAL_SECONDS = 3.0
 _GOAL_BYTES = 10_000 * MIB

@@ -20,18 +20,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from demo.narrator import DemoError
 from tests.lab.node import Lab, lab
 from tests.lab.site import lab_site
-from tests.support.debian_images import (
+from tests.support.packages.debian_images import (
     ContentError,
     Recipe,
     build_images,
     content_cache,
     recipes,
 )
-from tests.support.helm import bring_helm
-from tests.support.needs import find_tool
-from tests.support.upstream import Upstream, embedded_upstream, upstream
-from tests.support.upstream_oci import Artifact, image, layer_of
-from tests.support.wheel_programs import WheelProgramError
+from tests.support.programs.helm import bring_helm
+from tests.support.programs.needs import find_tool
+from tests.support.programs.wheel_programs import WheelProgramError
+from tests.support.registries.oci import Artifact, image, layer_of
+from tests.support.registries.seeded import Upstream, embedded_upstream, upstream
 
 IMAGES = ("hello", "tzdata", "busybox", "gzip")
 _REGISTRY_TOOLS = ("docker-registry", "skopeo", "apt-get", "dpkg-deb")

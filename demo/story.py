@@ -24,10 +24,10 @@ from demo.stage import (
     rehearsal_site_file,
     this_platform,
 )
-from tests.support.processes import running
-from tests.support.upstream import SeededImage, Upstream
-from tests.support.upstream_definition import definition_yaml
-from tests.support.upstream_oci import sha256
+from tests.support.programs.processes import running
+from tests.support.registries.definition import definition_yaml
+from tests.support.registries.oci import sha256
+from tests.support.registries.seeded import SeededImage, Upstream
 
 _PERSONS = ("Ruth", "Ada", "Ben", "Cleo")
 _REFUSED_THRESHOLD = 32

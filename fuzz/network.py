@@ -106,7 +106,7 @@ def ranges(data: bytes) -> None:
 @cache
 def _depot() -> tuple[Registry, Downloads, Path]:
     """Make a depot of the tests' sample, in a folder that lasts as long as the process."""
-    from tests.support.depot import rich_sample
+    from tests.support.depot.imported import rich_sample
 
     lock, blobs = rich_sample()
     plan = plan_bundle(lock)

@@ -37,16 +37,22 @@ from bundle.trust.keys.stored import generate_key
 from fuzz.packages import PINS, WHEEL
 from fuzz.registry import CORPUS
 from fuzz.trust import FIXED
-from tests.support.content import chart_archive, sample
-from tests.support.depot import import_now
-from tests.support.notation_world import authority, certificate, header, jws
-from tests.support.python_index import wheel
-from tests.support.sigstore_world import SigstoreWorld, b64
-from tests.support.site import expired_bundle, make_site, old_release, recovery_for, waiver_for
-from tests.support.trust import now, trusted_bundle
-from tests.support.upstream_referrers import ImageSigner
-from tests.support.upstream_signing import envelope as dsse
-from tests.support.upstream_signing import simple_payload, statement
+from tests.support.depot.imported import import_now
+from tests.support.documents.content import chart_archive, sample
+from tests.support.packages.python_index import wheel
+from tests.support.registries.referrers import ImageSigner
+from tests.support.registries.signing import envelope as dsse
+from tests.support.registries.signing import simple_payload, statement
+from tests.support.sites.people import (
+    expired_bundle,
+    make_site,
+    old_release,
+    recovery_for,
+    waiver_for,
+)
+from tests.support.trust.notation_world import authority, certificate, header, jws
+from tests.support.trust.release_kit import now, trusted_bundle
+from tests.support.trust.sigstore_world import SigstoreWorld, b64
 from tests.vectors.bad_documents import GOOD_DEFINITION, GOOD_SITE
 from tests.vectors.charts import Chart, repository_index
 

@@ -19,7 +19,7 @@ from installer.kubespray.settings import KubesprayInput, render_kubespray
 from installer.site.document import Site
 from installer.site.load import parse_site
 from installer.site.warnings import site_warnings
-from tests.support.clusters import kubespray_manifest
+from tests.support.sites.clusters import kubespray_manifest
 
 _KEY = Path("/home/admin/{{ key }}")
 _OURS = (

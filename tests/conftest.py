@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import pytest
 
-from tests.support.needs import how_to_get, requires_root, requires_tool, unmet
+from tests.support.programs.needs import how_to_get, requires_root, requires_tool, unmet
 
 _LAB_TOOLS = ("mmdebstrap", "systemd-nspawn", "ip", "ssh-keygen")
 _LAB_SECONDS = 2700

@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.depot import RunningDepot, import_now, rich_sample, serving, signed_bundle
-from tests.support.trust import enrolled, make_release
+from tests.support.depot.imported import (
+    RunningDepot,
+    import_now,
+    rich_sample,
+    serving,
+    signed_bundle,
+)
+from tests.support.trust.release_kit import enrolled, make_release
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,16 @@ import pytest
 
 from bundle.base.digest import digest_of
 from bundle.base.reference import path_host
-from tests.support.depot import RunningDepot, import_now, real_images, serving, signed_bundle
-from tests.support.needs import find_tool, requires_the_kernels_clock, requires_tool
-from tests.support.processes import running
-from tests.support.trust import enrolled, make_release
+from tests.support.depot.imported import (
+    RunningDepot,
+    import_now,
+    real_images,
+    serving,
+    signed_bundle,
+)
+from tests.support.programs.needs import find_tool, requires_the_kernels_clock, requires_tool
+from tests.support.programs.processes import running
+from tests.support.trust.release_kit import enrolled, make_release
 
 REFERENCES = (
     "docker.io/library/debian:12",

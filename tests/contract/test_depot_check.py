@@ -6,7 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
-from tests.support.depot import RunningDepot, serving
+from tests.support.depot.imported import RunningDepot, serving
 
 FILE = "/files/example.org/large.bin"
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import urllib3
 
-from tests.support.depot import RunningDepot
+from tests.support.depot.imported import RunningDepot
 
 WEB = "/v2/registry.example.org/app/web"
 LARGE = "/files/example.org/large.bin"

@@ -21,8 +21,8 @@ import psutil
 import pytest
 
 from installer.serving.tls.certificate import made_identity
-from tests.support.depot import RunningDepot, serving
-from tests.support.idle_clients import Crowd, wait_in
+from tests.support.depot.idle_clients import Crowd, wait_in
+from tests.support.depot.imported import RunningDepot, serving
 
 LARGE = "/files/example.org/large.bin"
 CONTENT = bytes(range(256)) * 4096 * 3

@@ -20,8 +20,7 @@ import urllib3
 from bundle.base.digest import digest_of
 from installer.depot.accepted import accepted_bundles
 from installer.depot.directory import create_depot, open_depot
-from tests.support.content import Maker, sample
-from tests.support.depot import (
+from tests.support.depot.imported import (
     ISOWARD,
     change_lock,
     import_now,
@@ -29,7 +28,8 @@ from tests.support.depot import (
     serving,
     signed_bundle,
 )
-from tests.support.trust import ReleaseKit, enrolled, make_release
+from tests.support.documents.content import Maker, sample
+from tests.support.trust.release_kit import ReleaseKit, enrolled, make_release
 
 
 def _run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -42,8 +42,15 @@ from bundle.base.errors import (
 )
 from bundle.trust.keys.stored import SigningKey, name_key
 from bundle.trust.site.state import new_state
-from tests.support.trust import now
-from tests.support.tuf_simulator import BELOW, ROLES, Site, Vendor, person, stock_client_accepts
+from tests.support.trust.release_kit import now
+from tests.support.trust.tuf_simulator import (
+    BELOW,
+    ROLES,
+    Site,
+    Vendor,
+    person,
+    stock_client_accepts,
+)
 
 _ALL_BELOW = (Targets.type, Snapshot.type, Timestamp.type)
 

@@ -14,12 +14,12 @@ from bundle.base.errors import SignatureError
 from tests.lab.debian import KUBESPRAY_12, KUBESPRAY_13, host_mirror, vendor_home
 from tests.lab.node import Lab, LabNode, lab
 from tests.lab.rootfs import debian_codename
-from tests.support.apt_repository import SigningKey
-from tests.support.apt_site import KEYRING, write_site_files
-from tests.support.documents import DEFINITION
-from tests.support.needs import requires_root, requires_tool
-from tests.support.processes import running
-from tests.support.upstream_journey import Journey, Machine, build, carry
+from tests.support.documents.right import DEFINITION
+from tests.support.packages.apt_repository import SigningKey
+from tests.support.packages.apt_site import KEYRING, write_site_files
+from tests.support.programs.needs import requires_root, requires_tool
+from tests.support.programs.processes import running
+from tests.support.registries.journey import Journey, Machine, build, carry
 
 pytestmark = [pytest.mark.e2e, pytest.mark.lab]
 

@@ -14,13 +14,13 @@ import pytest
 from bundle.base.reference import parse_reference
 from bundler.build.cache import BlobCache
 from bundler.lock.resolve import resolve
-from tests.support.api_server import ApiServer, api_server
-from tests.support.chart_upstream import ChartUpstream, all_images, chart_upstream
-from tests.support.connecting import client
-from tests.support.documents import read_definition
-from tests.support.go_tools import BUILD_SECONDS
-from tests.support.helm import helm_on_path, run_helm
-from tests.support.sources import context
+from tests.support.charts.shapes import ChartUpstream, all_images, chart_upstream
+from tests.support.cluster.api_server import ApiServer, api_server
+from tests.support.documents.right import read_definition
+from tests.support.documents.sources import context
+from tests.support.programs.go_tools import BUILD_SECONDS
+from tests.support.programs.helm import helm_on_path, run_helm
+from tests.support.registries.connecting import client
 from tests.vectors.chart_shapes import CAPABILITIES, SHAPES, SHORT_NAMES, Shape
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(BUILD_SECONDS + 600)]

@@ -14,8 +14,8 @@ import pytest
 
 from installer.ansible_run.left_running import MARKER
 from installer.steps.create_cluster import ClusterStep
-from tests.support.cluster_step import ClusterWorld, cluster_world, run_elsewhere, tree
-from tests.support.needs import requires_tool
+from tests.support.programs.needs import requires_tool
+from tests.support.sites.cluster_step import ClusterWorld, cluster_world, run_elsewhere, tree
 
 pytestmark = pytest.mark.e2e
 

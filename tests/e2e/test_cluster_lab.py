@@ -17,8 +17,8 @@ from bundle.base.errors import StepError, UnreachableError
 from installer.steps.create_cluster import ClusterStep
 from installer.steps.encryption_key import KEY_FILE
 from tests.lab.node import Lab, lab
-from tests.support.cluster_step import ClusterWorld, make_world, run_elsewhere, tree
-from tests.support.needs import requires_tool
+from tests.support.programs.needs import requires_tool
+from tests.support.sites.cluster_step import ClusterWorld, make_world, run_elsewhere, tree
 
 pytestmark = [pytest.mark.e2e, pytest.mark.lab]
 

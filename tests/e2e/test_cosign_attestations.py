@@ -15,10 +15,10 @@ from click.testing import CliRunner
 from bundle.base.digest import hex_of
 from bundle.cli.main import cli
 from bundle.trust.attestations.checked import CHANGES_NAME, PROVENANCE_NAME, approval_name, key_name
-from tests.support.go_tools import BUILD_SECONDS, go_tool
-from tests.support.needs import requires_tool
-from tests.support.trust import ReleaseKit, make_release, trusted_bundle
-from tests.support.verify_text import steps_of_document, type_steps
+from tests.support.documents.verify_text import steps_of_document, type_steps
+from tests.support.programs.go_tools import BUILD_SECONDS, go_tool
+from tests.support.programs.needs import requires_tool
+from tests.support.trust.release_kit import ReleaseKit, make_release, trusted_bundle
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(BUILD_SECONDS + 300)]
 

@@ -21,11 +21,10 @@ import urllib3
 from bundle.base.errors import UnsignedError
 from bundle.model.lock import LockedArtifact
 from bundler.lock.documents import load_lock
-from tests.support.go_tools import BUILD_SECONDS, go_tool
-from tests.support.needs import requires_tool
-from tests.support.sigstore_world import IDENTITY, ISSUER, SigstoreWorld
-from tests.support.upstream_journey import Machine
-from tests.support.upstream_oci import (
+from tests.support.programs.go_tools import BUILD_SECONDS, go_tool
+from tests.support.programs.needs import requires_tool
+from tests.support.registries.journey import Machine
+from tests.support.registries.oci import (
     CONFIG,
     LAYER,
     Artifact,
@@ -34,10 +33,11 @@ from tests.support.upstream_oci import (
     manifest,
     to_json,
 )
-from tests.support.upstream_push import Pusher, pusher
-from tests.support.upstream_referrers import BUNDLE, SIMPLE_SIGNING, cosign_tag, referrer
-from tests.support.upstream_registry import Registry, distribution_registry
-from tests.support.upstream_signing import simple_payload, statement
+from tests.support.registries.push import Pusher, pusher
+from tests.support.registries.referrers import BUNDLE, SIMPLE_SIGNING, cosign_tag, referrer
+from tests.support.registries.registry import Registry, distribution_registry
+from tests.support.registries.signing import simple_payload, statement
+from tests.support.trust.sigstore_world import IDENTITY, ISSUER, SigstoreWorld
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(BUILD_SECONDS + 600)]
 FORMS = ("tag", "bundle")

@@ -14,8 +14,8 @@ from bundle.trust.attestations.envelope import detached_signature, public_pem
 from bundle.trust.keys.from_cosign import open_cosign_key
 from bundle.trust.keys.schemes import KeyTypeName, type_name
 from bundle.trust.keys.stored import generate_key, load_key
-from tests.support.go_tools import BUILD_SECONDS, go_tool
-from tests.support.trust_commands import descriptor_with
+from tests.support.programs.go_tools import BUILD_SECONDS, go_tool
+from tests.support.trust.commands import descriptor_with
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(BUILD_SECONDS + 300)]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.needs import requires_tool
+from tests.support.programs.needs import requires_tool
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 _ROOT = Path(__file__).resolve().parents[2]

@@ -32,13 +32,13 @@ from tests.lab.debian import host_mirror, vendor_home
 from tests.lab.node import Lab, LabNode, lab
 from tests.lab.rootfs import debian_codename, run_tool
 from tests.lab.site import lab_site
-from tests.support.documents import DEFINITION
-from tests.support.needs import requires_root, requires_tool
-from tests.support.processes import Child, running
-from tests.support.rpm_world import APPSTREAM, end_signer, make_world
-from tests.support.static_site import static_site
-from tests.support.step_context import step_context
-from tests.support.upstream_journey import Journey, carry
+from tests.support.documents.right import DEFINITION
+from tests.support.packages.rpm_world import APPSTREAM, end_signer, make_world
+from tests.support.programs.needs import requires_root, requires_tool
+from tests.support.programs.processes import Child, running
+from tests.support.registries.journey import Journey, carry
+from tests.support.registries.static_site import static_site
+from tests.support.sites.step_context import step_context
 
 pytestmark = [pytest.mark.e2e, pytest.mark.lab]
 

@@ -27,9 +27,9 @@ from tests.lab.cluster_vendor import LAB_VARIABLES
 from tests.lab.node import Lab, LabNode, lab
 from tests.lab.site import write_site
 from tests.lab.stand_in import FILES, PACKAGE, ROOT, VERSION, stand_in_vendor
-from tests.support.needs import requires_root, requires_tool
-from tests.support.processes import running
-from tests.support.upstream_journey import carry
+from tests.support.programs.needs import requires_root, requires_tool
+from tests.support.programs.processes import running
+from tests.support.registries.journey import carry
 
 pytestmark = [pytest.mark.e2e, pytest.mark.lab, pytest.mark.timeout(1800)]
 

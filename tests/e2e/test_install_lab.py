@@ -18,8 +18,8 @@ import pytest
 from tests.lab.content import IMAGE, lab_depot
 from tests.lab.node import Lab, LabNode, lab, prove_no_way_out
 from tests.lab.site import lab_site, write_site
-from tests.support.needs import requires_tool
-from tests.support.processes import running
+from tests.support.programs.needs import requires_tool
+from tests.support.programs.processes import running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.lab]
 

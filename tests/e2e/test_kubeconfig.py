@@ -18,13 +18,13 @@ from installer.core.step import Context
 from installer.site.cluster_part import ControlPlaneAddress
 from installer.site.document import Site
 from installer.steps.fetch_kubeconfig import ARTIFACT, KubeconfigStep
-from tests.support.bare_context import bare_context
-from tests.support.cluster_server import ClusterServer, cluster_server
-from tests.support.clusters import cluster_data
-from tests.support.go_tools import BUILD_SECONDS
-from tests.support.kubeconfigs import write_pki
-from tests.support.processes import free_port
-from tests.unit.install.sites import site_of
+from tests.support.cluster.kubeconfigs import write_pki
+from tests.support.cluster.server import ClusterServer, cluster_server
+from tests.support.programs.go_tools import BUILD_SECONDS
+from tests.support.programs.processes import free_port
+from tests.support.sites.bare_context import bare_context
+from tests.support.sites.clusters import cluster_data
+from tests.support.sites.plain import site_of
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS + 300)
 

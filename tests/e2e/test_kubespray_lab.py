@@ -24,10 +24,10 @@ from tests.lab.cluster_vendor import cluster_vendor
 from tests.lab.kubespray_site import ClusterSite, cluster_site
 from tests.lab.node import prove_no_way_out
 from tests.lab.rootfs import debian_codename
-from tests.support.go_tools import BUILD_SECONDS
-from tests.support.kubernetes_build import VERSION
-from tests.support.needs import requires_repository, requires_root, requires_tool
-from tests.support.upstream_journey import Journey, carry
+from tests.support.cluster.kubernetes_build import VERSION
+from tests.support.programs.go_tools import BUILD_SECONDS
+from tests.support.programs.needs import requires_repository, requires_root, requires_tool
+from tests.support.registries.journey import Journey, carry
 
 pytestmark = [
     pytest.mark.e2e,

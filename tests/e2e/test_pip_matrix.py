@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.locked_wheels import locked_wheels, pip_wheel
-from tests.support.python_index import PythonIndex, python_index
-from tests.support.roles import ROOT, copy_checkout
+from tests.support.packages.locked_wheels import locked_wheels, pip_wheel
+from tests.support.packages.python_index import PythonIndex, python_index
+from tests.support.programs.roles import ROOT, copy_checkout
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 

@@ -30,11 +30,11 @@ from installer.steps.check_machines import wanted_of
 from tests.lab.faults import LOCAL, SHARED, Fault, planted, slow_disk
 from tests.lab.node import Lab, LabNode, lab
 from tests.lab.site import lab_site, write_site
-from tests.support.cluster_sites import cluster_bundle
-from tests.support.clusters import kubespray_manifest, with_os_packages
-from tests.support.depot import import_now
-from tests.support.needs import requires_tool
-from tests.support.processes import free_port, running
+from tests.support.depot.imported import import_now
+from tests.support.programs.needs import requires_tool
+from tests.support.programs.processes import free_port, running
+from tests.support.sites.clusters import kubespray_manifest, with_os_packages
+from tests.support.sites.with_cluster import cluster_bundle
 
 pytestmark = [pytest.mark.e2e, pytest.mark.lab]
 

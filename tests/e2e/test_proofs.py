@@ -25,10 +25,10 @@ from installer.proofs.prove import PROOFS_NAME, ProofsStep
 from installer.site.cluster_part import PINNING_LABEL
 from installer.steps.fetch_kubeconfig import KUBECONFIG_NAME
 from installer.steps.separate_zones import ZonesStep
-from tests.support.bare_context import bare_context
-from tests.support.cluster_server import ClusterServer, Protections, cluster_server, weakened
-from tests.support.clusters import cluster
-from tests.support.go_tools import BUILD_SECONDS
+from tests.support.cluster.server import ClusterServer, Protections, cluster_server, weakened
+from tests.support.programs.go_tools import BUILD_SECONDS
+from tests.support.sites.bare_context import bare_context
+from tests.support.sites.clusters import cluster
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS + 300)
 

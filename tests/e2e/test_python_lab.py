@@ -15,9 +15,9 @@ import pytest
 from bundle.store.programs import run_program
 from bundler.sources.python.simple_index import pip_index
 from tests.lab.node import LabNode, lab, prove_no_way_out
-from tests.support.needs import requires_index
-from tests.support.processes import running
-from tests.support.upstream_journey import (
+from tests.support.programs.needs import requires_index
+from tests.support.programs.processes import running
+from tests.support.registries.journey import (
     APPROVERS,
     REPOSITORY_ROOT,
     Machine,

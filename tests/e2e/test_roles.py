@@ -14,9 +14,9 @@ from bundle.cli.roles import ROLE_OF
 from bundle.kinds.python_packages import normal_name
 from bundle.store.programs import run_program
 from bundler.sources.python.simple_index import pip_index
-from tests.support.needs import requires_index
-from tests.support.readme import command_blocks
-from tests.support.roles import ROLES, RoleEnvironment, copy_checkout, locked_names
+from tests.support.documents.readme import command_blocks
+from tests.support.programs.needs import requires_index
+from tests.support.programs.roles import ROLES, RoleEnvironment, copy_checkout, locked_names
 
 pytestmark = [pytest.mark.e2e]
 

@@ -21,9 +21,10 @@ from installer.site.document import DepotAddress
 from tests.lab.debian import host_mirror, vendor_home
 from tests.lab.node import MEDIUM, LabNode, lab, prove_no_way_out
 from tests.lab.rootfs import BARE_PACKAGES, debian_codename
-from tests.support.documents import DEFINITION
-from tests.support.needs import requires_index, requires_root, requires_tool
-from tests.support.upstream_journey import (
+from tests.support.documents.right import DEFINITION
+from tests.support.documents.verify_text import TOLD, steps_of_text, type_steps
+from tests.support.programs.needs import requires_index, requires_root, requires_tool
+from tests.support.registries.journey import (
     APPROVERS,
     REPOSITORY_ROOT,
     Machine,
@@ -32,8 +33,7 @@ from tests.support.upstream_journey import (
     make_keys,
     make_root,
 )
-from tests.support.verify_text import TOLD, steps_of_text, type_steps
-from tests.unit.install.sites import node_data, site_data
+from tests.support.sites.plain import node_data, site_data
 
 pytestmark = [pytest.mark.e2e, pytest.mark.lab]
 

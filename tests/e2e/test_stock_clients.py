@@ -1,7 +1,7 @@
 """Stock clients pull all kinds of content from a depot, and what they cannot do is in the docs.
 
-crane, oras, regctl, skopeo, podman, helm and cosign, in the versions of tests/support/go_tools.py,
-of Debian, and of tests/support/helm.py; and the conformance suite of the distribution
+crane, oras, regctl, skopeo, podman, helm and cosign, in the versions of go_tools.py and helm.py in
+tests/support/programs, and of Debian; and the conformance suite of the distribution
 specification in its read-only mode. containerd is in tests/integration/test_depot_pulls.py.
 """
 
@@ -19,17 +19,17 @@ from typing import Any
 import pytest
 import urllib3
 
-from tests.support.debian_images import AMD64, ARM64, content_cache, recipes
-from tests.support.go_tools import BUILD_SECONDS, go_tool
-from tests.support.helm import helm_on_path
-from tests.support.needs import requires_tool
-from tests.support.stock_clients import ONE, WHOLE, Clients, copied_digest
-from tests.support.upstream import SeededImage, Upstream
-from tests.support.upstream import upstream as run_upstream
-from tests.support.upstream_definition import BOTH_PLATFORMS
-from tests.support.upstream_journey import ServedDepot, served, travel
-from tests.support.upstream_oci import sha256
-from tests.support.upstream_registry import Registry, distribution_registry
+from tests.support.packages.debian_images import AMD64, ARM64, content_cache, recipes
+from tests.support.programs.go_tools import BUILD_SECONDS, go_tool
+from tests.support.programs.helm import helm_on_path
+from tests.support.programs.needs import requires_tool
+from tests.support.programs.stock_clients import ONE, WHOLE, Clients, copied_digest
+from tests.support.registries.definition import BOTH_PLATFORMS
+from tests.support.registries.journey import ServedDepot, served, travel
+from tests.support.registries.oci import sha256
+from tests.support.registries.registry import Registry, distribution_registry
+from tests.support.registries.seeded import SeededImage, Upstream
+from tests.support.registries.seeded import upstream as run_upstream
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(BUILD_SECONDS + 600)]
 IMAGES = ("hello", "tzdata", "ca-certificates", "gzip")

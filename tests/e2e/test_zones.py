@@ -15,11 +15,11 @@ from installer.kube.zone_manifests import NODE_SELECTOR
 from installer.site.cluster_part import PINNING_LABEL, ZONE_LABEL
 from installer.site.document import Site
 from installer.steps.separate_zones import ZonesStep
-from tests.support.bare_context import bare_context
-from tests.support.cluster_server import ClusterServer, cluster_server
-from tests.support.clusters import cluster_data
-from tests.support.go_tools import BUILD_SECONDS
-from tests.unit.install.sites import site_of
+from tests.support.cluster.server import ClusterServer, cluster_server
+from tests.support.programs.go_tools import BUILD_SECONDS
+from tests.support.sites.bare_context import bare_context
+from tests.support.sites.clusters import cluster_data
+from tests.support.sites.plain import site_of
 
 pytestmark = pytest.mark.timeout(BUILD_SECONDS + 300)
 

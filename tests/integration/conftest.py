@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.debian_images import content_cache
-from tests.support.helm import helm_on_path
-from tests.support.needs import requires_tool
-from tests.support.rpm_world import (
+from tests.support.packages.debian_images import content_cache
+from tests.support.packages.rpm_world import (
     APPSTREAM,
     BASEOS,
     MODULES,
@@ -19,10 +17,12 @@ from tests.support.rpm_world import (
     end_signer,
     make_world,
 )
-from tests.support.static_site import StaticSite, static_site
-from tests.support.upstream import Upstream
-from tests.support.upstream import upstream as run_upstream
-from tests.support.upstream_journey import Journey, ServedDepot, served, travel
+from tests.support.programs.helm import helm_on_path
+from tests.support.programs.needs import requires_tool
+from tests.support.registries.journey import Journey, ServedDepot, served, travel
+from tests.support.registries.seeded import Upstream
+from tests.support.registries.seeded import upstream as run_upstream
+from tests.support.registries.static_site import StaticSite, static_site
 from tests.vectors.hostile.base import Seed, Stage, make_seed
 
 

@@ -18,18 +18,16 @@ from bundle.base.digest import digest_of
 from bundle.base.errors import DefinitionError, ThresholdError
 from bundle.store.programs import run_program
 from bundler.sources.python.simple_index import pip_index
-from tests.support import apt_repository as apt
-from tests.support import kubespray as standin
-from tests.support.chart_folders import write_chart
-from tests.support.faulty_registry import faulty_registry
-from tests.support.git_repositories import commit_files, new_repository
-from tests.support.helm import helm_on_path
-from tests.support.image_archives import oci_archive, small_image
-from tests.support.needs import requires_index, requires_tool
-from tests.support.signature_rules import WAIVE_ALL_YAML
-from tests.support.static_site import static_site
-from tests.support.upstream_content import RegistryContent
-from tests.support.upstream_journey import (
+from tests.support.charts.folders import write_chart
+from tests.support.charts.git_repositories import commit_files, new_repository
+from tests.support.cluster import kubespray as standin
+from tests.support.packages import apt_repository as apt
+from tests.support.programs.helm import helm_on_path
+from tests.support.programs.needs import requires_index, requires_tool
+from tests.support.registries.content import RegistryContent
+from tests.support.registries.faulty_registry import faulty_registry
+from tests.support.registries.image_archives import oci_archive, small_image
+from tests.support.registries.journey import (
     APPROVERS,
     Journey,
     ServedDepot,
@@ -38,6 +36,8 @@ from tests.support.upstream_journey import (
     carry,
     served,
 )
+from tests.support.registries.static_site import static_site
+from tests.support.trust.signature_rules import WAIVE_ALL_YAML
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = b"listen = 0.0.0.0\n"

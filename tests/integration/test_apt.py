@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from bundle.base.errors import DigestMismatchError, IsowardError, NotFoundError
-from tests.support import apt_repository as apt
-from tests.support.apt_site import KEYRING, SOURCES, SiteApt, write, write_site_files
-from tests.support.documents import DEFINITION
-from tests.support.needs import requires_root, requires_tool
-from tests.support.static_site import StaticSite, static_site
-from tests.support.upstream_journey import Journey, Machine, ServedDepot, build, carry, served
+from tests.support.documents.right import DEFINITION
+from tests.support.packages import apt_repository as apt
+from tests.support.packages.apt_site import KEYRING, SOURCES, SiteApt, write, write_site_files
+from tests.support.programs.needs import requires_root, requires_tool
+from tests.support.registries.journey import Journey, Machine, ServedDepot, build, carry, served
+from tests.support.registries.static_site import StaticSite, static_site
 
 HEAD = DEFINITION.partition("images:")[0]
 FOLDER = "/os/test-system/test/"

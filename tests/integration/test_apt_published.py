@@ -16,15 +16,15 @@ from installer.depot.accepted import accepted_bundles
 from installer.depot.directory import open_depot
 from installer.hosts.package_sources import package_files, read_keyrings
 from installer.hosts.site_ca import NODE_CA
-from tests.support.apt_published import SHAPES, PublishedWorld, Shape
-from tests.support.apt_repository import DATA, LIBRARY, TOOL, AptRepository, SigningKey
-from tests.support.apt_site import SiteApt, write
-from tests.support.connecting import client
-from tests.support.documents import DEFINITION, read_definition
-from tests.support.needs import requires_root, requires_tool
-from tests.support.sources import context
-from tests.support.static_site import StaticSite, static_site
-from tests.support.upstream_journey import Journey, ServedDepot, carry, served
+from tests.support.documents.right import DEFINITION, read_definition
+from tests.support.documents.sources import context
+from tests.support.packages.apt_published import SHAPES, PublishedWorld, Shape
+from tests.support.packages.apt_repository import DATA, LIBRARY, TOOL, AptRepository, SigningKey
+from tests.support.packages.apt_site import SiteApt, write
+from tests.support.programs.needs import requires_root, requires_tool
+from tests.support.registries.connecting import client
+from tests.support.registries.journey import Journey, ServedDepot, carry, served
+from tests.support.registries.static_site import StaticSite, static_site
 
 HEAD = DEFINITION.partition("images:")[0]
 

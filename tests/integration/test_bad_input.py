@@ -10,8 +10,8 @@ import pytest
 
 from bundle.cli.main import run
 from installer.depot.directory import create_depot
-from tests.support.trust import ReleaseKit, enrolled, make_release, trusted_bundle
-from tests.unit.install.sites import new_key
+from tests.support.sites.plain import new_key
+from tests.support.trust.release_kit import ReleaseKit, enrolled, make_release, trusted_bundle
 from tests.vectors.bad_bundles import BadBundle, bad_bundles
 from tests.vectors.bad_documents import (
     GOOD_DEFINITION,

@@ -10,7 +10,7 @@ import pytest
 
 from bundle.base.errors import IntegrityError, TrustError
 from bundle.cli.main import run
-from tests.support.upstream_journey import Journey
+from tests.support.registries.journey import Journey
 
 FLIPS = 200
 

@@ -12,14 +12,12 @@ from pathlib import Path
 import pytest
 
 from bundle.base.digest import digest_of
-from tests.support.chart_folders import chart_lock, write_chart
-from tests.support.faulty_registry import faulty_registry
-from tests.support.git_repositories import commit_files, new_repository
-from tests.support.gpg import Gpg, gpg_home
-from tests.support.helm import run_helm
-from tests.support.static_site import static_site
-from tests.support.upstream_content import RegistryContent
-from tests.support.upstream_journey import (
+from tests.support.charts.folders import chart_lock, write_chart
+from tests.support.charts.git_repositories import commit_files, new_repository
+from tests.support.programs.helm import run_helm
+from tests.support.registries.content import RegistryContent
+from tests.support.registries.faulty_registry import faulty_registry
+from tests.support.registries.journey import (
     APPROVERS,
     Machine,
     ServedDepot,
@@ -29,7 +27,9 @@ from tests.support.upstream_journey import (
     make_root,
     served,
 )
-from tests.support.upstream_oci import Blob, manifest, to_json
+from tests.support.registries.oci import Blob, manifest, to_json
+from tests.support.registries.static_site import static_site
+from tests.support.trust.gpg import Gpg, gpg_home
 from tests.vectors.charts import Chart, repository_index
 
 CONFIG = "application/vnd.cncf.helm.config.v1+json"

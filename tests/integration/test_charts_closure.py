@@ -14,9 +14,9 @@ import yaml
 
 from bundle.base.digest import digest_of, hex_of
 from bundle.base.reference import parse_reference
-from tests.support.chart_upstream import ChartUpstream, all_images, chart_upstream
-from tests.support.helm import helm_archive
-from tests.support.upstream_journey import APPROVERS, Journey, Machine, approve, build
+from tests.support.charts.shapes import ChartUpstream, all_images, chart_upstream
+from tests.support.programs.helm import helm_archive
+from tests.support.registries.journey import APPROVERS, Journey, Machine, approve, build
 from tests.vectors.chart_shapes import OPERATOR, SHAPES, SHORT_NAMES, VALUES
 
 

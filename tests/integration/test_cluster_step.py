@@ -25,7 +25,9 @@ from bundle.base.progress import NO_PROGRESS
 from installer.kubespray.environment import ThisMachine, choose_environment, prepare_environment
 from installer.kubespray.tree import unpack_tree
 from installer.steps.create_cluster import ClusterStep
-from tests.support.cluster_step import (
+from tests.support.packages.python_index import wheel
+from tests.support.programs.needs import requires_tool
+from tests.support.sites.cluster_step import (
     WHEEL,
     ClusterWorld,
     cluster_world,
@@ -33,8 +35,6 @@ from tests.support.cluster_step import (
     kept_files,
     tree,
 )
-from tests.support.needs import requires_tool
-from tests.support.python_index import wheel
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,13 @@ import yaml
 
 from bundle.base.digest import digest_of
 from bundler.formats.kubespray_lists import read_kubespray_lists
-from tests.support.chart_upstream import image
-from tests.support.content import chart_archive
-from tests.support.faulty_registry import FaultyRegistry, faulty_registry
-from tests.support.helm import helm_on_path
-from tests.support.static_site import StaticSite, static_site
-from tests.support.upstream_content import RegistryContent
-from tests.support.upstream_journey import Journey, Machine, carry
+from tests.support.charts.shapes import image
+from tests.support.documents.content import chart_archive
+from tests.support.programs.helm import helm_on_path
+from tests.support.registries.content import RegistryContent
+from tests.support.registries.faulty_registry import FaultyRegistry, faulty_registry
+from tests.support.registries.journey import Journey, Machine, carry
+from tests.support.registries.static_site import StaticSite, static_site
 
 PEERS = Path(__file__).resolve().parents[1] / "vectors" / "peers"
 PACKAGE = PEERS / "zarf-package-tiny-amd64-1.2.3.tar.zst"

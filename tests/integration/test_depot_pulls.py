@@ -17,16 +17,16 @@ import yaml
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.support.debian_images import AMD64, ARM64, RECIPES
-from tests.support.needs import requires_tool
-from tests.support.upstream import SeededImage, Upstream
-from tests.support.upstream_attach import SeededReferrer
-from tests.support.upstream_clients import Containerd, private_containerd, skopeo, skopeo_raw
-from tests.support.upstream_definition import BOTH_PLATFORMS
-from tests.support.upstream_journey import Journey, ServedDepot
-from tests.support.upstream_oci import sha256
-from tests.support.upstream_referrers import CYCLONEDX, SIGNATURE, cosign_tag
-from tests.support.verify_text import steps_of_document, type_steps
+from tests.support.depot.upstream_clients import Containerd, private_containerd, skopeo, skopeo_raw
+from tests.support.documents.verify_text import steps_of_document, type_steps
+from tests.support.packages.debian_images import AMD64, ARM64, RECIPES
+from tests.support.programs.needs import requires_tool
+from tests.support.registries.attach import SeededReferrer
+from tests.support.registries.definition import BOTH_PLATFORMS
+from tests.support.registries.journey import Journey, ServedDepot
+from tests.support.registries.oci import sha256
+from tests.support.registries.referrers import CYCLONEDX, SIGNATURE, cosign_tag
+from tests.support.registries.seeded import SeededImage, Upstream
 
 NAMES = [recipe.name for recipe in RECIPES]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from bundle.cli.main import run
-from tests.support.refusal import CODES, arguments, check_left, check_refusal, tree
+from tests.support.documents.refusal import CODES, arguments, check_left, check_refusal, tree
 from tests.vectors.hostile import upstream
 from tests.vectors.hostile.base import BOTH, Hostile, Stage
 from tests.vectors.hostile.families import large_cases, small_cases

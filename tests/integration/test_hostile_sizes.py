@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.measured import Measured, measured
-from tests.support.refusal import MOST_MEMORY, arguments, check_left, check_refusal, tree
+from tests.support.documents.refusal import MOST_MEMORY, arguments, check_left, check_refusal, tree
+from tests.support.programs.measured import Measured, measured
 from tests.vectors.hostile.base import BOTH, Hostile, Stage
 from tests.vectors.hostile.families import large_cases
 

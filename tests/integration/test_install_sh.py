@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from bundle.base.digest import digest_of
-from tests.support.needs import requires_root, requires_tool
-from tests.support.start_medium import VERSION, WHEEL, Medium, bare_path, make_medium
+from tests.support.programs.needs import requires_root, requires_tool
+from tests.support.sites.start_medium import VERSION, WHEEL, Medium, bare_path, make_medium
 
 _SHELLS = [("dash",), ("bash",), ("busybox", "sh")]
 _SECONDS = 60.0

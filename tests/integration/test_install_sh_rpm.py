@@ -17,9 +17,16 @@ import pytest
 
 from bundle.base.digest import digest_of, hex_of
 from bundle.texts.install_script import System, SystemRepository
-from tests.support.needs import requires_root, requires_tool
-from tests.support.rpm_world import Rpm, RpmWorld, Signer, build_rpms, end_signer, new_signer
-from tests.support.start_medium import VERSION, Medium, bare_path, make_medium
+from tests.support.packages.rpm_world import (
+    Rpm,
+    RpmWorld,
+    Signer,
+    build_rpms,
+    end_signer,
+    new_signer,
+)
+from tests.support.programs.needs import requires_root, requires_tool
+from tests.support.sites.start_medium import VERSION, Medium, bare_path, make_medium
 
 _PYTHON = f"python3.{sys.version_info[1]}"
 _RELEASE = 'ID="rocky"\nVERSION_ID="9.4"\n'

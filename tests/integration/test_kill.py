@@ -16,10 +16,9 @@ from pathlib import Path
 import pytest
 
 from bench.content import source
-from tests.support.needs import requires_tool
-from tests.support.processes import start
-from tests.support.signature_rules import WAIVE_ALL_YAML
-from tests.support.upstream_journey import (
+from tests.support.programs.needs import requires_tool
+from tests.support.programs.processes import start
+from tests.support.registries.journey import (
     APPROVERS,
     BUILDER,
     Machine,
@@ -29,7 +28,8 @@ from tests.support.upstream_journey import (
     make_keys,
     make_root,
 )
-from tests.support.upstream_registry import Registry
+from tests.support.registries.registry import Registry
+from tests.support.trust.signature_rules import WAIVE_ALL_YAML
 
 KILLS = 20
 MIB = 1024 * 1024

@@ -17,14 +17,12 @@ import yaml
 
 from bundle.base.errors import ClosureError, DefinitionError
 from bundle.store.unpack import unpack_tar
-from tests.support import kubespray as standin
-from tests.support.faulty_registry import FaultyRegistry, faulty_registry
-from tests.support.git_repositories import commit_files, new_repository
-from tests.support.kubespray import inventory, put_images, stand_in
-from tests.support.signature_rules import WAIVE_ALL_YAML
-from tests.support.static_site import StaticSite, static_site
-from tests.support.upstream_content import RegistryContent
-from tests.support.upstream_journey import (
+from tests.support.charts.git_repositories import commit_files, new_repository
+from tests.support.cluster import kubespray as standin
+from tests.support.cluster.kubespray import inventory, put_images, stand_in
+from tests.support.registries.content import RegistryContent
+from tests.support.registries.faulty_registry import FaultyRegistry, faulty_registry
+from tests.support.registries.journey import (
     APPROVERS,
     Machine,
     ServedDepot,
@@ -34,6 +32,8 @@ from tests.support.upstream_journey import (
     make_root,
     served,
 )
+from tests.support.registries.static_site import StaticSite, static_site
+from tests.support.trust.signature_rules import WAIVE_ALL_YAML
 
 
 @dataclass(frozen=True)

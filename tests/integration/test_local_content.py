@@ -11,8 +11,8 @@ import urllib3
 
 from bundle.base.digest import digest_of
 from bundle.base.errors import DefinitionError, DigestMismatchError
-from tests.support.git_repositories import commit_files, new_repository
-from tests.support.upstream_journey import Journey, Machine, ServedDepot, build, carry, served
+from tests.support.charts.git_repositories import commit_files, new_repository
+from tests.support.registries.journey import Journey, Machine, ServedDepot, build, carry, served
 
 CONF = b"listen = 0.0.0.0\n" * 1000
 SCRIPT = b"#!/bin/sh\necho from git\n"

@@ -16,7 +16,9 @@ from bundle.base.errors import (
     TransportError,
     UnsignedError,
 )
-from tests.support.image_archives import (
+from tests.support.depot.upstream_clients import private_containerd
+from tests.support.programs.needs import requires_tool
+from tests.support.registries.image_archives import (
     AMD64,
     ARM64,
     Podman,
@@ -27,10 +29,8 @@ from tests.support.image_archives import (
     podman,
     small_image,
 )
-from tests.support.needs import requires_tool
-from tests.support.signature_rules import WAIVE_ALL_YAML
-from tests.support.upstream_clients import private_containerd
-from tests.support.upstream_journey import Journey, Machine, ServedDepot, build, carry, served
+from tests.support.registries.journey import Journey, Machine, ServedDepot, build, carry, served
+from tests.support.trust.signature_rules import WAIVE_ALL_YAML
 
 HOST = "registry.example.org"
 DEFINITION = f"""\

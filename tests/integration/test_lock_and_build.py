@@ -6,11 +6,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bundle.base.errors import DigestMismatchError, ThresholdError
-from tests.support.debian_images import TAG
-from tests.support.upstream import Upstream
-from tests.support.upstream_definition import definition_yaml
-from tests.support.upstream_journey import APPROVERS, Journey, Machine, approve, build
-from tests.support.upstream_push import pusher
+from tests.support.packages.debian_images import TAG
+from tests.support.registries.definition import definition_yaml
+from tests.support.registries.journey import APPROVERS, Journey, Machine, approve, build
+from tests.support.registries.push import pusher
+from tests.support.registries.seeded import Upstream
 
 
 def test_a_second_lock_says_that_nothing_changed(journey: Journey) -> None:

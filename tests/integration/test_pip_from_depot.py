@@ -12,11 +12,17 @@ import pytest
 
 from bundle.kinds.python_packages import LockedPythonSet, LockedWheel, PythonEnvironment
 from bundle.model.lock import Lock
-from tests.support.content import Maker, sample
-from tests.support.depot import RunningDepot, change_lock, import_now, serving, signed_bundle
-from tests.support.pip_client import PipClient
-from tests.support.python_index import wheel
-from tests.support.trust import enrolled, make_release
+from tests.support.depot.imported import (
+    RunningDepot,
+    change_lock,
+    import_now,
+    serving,
+    signed_bundle,
+)
+from tests.support.documents.content import Maker, sample
+from tests.support.packages.pip_client import PipClient
+from tests.support.packages.python_index import wheel
+from tests.support.trust.release_kit import enrolled, make_release
 
 ROOT = Path(__file__).resolve().parents[2]
 _PYTHONS = ("3.11", "3.12", "3.13", "3.14")

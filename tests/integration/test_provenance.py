@@ -7,9 +7,9 @@ from pathlib import Path
 
 from bundle.store.layout import BundleDirectory
 from bundler.release.review import review
-from tests.support.needs import requires_tool
-from tests.support.trust import now
-from tests.support.upstream_journey import BUILDER, Journey, build
+from tests.support.programs.needs import requires_tool
+from tests.support.registries.journey import BUILDER, Journey, build
+from tests.support.trust.release_kit import now
 
 
 def git(folder: Path, *arguments: str) -> str:

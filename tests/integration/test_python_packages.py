@@ -20,13 +20,13 @@ from bundle.store.programs import run_program
 from bundler.build.cache import BlobCache
 from bundler.sources.python.resolution import resolve_python
 from bundler.sources.python.simple_index import pip_index
-from tests.support.connecting import client
-from tests.support.documents import read_definition
-from tests.support.needs import requires_index
-from tests.support.pip_client import PipClient
-from tests.support.python_index import Listed, python_index, requirements, wheel
-from tests.support.sources import context
-from tests.support.upstream_journey import (
+from tests.support.documents.right import read_definition
+from tests.support.documents.sources import context
+from tests.support.packages.pip_client import PipClient
+from tests.support.packages.python_index import Listed, python_index, requirements, wheel
+from tests.support.programs.needs import requires_index
+from tests.support.registries.connecting import client
+from tests.support.registries.journey import (
     APPROVERS,
     Machine,
     ServedDepot,

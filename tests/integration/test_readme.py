@@ -13,12 +13,12 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from tests.support.documents import HOST_KEY, read_definition
-from tests.support.processes import Child, running
-from tests.support.readme import PASSPHRASE, README, Block, Person, command_blocks
-from tests.support.roles import ROLES, role_environment
-from tests.support.upstream import Upstream
-from tests.support.upstream_definition import definition_yaml
+from tests.support.documents.readme import PASSPHRASE, README, Block, Person, command_blocks
+from tests.support.documents.right import HOST_KEY, read_definition
+from tests.support.programs.processes import Child, running
+from tests.support.programs.roles import ROLES, role_environment
+from tests.support.registries.definition import definition_yaml
+from tests.support.registries.seeded import Upstream
 
 SITE = """\
 apiVersion: isoward/v1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.helm import run_helm
+from tests.support.programs.helm import run_helm
 from tests.vectors.charts import Chart
 
 

@@ -24,7 +24,7 @@ from bundle.store.unpack import unpack_tar
 from installer.kubespray.checksums import CHECKSUM_VARIABLES, FIXED_ITEMS
 from installer.kubespray.inventory_folder import write_inventory
 from installer.kubespray.settings import HOSTS_NAME, KubesprayInput, render_kubespray
-from tests.support.clusters import cluster, kubespray_manifest
+from tests.support.sites.clusters import cluster, kubespray_manifest
 
 _REPOSITORY = os.environ.get("ISOWARD_KUBESPRAY", "")
 _TAG = os.environ.get("ISOWARD_KUBESPRAY_TAG", "v2.31.0")

@@ -34,14 +34,14 @@ from bundler.model.definition import Definition
 from bundler.sources.common.context import SourceContext
 from bundler.sources.kubespray.gaps import GAPS
 from bundler.sources.kubespray.gather import resolve_kubespray
-from tests.support.connecting import client
-from tests.support.faulty_registry import FaultyRegistry, faulty_registry
-from tests.support.git_repositories import git
-from tests.support.kubespray import PLATFORMS, Remembering, inventory, put_images
-from tests.support.scripted import Asked, Reply, Scripted, scripted
-from tests.support.signature_rules import WAIVE_ALL
-from tests.support.sources import context
-from tests.support.upstream_content import RegistryContent
+from tests.support.charts.git_repositories import git
+from tests.support.cluster.kubespray import PLATFORMS, Remembering, inventory, put_images
+from tests.support.documents.sources import context
+from tests.support.registries.connecting import client
+from tests.support.registries.content import RegistryContent
+from tests.support.registries.faulty_registry import FaultyRegistry, faulty_registry
+from tests.support.registries.scripted import Asked, Reply, Scripted, scripted
+from tests.support.trust.signature_rules import WAIVE_ALL
 
 _REPOSITORY = os.environ.get("ISOWARD_KUBESPRAY", "")
 _TAG = os.environ.get("ISOWARD_KUBESPRAY_TAG", "v2.31.0")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.helm import helm_on_path
-from tests.support.needs import requires_tool
-from tests.support.platform_upstream import PlatformUpstream, platform_upstream
-from tests.support.upstream_definition import definition_yaml
-from tests.support.upstream_journey import Machine, build, make_keys, make_root
+from tests.support.programs.helm import helm_on_path
+from tests.support.programs.needs import requires_tool
+from tests.support.registries.definition import definition_yaml
+from tests.support.registries.journey import Machine, build, make_keys, make_root
+from tests.support.registries.platform_upstream import PlatformUpstream, platform_upstream
 
 _IMAGES, _CHARTS = 12, 4
 

@@ -12,7 +12,7 @@ from bundle.base.errors import UsageError
 from bundle.cli.commands import COMMANDS
 from bundle.cli.main import cli
 from bundle.cli.roles import ROLE_OF
-from tests.support.roles import ROLES, RoleEnvironment, role_environment
+from tests.support.programs.roles import ROLES, RoleEnvironment, role_environment
 
 _DEFINITION = """\
 apiVersion: isoward/v1

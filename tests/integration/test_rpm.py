@@ -26,13 +26,13 @@ from installer.depot.accepted import accepted_bundles
 from installer.depot.directory import open_depot
 from installer.hosts.package_sources import package_files, read_keyrings
 from installer.hosts.site_ca import NODE_CA
-from tests.support.depot import RunningDepot, serving
-from tests.support.processes import free_port
-from tests.support.rpm_vendor import AMD64, CLOSURE, Vendor, names
-from tests.support.rpm_world import APPSTREAM, BASEOS, ON_ARM, RpmWorld
-from tests.support.static_site import StaticSite, static_site
-from tests.support.trust import ReleaseKit, approve_all, make_release
-from tests.support.upstream_journey import Machine
+from tests.support.depot.imported import RunningDepot, serving
+from tests.support.packages.rpm_vendor import AMD64, CLOSURE, Vendor, names
+from tests.support.packages.rpm_world import APPSTREAM, BASEOS, ON_ARM, RpmWorld
+from tests.support.programs.processes import free_port
+from tests.support.registries.journey import Machine
+from tests.support.registries.static_site import StaticSite, static_site
+from tests.support.trust.release_kit import ReleaseKit, approve_all, make_release
 
 RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbooks" / "rpm.md"
 _BLOCK = re.MULTILINE | re.DOTALL

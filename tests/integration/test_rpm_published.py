@@ -12,9 +12,9 @@ import zstandard
 
 from bundle.base.digest import digest_of, hex_of
 from bundle.base.errors import FormatError, SignatureError
-from tests.support.rpm_vendor import CLOSURE, Vendor, names
-from tests.support.rpm_world import BASEOS, RpmWorld, run
-from tests.support.static_site import static_site
+from tests.support.packages.rpm_vendor import CLOSURE, Vendor, names
+from tests.support.packages.rpm_world import BASEOS, RpmWorld, run
+from tests.support.registries.static_site import static_site
 
 BASH = BASEOS[0]
 

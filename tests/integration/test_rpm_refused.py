@@ -23,9 +23,9 @@ from bundle.base.errors import (
 )
 from bundle.base.limits import MIB
 from bundler.sources.os.rpm import solve as rpm_closure
-from tests.support.rpm_vendor import CLOSURE, Vendor, names
-from tests.support.rpm_world import BASEOS, RpmWorld, build_rpms, change, run
-from tests.support.static_site import StaticSite, static_site
+from tests.support.packages.rpm_vendor import CLOSURE, Vendor, names
+from tests.support.packages.rpm_world import BASEOS, RpmWorld, build_rpms, change, run
+from tests.support.registries.static_site import StaticSite, static_site
 
 BASH = BASEOS[0]
 Spoil = Callable[[Path, RpmWorld], None]

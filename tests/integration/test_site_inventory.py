@@ -11,9 +11,9 @@ import yaml
 from bundle.base.digest import digest_of
 from bundle.cli.main import run
 from installer.depot.directory import create_depot
-from tests.support.cluster_sites import cluster_bundle, write_cluster_bundle
-from tests.support.clusters import cluster_data
-from tests.unit.install.sites import write_site
+from tests.support.sites.clusters import cluster_data
+from tests.support.sites.plain import write_site
+from tests.support.sites.with_cluster import cluster_bundle, write_cluster_bundle
 
 Said = pytest.CaptureFixture[str]
 

@@ -16,9 +16,16 @@ from bundle.base.errors import DefinitionError, FormatError
 from bundle.store.programs import run_program
 from bundler.sources.python.simple_index import pip_index
 from bundler.sources.start.own_wheel import make_wheel
-from tests.support.needs import requires_index
-from tests.support.upstream_journey import APPROVERS, Machine, approve, build, make_keys, make_root
-from tests.support.verify_text import steps_of_text, type_steps
+from tests.support.documents.verify_text import steps_of_text, type_steps
+from tests.support.programs.needs import requires_index
+from tests.support.registries.journey import (
+    APPROVERS,
+    Machine,
+    approve,
+    build,
+    make_keys,
+    make_root,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = f"3.{sys.version_info[1]}"

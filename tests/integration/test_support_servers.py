@@ -10,13 +10,13 @@ from urllib.parse import quote
 import pytest
 import urllib3
 
-from tests.support.faulty_registry import Auth, Fault, FaultyRegistry, faulty_registry
-from tests.support.processes import ProcessFailedError, running, start
-from tests.support.static_site import static_site
-from tests.support.upstream_content import RegistryContent, content_of_layout
-from tests.support.upstream_oci import EMPTY, LAYER, Artifact, Blob, manifest, write_layout
-from tests.support.upstream_referrers import SPDX, referrer
-from tests.support.upstream_tls import make_server_tls
+from tests.support.programs.processes import ProcessFailedError, running, start
+from tests.support.registries.content import RegistryContent, content_of_layout
+from tests.support.registries.faulty_registry import Auth, Fault, FaultyRegistry, faulty_registry
+from tests.support.registries.oci import EMPTY, LAYER, Artifact, Blob, manifest, write_layout
+from tests.support.registries.referrers import SPDX, referrer
+from tests.support.registries.static_site import static_site
+from tests.support.registries.tls import make_server_tls
 
 _DATA = bytes(range(256)) * 1000
 _IMAGE = manifest(Blob(EMPTY, b"{}"), [Blob(LAYER, _DATA)])

@@ -13,11 +13,11 @@ import pytest
 
 from bundle.base.digest import digest_of, hex_of
 from bundle.trust.metadata.fingerprint import fingerprint_groups
-from tests.support.depot import real_images, signed_bundle
-from tests.support.leftovers import FILES, litter
-from tests.support.needs import requires_tool
-from tests.support.trust import ReleaseKit, make_release
-from tests.support.verify_text import steps_of_document, steps_of_text, type_steps
+from tests.support.depot.imported import real_images, signed_bundle
+from tests.support.documents.verify_text import steps_of_document, steps_of_text, type_steps
+from tests.support.programs.needs import requires_tool
+from tests.support.sites.leftovers import FILES, litter
+from tests.support.trust.release_kit import ReleaseKit, make_release
 
 IMAGES = ("registry.example.org/app/web:2.1", "registry.example.org:5000/app/db:9")
 STEPS = steps_of_document()

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from tests.lab.rootfs import machine_architecture, rootfs_tarball
-from tests.support import cluster_programs as versions
-from tests.support.cluster_programs import CNI_PLUGINS, cluster_program
-from tests.support.kubernetes_build import VERSION, kubernetes_program
+from tests.support.cluster import programs as versions
+from tests.support.cluster.kubernetes_build import VERSION, kubernetes_program
+from tests.support.cluster.programs import CNI_PLUGINS, cluster_program
 
 _GITHUB: Final = "https://github.com"
 _RELEASES: Final = "https://dl.k8s.io/release"

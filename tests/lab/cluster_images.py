@@ -11,12 +11,12 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from tests.lab.rootfs import machine_architecture, packages_tarball
-from tests.support import cluster_programs as versions
-from tests.support.cluster_programs import cluster_program
-from tests.support.go_tools import built_once, run_go
-from tests.support.kubernetes_build import VERSION, kubernetes_program
-from tests.support.needs import find_tool
-from tests.support.upstream_oci import Artifact, Blob, Layer, image, sha256
+from tests.support.cluster import programs as versions
+from tests.support.cluster.kubernetes_build import VERSION, kubernetes_program
+from tests.support.cluster.programs import cluster_program
+from tests.support.programs.go_tools import built_once, run_go
+from tests.support.programs.needs import find_tool
+from tests.support.registries.oci import Artifact, Blob, Layer, image, sha256
 
 PAUSE: Final = "3.10.1"
 NETWORK_PACKAGES: Final = ("iptables", "ipset", "iproute2", "conntrack", "kmod", "busybox-static")

@@ -22,15 +22,15 @@ from tests.lab.cluster_files import ClusterFile, checksum_variables
 from tests.lab.cluster_images import FIRST_IMAGE
 from tests.lab.debian import host_mirror, vendor_home
 from tests.lab.rootfs import debian_codename, machine_architecture
-from tests.support.faulty_registry import FaultyRegistry, faulty_registry
-from tests.support.git_repositories import git
-from tests.support.kubespray import inventory
-from tests.support.signature_rules import WAIVE_ALL_YAML
-from tests.support.static_site import StaticSite, static_site
-from tests.support.upstream_content import RegistryContent
-from tests.support.upstream_journey import Machine
-from tests.support.upstream_oci import Artifact
-from tests.support.upstream_tls import make_server_tls
+from tests.support.charts.git_repositories import git
+from tests.support.cluster.kubespray import inventory
+from tests.support.registries.content import RegistryContent
+from tests.support.registries.faulty_registry import FaultyRegistry, faulty_registry
+from tests.support.registries.journey import Machine
+from tests.support.registries.oci import Artifact
+from tests.support.registries.static_site import StaticSite, static_site
+from tests.support.registries.tls import make_server_tls
+from tests.support.trust.signature_rules import WAIVE_ALL_YAML
 
 KUBESPRAY: Final = "v2.31.0"
 LAB_VARIABLES: Final[Mapping[str, Any]] = {

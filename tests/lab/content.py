@@ -14,10 +14,10 @@ from bundle.base.digest import digest_of
 from bundle.base.documents import Metadata
 from bundle.base.oci import OCI_MANIFEST
 from bundle.model.lock import Lock, LockedArtifact, LockedManifest
-from tests.support.content import CONFIG, LAYER, Maker
-from tests.support.depot import import_now, signed_bundle
-from tests.support.signature_rules import waive_all
-from tests.support.trust import ReleaseKit, enrolled, make_release
+from tests.support.depot.imported import import_now, signed_bundle
+from tests.support.documents.content import CONFIG, LAYER, Maker
+from tests.support.trust.release_kit import ReleaseKit, enrolled, make_release
+from tests.support.trust.signature_rules import waive_all
 
 IMAGE: Final = "registry.example.org:5000/lab/busybox:1"
 HUB_IMAGE: Final = "docker.io/library/busybox:1"

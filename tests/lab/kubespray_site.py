@@ -18,9 +18,9 @@ from tests.lab.cluster_site import lab_cluster
 from tests.lab.cluster_vendor import LAB_VARIABLES
 from tests.lab.node import Lab, LabNode, lab
 from tests.lab.site import write_site
-from tests.support.kubernetes_build import VERSION
-from tests.support.processes import running
-from tests.support.upstream_journey import Machine
+from tests.support.cluster.kubernetes_build import VERSION
+from tests.support.programs.processes import running
+from tests.support.registries.journey import Machine
 
 _KUBECTL: Final = ("/usr/local/bin/kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf")
 _OVER_ALL: Final = "group_vars/all/zz-lab.yml"

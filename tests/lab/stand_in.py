@@ -14,8 +14,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.lab.cluster_vendor import ClusterVendor, named_vendor
-from tests.support.kubespray import DOWNLOADS, IMAGES, PLATFORMS, StandIn, site_files, stand_in
-from tests.support.upstream_oci import LAYER, Artifact, Blob, Layer, image, index
+from tests.support.cluster.kubespray import (
+    DOWNLOADS,
+    IMAGES,
+    PLATFORMS,
+    StandIn,
+    site_files,
+    stand_in,
+)
+from tests.support.registries.oci import LAYER, Artifact, Blob, Layer, image, index
 
 VERSION: Final = "v1.99.0"
 PACKAGE: Final = "socat"

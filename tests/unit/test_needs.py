@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import needs
-from tests.support.needs import PACKAGE_OF, how_to_get, requires_tool
+from tests.support.programs import needs
+from tests.support.programs.needs import PACKAGE_OF, how_to_get, requires_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 _EVERY_DEBIAN = {"apt", "bash", "coreutils", "dpkg", "gpgv", "util-linux"}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
-from tests.support.upstream_oci import CONFIG, LAYER, Blob, manifest, to_json
+from tests.support.registries.oci import CONFIG, LAYER, Blob, manifest, to_json
 from tests.vectors import chart_templates as t
 
 PINNED: Final = manifest(

@@ -104,7 +104,7 @@ def run_client(
             )
             if waived_at is not None:
                 # python-tuf offers no way to say what time it is; this attribute is its clock,
-                # which tests/unit/trust/test_waiver.py pins.
+                # which tests/unit/bundle/trust/site/test_waiver.py pins.
                 updater._trusted_set.reference_time = waived_at  # noqa: SLF001
             updater.refresh()
             target = updater.get_targetinfo(TARGET_NAME)

@@ -219,7 +219,7 @@ case.add(
 
 @case("attestation", "approval-")
 def an_approval_without_its_signature_under_targets(stage: Stage) -> None:
-    from tests.support.trust import approve_by
+    from tests.support.trust.release_kit import approve_by
 
     before = (stage.trust / "targets.json").read_bytes()
     approve_by(stage.bundle, stage.kit.approvers[2:])

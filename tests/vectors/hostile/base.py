@@ -15,11 +15,11 @@ from bundle.base.canonical import canonical_json
 from bundle.base.digest import digest_of, hex_of
 from bundle.base.errors import IsowardError
 from installer.depot.directory import create_depot
-from tests.support.content import sample
-from tests.support.depot import import_now, signed_bundle
-from tests.support.site import SiteKit, expired_bundle, make_site, old_release
-from tests.support.trust import ReleaseKit, approve_all, release_bundle
-from tests.support.trust_edit import edit
+from tests.support.depot.imported import import_now, signed_bundle
+from tests.support.documents.content import sample
+from tests.support.sites.people import SiteKit, expired_bundle, make_site, old_release
+from tests.support.trust.edit import edit
+from tests.support.trust.release_kit import ReleaseKit, approve_all, release_bundle
 
 BOTH = ("verify", "import")
 """The commands that read a bundle at a site."""

@@ -11,8 +11,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from bundle.base.canonical import canonical_json
-from tests.support.site import make_site, waiver_for
-from tests.support.trust import now
+from tests.support.sites.people import make_site, waiver_for
+from tests.support.trust.release_kit import now
 from tests.vectors.hostile.base import Family, Stage
 
 case = Family("exception")

@@ -11,8 +11,8 @@ from typing import Any
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from bundle.trust.keys.stored import generate_key
-from tests.support.trust import now
-from tests.support.trust_edit import reissue
+from tests.support.trust.edit import reissue
+from tests.support.trust.release_kit import now
 from tests.vectors.hostile.base import Family, Stage
 
 case = Family("root")

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bundle.base.canonical import canonical_digest, canonical_json
-from tests.support.depot import import_now
-from tests.support.trust import enrolled, make_release
+from tests.support.depot.imported import import_now
+from tests.support.trust.release_kit import enrolled, make_release
 from tests.vectors.hostile.base import Family, Stage
 
 case = Family("state")

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from tuf.api.metadata import DelegatedRole, Delegations, MetaFile
 
 from bundle.trust.site.state import STATES, load_states, save_state
-from tests.support.trust import make_release, now, trusted_bundle
-from tests.support.trust_edit import reissue
+from tests.support.trust.edit import reissue
+from tests.support.trust.release_kit import make_release, now, trusted_bundle
 from tests.vectors.hostile.base import Family, Stage
 
 case = Family("tuf")

@@ -14,11 +14,11 @@ from bundle.base.oci import OCI_MANIFEST
 from bundle.kinds.policy import VerifiedBy
 from bundle.model.lock import LockedReferrer
 from bundle.trust.upstream.public_keys import load_upstream_key
-from tests.support.content import Maker, sample
-from tests.support.depot import change_lock, signed_bundle
-from tests.support.sigstore_world import b64
-from tests.support.upstream_referrers import SIGNATURE, SIMPLE_SIGNING, ImageSigner
-from tests.support.upstream_signing import NAME, by_key, simple_payload
+from tests.support.depot.imported import change_lock, signed_bundle
+from tests.support.documents.content import Maker, sample
+from tests.support.registries.referrers import SIGNATURE, SIMPLE_SIGNING, ImageSigner
+from tests.support.registries.signing import NAME, by_key, simple_payload
+from tests.support.trust.sigstore_world import b64
 from tests.vectors.hostile.base import Family, Stage
 
 case = Family("upstream")
