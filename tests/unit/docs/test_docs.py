@@ -52,10 +52,10 @@ def test_every_defence_names_a_test() -> None:
 def test_hostile_cases_that_are_named_exist() -> None:
     text = (ROOT / "docs" / "THREAT_MODEL.md").read_text(encoding="utf-8")
     cases = {
-        "test_hostile.py": [str(bad) for bad in small_cases()],
-        "test_hostile_sizes.py": [str(bad) for bad in large_cases()],
+        "test_corpus.py": [str(bad) for bad in small_cases()],
+        "test_sizes.py": [str(bad) for bad in large_cases()],
     }
-    named = re.findall(r"(test_hostile(?:_sizes)?\.py): ((?:`[a-z0-9*-]+`(?:, )?)+)", text)
+    named = re.findall(r"hostile/(test_(?:corpus|sizes)\.py): ((?:`[a-z0-9*-]+`(?:, )?)+)", text)
     assert len(named) >= 15
     missing = [
         pattern

@@ -1,4 +1,4 @@
-"""The parts of proofs that need no cluster; tests/e2e/test_proofs.py has the rest."""
+"""The parts of proofs that need no cluster; tests/e2e/cluster/test_proofs.py has the rest."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from tests.support.registries.faulty_registry import FaultyRegistry, faulty_regi
 from tests.support.registries.journey import Journey, Machine, carry
 from tests.support.registries.static_site import StaticSite, static_site
 
-PEERS = Path(__file__).resolve().parents[1] / "vectors" / "peers"
+PEERS = Path(__file__).resolve().parents[2] / "vectors" / "peers"
 PACKAGE = PEERS / "zarf-package-tiny-amd64-1.2.3.tar.zst"
 HAULER_REGISTRY, HAULER_SITE = "127.0.0.1:5055", "http://127.0.0.1:5056"
 """Where the Hauler that made the manifest found things."""

@@ -1,6 +1,6 @@
 """VERIFY.txt and docs/VERIFY.md: every command, typed in the bundle's folder as it is written.
 
-cosign's step is typed by tests/e2e/test_cosign_attestations.py.
+cosign's step is typed by tests/e2e/clients/test_cosign_attestations.py.
 """
 
 from __future__ import annotations

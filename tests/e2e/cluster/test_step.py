@@ -22,7 +22,7 @@ from tests.support.sites.cluster_step import ClusterWorld, make_world, run_elsew
 
 pytestmark = [pytest.mark.e2e, pytest.mark.lab]
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[3]
 _WANTED = ("ansible-core", "cffi", "cryptography", "jinja2", "markupsafe", "packaging", "pycparser",
            "pyyaml", "resolvelib")  # fmt: skip
 _FACTS = {

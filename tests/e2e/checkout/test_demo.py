@@ -16,7 +16,7 @@ import pytest
 from tests.support.programs.needs import requires_tool
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[3]
 _HIDDEN = {"apt-get", "containerd", "ctr", "docker-registry", "dpkg-deb", "skopeo"}
 
 

@@ -39,7 +39,7 @@ from tests.support.registries.journey import (
 from tests.support.registries.static_site import static_site
 from tests.support.trust.signature_rules import WAIVE_ALL_YAML
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CONF = b"listen = 0.0.0.0\n"
 OWN = "registry.example.org/app/own:1.0"
 SECTIONS = (

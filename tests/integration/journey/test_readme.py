@@ -67,7 +67,7 @@ def reader(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def _journey() -> list[Block]:
-    """Return what is typed once isoward is installed; tests/e2e/test_roles.py installs it."""
+    """Return what follows the installation, which tests/e2e/checkout/test_roles.py types."""
     return [block for block in command_blocks() if block.role in ROLES]
 
 

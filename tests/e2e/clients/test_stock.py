@@ -2,7 +2,7 @@
 
 crane, oras, regctl, skopeo, podman, helm and cosign, in the versions of go_tools.py and helm.py in
 tests/support/programs, and of Debian; and the conformance suite of the distribution
-specification in its read-only mode. containerd is in tests/integration/test_depot_pulls.py.
+specification in its read-only mode. containerd is in tests/integration/journey/test_depot_pulls.py.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(BUILD_SECONDS + 600)]
 IMAGES = ("hello", "tzdata", "ca-certificates", "gzip")
 """Signed; an index that travelled whole; one of which one platform did; Docker's schema 2."""
 PARTIAL = "ca-certificates"
-DOCUMENT = Path(__file__).parents[2] / "docs" / "CLIENTS.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "CLIENTS.md"
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ PLATFORM = {machine: name for name, machine in MACHINES.items()}.get(
 )
 MANY = f"manylinux_2_17_{MACHINES[PLATFORM]}.manylinux2014_{MACHINES[PLATFORM]}"
 X86 = "x86_64"
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True)

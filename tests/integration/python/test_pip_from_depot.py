@@ -24,7 +24,7 @@ from tests.support.packages.pip_client import PipClient
 from tests.support.packages.python_index import wheel
 from tests.support.trust.release_kit import enrolled, make_release
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 _PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 _ASKING = "asking-1.0-py3-none-any.whl"
 

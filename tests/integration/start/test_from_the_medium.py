@@ -27,7 +27,7 @@ from tests.support.registries.journey import (
     make_root,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PYTHON = f"3.{sys.version_info[1]}"
 PLATFORM = {"aarch64": "linux/arm64"}.get(os.uname().machine, "linux/amd64")
 DEFINITION = f"""\

@@ -34,7 +34,7 @@ from tests.support.registries.journey import Machine
 from tests.support.registries.static_site import StaticSite, static_site
 from tests.support.trust.release_kit import ReleaseKit, approve_all, make_release
 
-RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbooks" / "rpm.md"
+RUNBOOK = Path(__file__).resolve().parents[3] / "docs" / "runbooks" / "rpm.md"
 _BLOCK = re.MULTILINE | re.DOTALL
 BASH, SOCAT = BASEOS[0], next(rpm for rpm in APPSTREAM if rpm.name == "socat")
 
