@@ -1,0 +1,1 @@
+"""From a lock to a bundle: fetch, cache, place, assemble."""
