@@ -1,1 +1,1 @@
-"""The offline side of Isoward: enrol, import, serve, install (not PyPA's package of this name)."""
+"""The offline side of Isoward: enroll, import, serve, install (not PyPA's package of this name)."""

@@ -1,1 +1,1 @@
-"""Running Ansible: environment, events, logs, what failed and what it means."""
+"""Running Ansible: environment, events, logs, and what a failure means."""

@@ -1,1 +1,1 @@
-"""The offline side's commands, one file each."""
+"""The offline side's commands, one per file."""

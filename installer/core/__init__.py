@@ -1,1 +1,1 @@
-"""What every step of an installation gets, and the folders that it may use."""
+"""What every step of an installation is given, and the folders that it may use."""

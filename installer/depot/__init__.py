@@ -1,1 +1,1 @@
-"""The content-addressed store inside the gap, and what serves it."""
+"""The content-addressed store inside the gap: import, catalog, checks, marks of damage."""

@@ -1,1 +1,1 @@
-"""First trust of a site in a root, and recovery when it was lost."""
+"""A site's first trust in a root, and recovery when its records were lost."""

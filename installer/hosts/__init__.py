@@ -1,1 +1,1 @@
-"""Preparing hosts: what each one is, names, package sources, the site's CA."""
+"""Preparing hosts: facts, names, package sources, the site's CA."""

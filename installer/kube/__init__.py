@@ -1,1 +1,1 @@
-"""The cluster as a client sees it: kubectl, its API, kubeconfig, zone objects."""
+"""The cluster as a client sees it: kubectl, API, kubeconfig, zone objects."""

@@ -1,1 +1,1 @@
-"""Kubespray at a site: its tree, environment and inventory out of the bundle."""
+"""Kubespray at a site: its tree, environment and inventory, from the bundle."""

@@ -1,1 +1,1 @@
-"""Questions asked of a site's machines before anything is changed on them."""
+"""Checks of a site's machines before anything is changed on them."""

@@ -1,1 +1,1 @@
-"""Proofs that an installation holds what the site document promises."""
+"""Proofs that a new cluster keeps what the site document promises."""

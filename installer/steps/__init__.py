@@ -1,1 +1,1 @@
-"""What an installation does, one file a step."""
+"""The steps of an installation, one per file."""

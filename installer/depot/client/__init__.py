@@ -1,1 +1,1 @@
-"""Setting the depot up as a service, and asking it as a node would."""
+"""Running the depot as a service, and asking it as a node would."""

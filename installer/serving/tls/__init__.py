@@ -1,1 +1,1 @@
-"""The depot's certificate: made here or given by the site, tried before it is shown."""
+"""The depot's certificate: made here or given by the site, tried before it is used."""
