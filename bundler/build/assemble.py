@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bundler.model.chart import chart_artifact
 from bundle.base.content import Content
 from bundle.base.digest import digest_of
 from bundle.base.errors import (
@@ -24,12 +25,11 @@ from bundle.base.errors import (
     UsageError,
 )
 from bundle.base.limits import MIB
-from bundle.base.progress import Progress
-from bundle.checks.graph import check_graph
-from bundle.checks.signatures import check_upstream
 from bundle.model.lock import Lock, LockedArtifact, LockedChart, artifact_contents
 from bundle.model.plan import Plan, plan_bundle
+from bundle.base.progress import Progress
 from bundle.store.atomic import directory_lock, fsync_directory, storage_errors, write_atomic
+from bundle.checks.graph import check_graph
 from bundle.store.hashing import StoppedError, run_parallel
 from bundle.store.layout import (
     ATTESTATION_DIRECTORY,
@@ -39,17 +39,17 @@ from bundle.store.layout import (
     BundleDirectory,
 )
 from bundle.store.sums import write_sums
+from bundle.checks.signatures import check_upstream
 from bundle.trust.upstream.judgement import check_covered
+from bundler.sources.common.blame import Blame, blames, blaming
 from bundler.build.cache import READ_ONLY, BlobCache
 from bundler.build.fetch import BlobFetcher
 from bundler.build.origins import origins
 from bundler.build.place import BlobPlace
-from bundler.model.chart import chart_artifact
 from bundler.sources.charts.provenance import verify_provenance
-from bundler.sources.common.blame import Blame, blames, blaming
 from bundler.sources.common.context import SourceContext
-from bundler.sources.common.opener import Opener
 from bundler.sources.images.on_disk import fill_local_image
+from bundler.sources.common.opener import Opener
 from bundler.sources.python.wheels import check_wheels
 
 FETCH_THREADS: Final = 8
