@@ -1,13 +1,14 @@
-"""install.sh of a bundle: the script's text with the tables of what it uses from the medium."""
+"""install.sh of a bundle: files/install.sh with the tables of what it uses from the medium."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from bundle.base.digest import hex_of
-from bundle.texts.install_text import INSTALL
+from bundle.texts.render import render
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,78 +74,83 @@ class Start:
 
 _END: Final = "END"
 """Ends a table; no line of one is this, for each begins with a digest or a project's name."""
+_UNQUOTED: Final = re.compile(r"[A-Za-z0-9 ._+~:!/-]+")
+"""What no shell takes for anything else, with or without quotes."""
 
 
 def install_script(start: Start) -> str:
-    """Return install.sh.
+    """Return install.sh, in ASCII.
+
+    It is POSIX sh, with what a bare Debian, Ubuntu or Rocky machine has: coreutils, grep, sed, apt
+    or dnf.
 
     Args:
-        start: Its values are checked: none has a character that means something to a shell.
+        start: What it says was checked when the lock was read.
+    Raises:
+        ValueError: A value means something to a shell; a mistake of ours.
     """
-    text = INSTALL
-    words = {
-        "ISOWARD": start.isoward,
-        "PYTHONS": " ".join(start.pythons),
-        "MACHINES": " ".join(start.machines),
-        "PIP": start.pip,
-    }
-    for name, word in words.items():
-        text = text.replace(f"@{name}@", word)
-    parts = [
-        text,
-        _comment("The wheels: digest and file name."),
-        _function("wheels", _here(_table(start.wheels))),
-        _comment("What pip installs, each with the digests that it may have."),
-        _function("requirements", _here(start.requirements)),
-        _comment("packages SYSTEM: digest and path of the packages and indexes that have a Python"),
-        _function("packages", _choice((s.release, _here(_table(s.files))) for s in start.systems)),
-        _comment("install_packages SYSTEM: as root, once they have their names below $work/os"),
-        _function("install_packages", _choice((s.release, _install(s)) for s in start.systems)),
-        'main "$@"\n',
-    ]
-    return "".join(parts)
+    systems = start.systems
+    return render(
+        __package__,
+        "files/install.sh",
+        {
+            "ISOWARD": _plain(start.isoward),
+            "PYTHONS": _plain(" ".join(start.pythons)),
+            "MACHINES": _plain(" ".join(start.machines)),
+            "PIP": _plain(start.pip),
+        },
+        {
+            "WHEELS": _table(start.wheels),
+            "REQUIREMENTS": _here(start.requirements),
+            "PACKAGES": _cases(
+                (s.release, f"cat <<'{_END}'\n{_table(s.files)}{_END}\n") for s in systems
+            ),
+            "INSTALLATIONS": _cases((s.release, _install(s)) for s in systems),
+        },
+    )
 
 
-def _comment(text: str) -> str:
-    return f"\n# {text}\n"
+def _plain(text: str) -> str:
+    if not _UNQUOTED.fullmatch(text):
+        raise ValueError(f"install.sh: expected no character of a shell's, found {text!r}")
+    return text
 
 
-def _function(name: str, body: str) -> str:
-    return f"{name}() {{\n{body}}}\n"
-
-
-def _choice(cases: Iterable[tuple[str, str]]) -> str:
-    written = "".join(f"{value})\n{body};;\n" for value, body in cases)
-    return f'case "$1" in\n{written}*) return 0 ;;\nesac\n'
-
-
-def _here(text: str) -> str:
-    return f"cat <<'{_END}'\n{text}{_END}\n"
+def _cases(cases: Iterable[tuple[str, str]]) -> str:
+    return "".join(f"{_plain(value)})\n{body};;\n" for value, body in cases)
 
 
 def _table(digests: Mapping[str, str]) -> str:
-    return "".join(f"{hex_of(digest)} {path}\n" for path, digest in sorted(digests.items()))
+    return _here("".join(f"{hex_of(d)} {path}\n" for path, d in sorted(digests.items())))
+
+
+def _here(text: str) -> str:
+    """Return what stands in a here-document whose end is quoted."""
+    if _END in text.split("\n"):
+        raise ValueError(f"install.sh: a line of a table is {_END!r}")
+    return text
 
 
 def _install(system: System) -> str:
     write = _apt_source if system.kind == "apt" else _rpm_source
     lines = "".join(write(repository, system.keyring) for repository in system.repositories)
     program = "apt_install" if system.kind == "apt" else "dnf_install"
-    return f'cat >"$work/sources" <<{_END}\n{lines}{_END}\n{program} {system.package}\n'
+    return f'cat >"$work/sources" <<{_END}\n{lines}{_END}\n{program} {_plain(system.package)}\n'
 
 
 def _apt_source(repository: SystemRepository, keyring: str) -> str:
-    options = f"arch=$(dpkg --print-architecture) signed-by=$work/os/{keyring}"
-    where = f"file:$work/os/{repository.folder}"
-    return f"{' '.join(['deb', f'[{options}]', where, repository.suite, *repository.components])}\n"
+    options = f"arch=$(dpkg --print-architecture) signed-by=$work/os/{_plain(keyring)}"
+    what = _plain(" ".join([repository.folder, repository.suite, *repository.components]))
+    return f"deb [{options}] file:$work/os/{what}\n"
 
 
 def _rpm_source(repository: SystemRepository, keyring: str) -> str:
+    folder = _plain(repository.folder)
     return (
-        f"[{repository.folder}]\n"
-        f"name={repository.folder}\n"
-        f"baseurl=file://$work/os/{repository.folder}\n"
+        f"[{folder}]\n"
+        f"name={folder}\n"
+        f"baseurl=file://$work/os/{folder}\n"
         "gpgcheck=1\n"
         f"repo_gpgcheck={int(repository.signed_index)}\n"
-        f"gpgkey=file://$work/os/{keyring}\n"
+        f"gpgkey=file://$work/os/{_plain(keyring)}\n"
     )

@@ -28,7 +28,8 @@ _CHECKED_LOADERS = {"bundle/base/yaml/strict.py", "bundler/model/chart.py"}
 
 _FOLDERS = (".ci", "bench", "demo", "docs", "fuzz", "inventory", "manifests", "requirements",
             "tests", "tools", *PACKAGES)  # fmt: skip
-_TEXT = {".py", ".md", ".txt", ".toml", ".yaml", ".yml", ".json", ".j2", ".cfg", ".sh", ".svg", ""}
+_TEXT = {".py", ".md", ".txt", ".toml", ".yaml", ".yml", ".json", ".j2", ".cfg", ".sh", ".svg",
+         ".service", ""}  # fmt: skip
 # Put together here, so that this file does not hold what it forbids.
 _LOCAL = re.compile("|".join(("/" + "work/", "py" + r"pi\.org", "thon" + "hosted", "/opt/" + "wh")))
 

@@ -1,4 +1,4 @@
-"""The depot as a service of systemd: its unit, as text."""
+"""The depot as a service of systemd: its unit, isoward-depot.service, filled in."""
 
 from __future__ import annotations
 
@@ -7,63 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from bundle.base.errors import UsageError
+from bundle.texts.render import render
 
 UNIT: Final = "isoward-depot.service"
 MARK: Final = "# Written by isoward."
 """The first line of every unit of ours, by which it is known again."""
-
-# Not ProtectHome=yes, which would hide a depot below /home.
-_TEMPLATE: Final = """\
-{mark} `isoward install` makes it again where nothing answers as the depot.
-# Serves {depot}
-[Unit]
-Description=Isoward depot
-Wants=network-online.target
-After=network-online.target
-RequiresMountsFor={depot}
-# The address may come up late, and a site cannot do without its depot: it is tried for ever.
-StartLimitIntervalSec=0
-
-[Service]
-Type=exec
-ExecStart={command}
-# Takes a new certificate, and drops no connection for it.
-ExecReload=/bin/kill -HUP $MAINPID
-Restart=always
-RestartSec=1
-# Whoever the depot belongs to; the capability is for ports below 1024.
-User={owner}
-UMask=0077
-# Connections, and the blobs that they are sent.
-LimitNOFILE=65536
-AmbientCapabilities=CAP_NET_BIND_SERVICE
-CapabilityBoundingSet=CAP_NET_BIND_SERVICE
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-NoNewPrivileges=yes
-PrivateDevices=yes
-PrivateTmp=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHome=read-only
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectProc=invisible
-ProtectSystem=strict
-ReadWritePaths={depot}
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native
-SystemCallErrorNumber=EPERM
-SystemCallFilter=@system-service
-
-[Install]
-WantedBy=multi-user.target
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +46,13 @@ def unit_text(service: Service) -> str:
     command = [str(service.python), "-I", "-m", "bundle.cli.main", "serve"]
     command += ["--depot", str(service.depot), "--address", service.address]
     command += ["--port", str(service.port), "--name", service.name]
-    return _TEMPLATE.format(
-        mark=MARK,
-        depot=quoted(service.depot),
-        owner=service.owner,
-        command=" ".join(_argument(part) for part in command),
-    )
+    # It has not ProtectHome=yes, which would hide a depot below /home.
+    words = {
+        "DEPOT": quoted(service.depot),
+        "OWNER": str(service.owner),
+        "COMMAND": " ".join(_argument(part) for part in command),
+    }
+    return render(__package__, UNIT, words)
 
 
 def quoted(path: Path) -> str:

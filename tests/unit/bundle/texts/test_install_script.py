@@ -93,3 +93,21 @@ def test_the_tables_are_asked_for_by_system() -> None:
     assert packages("rocky-9") == f"{hex_of(_DEB)} baseos/repodata/repomd.xml\n"
     assert len(packages("debian-12").splitlines()) == 2
     assert packages("debian-11") == ""
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(_START, isoward="1'; reboot; '"),
+        replace(_START, pythons=("3.11\n",)),
+        replace(_START, requirements="END\nreboot\n"),
+        replace(_START, wheels={"a\nEND\nb": _WHEEL}),
+        replace(_START, systems=(replace(_APT, package="python3 $(reboot)"),)),
+        replace(_START, systems=(replace(_APT, keyring="`reboot`"),)),
+        replace(_START, systems=(replace(_RPM, release="*"),)),
+        replace(_START, systems=(replace(_RPM, repositories=(SystemRepository("$HOME"),)),)),
+    ],
+)
+def test_what_means_something_to_a_shell_is_never_written(changed: Start) -> None:
+    with pytest.raises(ValueError, match=r"install\.sh"):
+        install_script(changed)

@@ -20,7 +20,7 @@ from bundle.store.programs import Finished
 from installer.core.step import Context
 from installer.depot.client.expected_content import wanted_of
 from installer.depot.client.service import ThisMachine, lasting_python
-from installer.depot.client.unit import Service, unit_text
+from installer.depot.client.unit import MARK, Service, unit_text
 from installer.serving.listening import CONNECTIONS, FILES
 from installer.steps.start_depot import DepotStep
 from tests.support.depot.imported import (
@@ -287,6 +287,7 @@ def test_a_path_is_written_as_systemd_reads_it(tmp_path: Path) -> None:
     assert lasting_python(python) == tmp_path / "current" / "bin" / "python"
     depot = Path('/srv/50% "here" $HOME\\x')
     text = unit_text(Service(python, depot, 0, "10.0.0.5", 443, "depot.example"))
+    assert text.startswith(f"{MARK} ")
     # Files for as many connections as the depot takes, and a certificate without a restart.
     assert f"\nLimitNOFILE={FILES}\n" in text
     assert FILES > 2 * CONNECTIONS

@@ -1,14 +1,4 @@
-"""install.sh of a bundle: the text of the script, without its tables.
-
-POSIX sh, with what a bare Debian, Ubuntu or Rocky machine has: coreutils, grep, sed, apt or dnf.
-A word between @ signs is filled in; see `bundle.texts.install_script`.
-"""
-
-from __future__ import annotations
-
-from typing import Final
-
-INSTALL: Final = r"""#!/bin/sh
+#!/bin/sh
 # Installs isoward @ISOWARD@ from this medium, on a machine without a network.
 #
 # First verify the medium as VERIFY.txt says; its last step is about this file. What this script
@@ -343,4 +333,34 @@ tell() {
     "$command" --version
     say "next: $command enroll '$medium' --depot FOLDER"
 }
-"""
+
+# The wheels: digest and file name.
+wheels() {
+cat <<'END'
+#@WHEELS@
+END
+}
+
+# What pip installs, each with the digests that it may have.
+requirements() {
+cat <<'END'
+#@REQUIREMENTS@
+END
+}
+
+# packages SYSTEM: digest and path of the packages and indexes that have a Python
+packages() {
+case "$1" in
+#@PACKAGES@
+*) return 0 ;;
+esac
+}
+
+# install_packages SYSTEM: as root, once they have their names below $work/os
+install_packages() {
+case "$1" in
+#@INSTALLATIONS@
+*) return 0 ;;
+esac
+}
+main "$@"
