@@ -6,7 +6,7 @@ Nothing is unpacked and no temporary space is needed.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,12 +49,15 @@ class LayoutCheck:
     leftovers: tuple[str, ...]
 
 
-def check_layout(bundle: BundleDirectory, manifest: Manifest) -> LayoutCheck:
+def check_layout(
+    bundle: BundleDirectory, manifest: Manifest, besides: Set[str] = frozenset()
+) -> LayoutCheck:
     """Check everything of a bundle but its blobs.
 
     Args:
         bundle: On its medium.
-        manifest: Authenticated by bundle.trust.
+        manifest: Authenticated by bundle.trust, or just made.
+        besides: Files to pass over, such as a lock of the caller's own.
     Raises:
         IntegrityError: A layout file or SHA256SUMS is not what it must be, or a file is there that
             nothing vouches for.
@@ -64,7 +67,7 @@ def check_layout(bundle: BundleDirectory, manifest: Manifest) -> LayoutCheck:
     small |= {MANIFEST_NAME, SUMS_NAME, *trust_files(bundle), *attestation_files(bundle)}
     leftovers: list[str] = []
     for name in bundle.walk(leftovers):
-        if name not in expected and name not in small:
+        if name not in expected and name not in small and name not in besides:
             raise UnexpectedFileError(
                 f"{name!r}: nothing in the bundle vouches for this file",
                 ADDED,
@@ -97,9 +100,21 @@ def _first_difference(expected: bytes, found: bytes) -> str:
 def check_blobs(
     bundle: BundleDirectory, manifest: Manifest, progress: Progress = NO_PROGRESS
 ) -> int:
-    """Hash every blob where it lies, and find all that are not what they must be.
+    """Check every blob where it lies: what is missing or has another length before any is read.
 
-    What is missing, or has another length, is found before anything is read.
+    Args and returns as `hash_blobs`.
+
+    Raises:
+        IntegrityError, StorageError: As `check_sizes` and `hash_blobs`.
+    """
+    check_sizes(bundle, manifest)
+    return hash_blobs(bundle, manifest, progress)
+
+
+def hash_blobs(
+    bundle: BundleDirectory, manifest: Manifest, progress: Progress = NO_PROGRESS
+) -> int:
+    """Hash every blob where it lies, and find all that are not what they must be.
 
     Args:
         bundle: On its medium.
@@ -112,7 +127,6 @@ def check_blobs(
             the bundle it is of. The class is that of the first.
         StorageError: Blobs cannot be read, and nothing else is wrong; it names each as well.
     """
-    check_sizes(bundle, manifest)
     blobs = sorted(manifest.blobs, key=lambda blob: blob.size, reverse=True)
     wrong = _hash_all(bundle, blobs, progress)
     if wrong:

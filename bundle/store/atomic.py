@@ -14,6 +14,8 @@ from typing import Final
 
 from bundle.base.errors import BusyError, NoSpaceError, StorageError, UsageError
 
+LOCK_NAME: Final = ".lock"
+"""What `directory_lock` leaves in a folder."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NO_SECOND_NAMES: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 """What FAT, exFAT and some network file systems say to a hard link."""
@@ -160,7 +162,7 @@ def directory_lock(directory: Path) -> Iterator[None]:
     """
     with storage_errors(f"lock {directory}"):
         make_directory(directory)
-        descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     with _held(descriptor, directory):
         yield
 

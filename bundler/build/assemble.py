@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bundler.model.chart import chart_artifact
 from bundle.base.content import Content
 from bundle.base.digest import digest_of
 from bundle.base.errors import (
@@ -25,11 +24,17 @@ from bundle.base.errors import (
     UsageError,
 )
 from bundle.base.limits import MIB
+from bundle.base.progress import Progress
+from bundle.checks.good_bundle import Subject, check_bundle
 from bundle.model.lock import Lock, LockedArtifact, LockedChart, artifact_contents
 from bundle.model.plan import Plan, plan_bundle
-from bundle.base.progress import Progress
-from bundle.store.atomic import directory_lock, fsync_directory, storage_errors, write_atomic
-from bundle.checks.graph import check_graph
+from bundle.store.atomic import (
+    LOCK_NAME,
+    directory_lock,
+    fsync_directory,
+    storage_errors,
+    write_atomic,
+)
 from bundle.store.hashing import StoppedError, run_parallel
 from bundle.store.layout import (
     ATTESTATION_DIRECTORY,
@@ -39,17 +44,17 @@ from bundle.store.layout import (
     BundleDirectory,
 )
 from bundle.store.sums import write_sums
-from bundle.checks.signatures import check_upstream
 from bundle.trust.upstream.judgement import check_covered
-from bundler.sources.common.blame import Blame, blames, blaming
 from bundler.build.cache import READ_ONLY, BlobCache
 from bundler.build.fetch import BlobFetcher
 from bundler.build.origins import origins
 from bundler.build.place import BlobPlace
+from bundler.model.chart import chart_artifact
 from bundler.sources.charts.provenance import verify_provenance
+from bundler.sources.common.blame import Blame, blames, blaming
 from bundler.sources.common.context import SourceContext
-from bundler.sources.images.on_disk import fill_local_image
 from bundler.sources.common.opener import Opener
+from bundler.sources.images.on_disk import fill_local_image
 from bundler.sources.python.wheels import check_wheels
 
 FETCH_THREADS: Final = 8
@@ -128,12 +133,13 @@ def build(
         _make_charts(lock, building)
         _check_provenance(lock, building, context)
         _remove_strays(building, plan)
-        check_graph(BundleDirectory(building), plan.manifest)
         check_wheels(BundleDirectory(building), plan.manifest)
-        check_upstream(BundleDirectory(building), plan.manifest, now())
-        release = _write_layout(building, plan, write_trust)
+        _write_layout(building, plan)
+        _check(building, plan, now())
+        release = write_trust(building, plan.manifest_bytes)
+        write_sums(building, plan.manifest)
         with storage_errors(f"name {output}"):
-            (building / ".lock").unlink()
+            (building / LOCK_NAME).unlink()
             place.close()
             building.replace(output)
             fsync_directory(output.parent)
@@ -318,15 +324,24 @@ def _remove_strays(building: Path, plan: Plan) -> None:
     wanted = {bundle.blob_name(blob.digest) for blob in plan.manifest.blobs}
     with storage_errors(f"clean {building}"):
         for name in bundle.files():
-            if name not in wanted and name != ".lock" and not name.startswith(_MADE_LATER):
+            if name not in wanted and name != LOCK_NAME and not name.startswith(_MADE_LATER):
                 (building / name).unlink()
 
 
-def _write_layout(building: Path, plan: Plan, write_trust: WriteTrust) -> int:
-    """Write all that is not a blob, in the order of the format: content first, trust last."""
+def _write_layout(building: Path, plan: Plan) -> None:
+    """Write what is neither a blob nor trust; SHA256SUMS is written anew when trust is there."""
     for name, data in plan.layout.items():
         write_atomic(building / name, data)
     write_atomic(building / MANIFEST_NAME, plan.manifest_bytes)
-    release = write_trust(building, plan.manifest_bytes)
     write_sums(building, plan.manifest)
-    return release
+
+
+def _check(building: Path, plan: Plan, now: dt.datetime) -> None:
+    """Check that the bundle is a good one, before it gets a release number and a signature."""
+
+    def read_blobs() -> int:
+        # Each was hashed as it came in: nothing gets its name in the bundle or the cache before.
+        return plan.manifest.content_bytes
+
+    bundle = BundleDirectory(building)
+    check_bundle(Subject(bundle, plan.manifest, now, read_blobs=read_blobs, besides={LOCK_NAME}))

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from bundle.base.content import Content
 from bundle.base.errors import DefinitionError, SizeMismatchError
-from bundle.model.lock import Lock, LockedArtifact, LockedChart
 from bundle.base.queries import beside
 from bundle.base.reference import Reference, parse_reference
 from bundle.kinds.rendering import ValuesFile
-from bundler.registry.client import RegistryClient, by_digest
+from bundle.model.lock import Lock, LockedArtifact, LockedChart
 from bundle.store.atomic import storage_errors
+from bundler.registry.client import RegistryClient, by_digest
 from bundler.sources.charts.from_source import folder_opener
 from bundler.sources.common.context import SourceContext
-from bundler.sources.kubespray.gather import kubespray_opener
-from bundler.sources.files.local import local_opener
 from bundler.sources.common.opener import BlobStream, FileStream, Opener, WholeBytes
+from bundler.sources.files.local import local_opener
+from bundler.sources.kubespray.gather import kubespray_opener
 from bundler.sources.os.carried import os_openers
 from bundler.sources.start.medium import start_openers
 

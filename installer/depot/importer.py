@@ -3,10 +3,10 @@
 The order, so that a kill at any moment leaves the bundle whole in the depot or not in it at all:
 
 1. Trust is verified; from here on only the VerifiedBundle says what the bundle holds.
-2. The bundle's other files are checked, its images' upstream signatures by the rules that travel
-   with it and by the site's own, and that there is space for what is missing.
-3. Each blob is verified and brought in; those that the depot has are verified on the medium and
-   compared, and replaced where the depot's copy is damaged.
+2. It is checked to be a good bundle (bundle.checks.good_bundle): what comes before its blobs, then
+   that there is space for what is missing.
+3. The last of these checks: each blob is verified and brought in; those that the depot has are
+   verified on the medium and compared, and replaced where the depot's copy is damaged.
 4. The ledger, then what the site has seen is saved: a bundle that is served is always one that it
    records.
 5. bundles/<hex>.tmp is written and renamed to bundles/<hex>.
@@ -27,10 +27,8 @@ from bundle.base.canonical import canonical_json
 from bundle.base.content import Content
 from bundle.base.errors import IsowardError, NoSpaceError
 from bundle.base.progress import NO_PROGRESS, Progress
-from bundle.checks.blobs import check_layout, check_sizes
 from bundle.checks.damage import names_of_blobs
-from bundle.checks.graph import check_graph, check_index
-from bundle.checks.signatures import check_upstream
+from bundle.checks.good_bundle import LAYOUT, Subject, check_bundle
 from bundle.store.atomic import (
     directory_lock,
     fsync_directory,
@@ -123,39 +121,46 @@ def import_bundle(
         granted = find_waiver(bundle, depot, waiver, clock())
         own = find_state(bundle, states)
         verified, state = verify_trust(bundle, own, clock(), waiver=granted)
-        layout = check_layout(bundle, verified.manifest)
-        check_index(bundle, verified.manifest)
-        check_graph(bundle, verified.manifest)
-        check_upstream(bundle, verified.manifest, clock(), load_site_policy(depot))
-        check_sizes(bundle, verified.manifest)
-        opened = create_depot(depot)
-        missing, taken = _bring_in(opened, bundle, verified.manifest.blobs, progress)
+        taken = _Taken()
+
+        def bring_in() -> int:
+            _bring_in(create_depot(depot), bundle, verified.manifest.blobs, taken, progress)
+            return verified.manifest.content_bytes
+
+        site = load_site_policy(depot)
+        passed = check_bundle(
+            Subject(bundle, verified.manifest, clock(), site, read_blobs=bring_in)
+        )
+        opened = DepotDirectory(depot)
         record_enrolled(opened.trust, states)
         save_state(opened.trust, state)
         known = _known_record(opened, verified, (state,))
-        record = known or _enter(opened, verified, missing, clock())
+        record = known or _enter(opened, verified, taken.missing, clock())
         record = keep_waiver(opened, record, verified.waiver)
     said = notices(opened)
     names = names_of_blobs(bundle, verified.manifest, taken.healed)
     healed = {digest: names.get(digest, ()) for digest in sorted(taken.healed)}
     ways = dict(taken.ways)
     return ImportOutcome(
-        record, known is not None, ways, healed, layout.leftovers, verified.expires, said
+        record, known is not None, ways, healed, passed.of(LAYOUT).leftovers, verified.expires, said
     )
 
 
 def _bring_in(
-    depot: DepotDirectory, bundle: BundleDirectory, blobs: Sequence[Content], progress: Progress
-) -> tuple[list[Content], _Taken]:
+    depot: DepotDirectory,
+    bundle: BundleDirectory,
+    blobs: Sequence[Content],
+    taken: _Taken,
+    progress: Progress,
+) -> None:
     """Verify every blob and bring in those that the depot does not have, or has damaged."""
     intake = Intake(bundle, depot)
     _tidy(depot, intake)
-    missing = [blob for blob in blobs if not intake.is_present(blob)]
-    _check_space(depot, intake, missing)
-    taken = _take_all(depot, intake, blobs, missing, progress)
+    taken.missing = [blob for blob in blobs if not intake.is_present(blob)]
+    _check_space(depot, intake, taken.missing)
+    _take_all(depot, intake, blobs, taken, progress)
     with storage_errors(f"write {depot.blobs}"):
         fsync_directory(depot.blobs)
-    return missing, taken
 
 
 def _tidy(depot: DepotDirectory, intake: Intake) -> None:
@@ -188,8 +193,9 @@ def _check_space(depot: DepotDirectory, intake: Intake, missing: Sequence[Conten
 
 @dataclass(slots=True)
 class _Taken:
-    """What was brought in; filled by several threads, under the lock."""
+    """What the depot did not have, and what was brought in: by several threads, under the lock."""
 
+    missing: list[Content] = field(default_factory=list)
     ways: Counter[Way] = field(default_factory=Counter)
     healed: set[str] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -205,14 +211,13 @@ def _take_all(
     depot: DepotDirectory,
     intake: Intake,
     blobs: Sequence[Content],
-    missing: Sequence[Content],
+    taken: _Taken,
     progress: Progress,
-) -> _Taken:
+) -> None:
     # Large ones first, so that no thread is left alone with one at the end.
     ordered = sorted(blobs, key=lambda blob: blob.size, reverse=True)
-    absent = {blob.digest for blob in missing}
-    stopped = threading.Event()
-    taken, marks = _Taken(), Marks(depot)
+    absent = {blob.digest for blob in taken.missing}
+    stopped, marks = threading.Event(), Marks(depot)
     marked = marks.names()
 
     def check_stopped(_: int) -> None:
@@ -242,7 +247,6 @@ def _take_all(
         run_parallel(work, ordered, HASH_THREADS, stopped.set)
     finally:
         progress.finish()
-    return taken
 
 
 def _known_record(

@@ -11,11 +11,9 @@ from typing import Final
 import click
 
 from bundle.base.digest import digest_of
-from bundle.base.errors import IntegrityError, NotEnrolledError, UsageError
+from bundle.base.errors import NotEnrolledError, UsageError
 from bundle.base.limits import MAX_MANIFEST_BYTES
-from bundle.checks.blobs import check_blobs, check_layout
-from bundle.checks.graph import check_graph, check_index
-from bundle.checks.signatures import check_upstream
+from bundle.checks.good_bundle import Subject, check_bundle
 from bundle.cli.auditor.verify_page import Verification, facts, page
 from bundle.cli.depots import DEFAULT_DEPOT
 from bundle.cli.given import Given
@@ -110,18 +108,9 @@ def _verify(
     state = _state(directory, depot, fingerprint, now)
     waiver = _waiver(directory, depot or DEFAULT_DEPOT, now) if at_site else None
     verified, _ = verify_trust(directory, state, now, at_site=at_site, waiver=waiver)
-    layout = check_layout(directory, verified.manifest)
     site = load_site_policy(depot or DEFAULT_DEPOT) if at_site else ()
-    try:
-        check_index(directory, verified.manifest)
-        check_graph(directory, verified.manifest)
-        upstream = check_upstream(directory, verified.manifest, now, site)
-    except IntegrityError:
-        # A manifest is damaged; who has to mend the medium wants to know of the rest as well.
-        check_blobs(directory, verified.manifest, output.progress)
-        raise
-    size = check_blobs(directory, verified.manifest, output.progress)
-    return Verification(verified, upstream, layout, size, time.monotonic() - began, at_site)
+    passed = check_bundle(Subject(directory, verified.manifest, now, site, output.progress))
+    return Verification(verified, passed, time.monotonic() - began, at_site)
 
 
 def _waiver(directory: BundleDirectory, depot: Path, now: datetime) -> GrantedWaiver | None:

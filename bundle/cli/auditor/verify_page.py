@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bundle.checks.blobs import LayoutCheck
+from bundle.checks.good_bundle import BLOBS, LAYOUT, UPSTREAM, Passed
 from bundle.checks.signatures import UpstreamCheck
 from bundle.cli.progress_bar import readable_size
 from bundle.kinds.policy import VerifiedBy
@@ -24,19 +25,30 @@ class Verification:
 
     Attributes:
         verified: The bundle.
-        upstream: By what each image was found to be signed.
-        layout: What there is beside the blobs.
-        size: Bytes of all blobs.
+        passed: What the checks of a good bundle found.
         seconds: How long it took.
         at_site: Whether a site's enrolled root decided, and not a fingerprint that was typed.
     """
 
     verified: VerifiedBundle
-    upstream: UpstreamCheck
-    layout: LayoutCheck
-    size: int
+    passed: Passed
     seconds: float
     at_site: bool
+
+    @property
+    def upstream(self) -> UpstreamCheck:
+        """By what each image was found to be signed."""
+        return self.passed.of(UPSTREAM)
+
+    @property
+    def layout(self) -> LayoutCheck:
+        """What there is beside the blobs."""
+        return self.passed.of(LAYOUT)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all blobs."""
+        return self.passed.of(BLOBS)
 
     @property
     def not_checked(self) -> tuple[tuple[str, str], ...]:

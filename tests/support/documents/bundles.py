@@ -13,7 +13,11 @@ from bundle.store.sums import write_sums
 
 def write_bundle(path: Path, lock: Lock, blobs: Mapping[str, bytes]) -> Plan:
     """Write blobs, layout files, bundle.json and SHA256SUMS; trust/ is the caller's."""
-    plan = plan_bundle(lock)
+    return write_plan(path, plan_bundle(lock), blobs)
+
+
+def write_plan(path: Path, plan: Plan, blobs: Mapping[str, bytes]) -> Plan:
+    """Write the same of a plan, which may be a bad one."""
     (path / BLOB_DIRECTORY).mkdir(parents=True)
     bundle = BundleDirectory(path)
     for blob in plan.manifest.blobs:
