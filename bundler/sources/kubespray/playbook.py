@@ -38,7 +38,7 @@ _CONTROL_PLANE: Final = (
 )
 """What kubeadm pulls besides CoreDNS, pause and etcd, which `downloads` has."""
 
-_FAMILIES: Final = {
+FAMILIES: Final = {
     "apt": {"ansible_os_family": "Debian", "ansible_pkg_mgr": "apt"},
     "rpm": {"ansible_os_family": "RedHat", "ansible_pkg_mgr": "dnf"},
 }
@@ -109,7 +109,7 @@ def _task(says: Mapping[str, Any], facts: list[dict[str, str]], variables: Any) 
 def _release_facts(release: Release) -> dict[str, str]:
     system = SYSTEMS[release]
     return {
-        **_FAMILIES[system.tool],
+        **FAMILIES[system.tool],
         "ansible_distribution": system.name,
         "ansible_distribution_version": system.version,
         "ansible_distribution_major_version": system.major,

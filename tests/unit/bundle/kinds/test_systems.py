@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from pathlib import Path
 from typing import get_args
 
 import pytest
+import yaml
 
 from bundle.base.errors import DefinitionError
 from bundle.kinds.systems import (
@@ -18,9 +20,11 @@ from bundle.kinds.systems import (
     supported,
     systems_text,
 )
+from bundler.sources.kubespray.playbook import FAMILIES
 from tests.support.documents.right import DEFINITION, read_definition
 
 ROOT = Path(__file__).resolve().parents[4]
+RELEASE_IN_TEXT = re.compile(r"`((?:debian|ubuntu|rocky)-[0-9.]+)`")
 RELEASE = re.compile(r"(debian|ubuntu|rocky)-[0-9]+(\.[0-9]+)?|[0-9]+\.04")
 
 
@@ -63,6 +67,55 @@ def test_preflight_asks_the_table(distribution: str, version: str, name: str) ->
 
 def test_all_are_said() -> None:
     assert systems_text() == "Debian 12 or 13, Rocky 9 or 10, Ubuntu 22.04 or 24.04"
+
+
+def _read(path: str) -> str:
+    return " ".join((ROOT / path).read_text(encoding="utf-8").split())
+
+
+def test_the_documents_name_all_of_them_and_no_other() -> None:
+    row = _read("docs/FORMAT.md").partition("`osPackages[].name`, `.release` |")[2].split("|")[0]
+    assert sorted(RELEASE_IN_TEXT.findall(row)) == sorted(SYSTEMS)
+    for tool in ("apt", "rpm"):
+        head = _read(f"docs/runbooks/{tool}.md").partition(", and for whoever")[0]
+        of_tool = {release for release, system in SYSTEMS.items() if system.tool == tool}
+        assert set(RELEASE_IN_TEXT.findall(head)) == of_tool
+    # In any order: the distributions, each with all its versions.
+    nodes = (
+        _read("docs/runbooks/install.md").partition("nodes with ")[2].partition(", with sshd")[0]
+    )
+    parts = re.split(r", | or (?=[A-Z])", nodes)
+    assert sorted(parts) == sorted(systems_text().split(", "))
+    for name in {system.name for system in SYSTEMS.values()}:
+        assert name in _read("bundle/texts/files/README.txt")
+
+
+@pytest.mark.parametrize(
+    ("distribution", "version"),
+    [("debian", "12"), ("debian", "13"), ("rocky", "9.6"), ("rocky", "10.0"),
+     ("ubuntu", "22.04"), ("ubuntu", "24.04")],
+)  # fmt: skip
+def test_install_sh_names_a_system_as_the_table_does(
+    distribution: str, version: str, tmp_path: Path
+) -> None:
+    """It cannot ask: it runs where there is no Python yet."""
+    text = (ROOT / "bundle/texts/files/install.sh").read_text(encoding="utf-8")
+    function = re.search(r"^name_system\(\) \{\n.*?^\}\n", text, re.MULTILINE | re.DOTALL)
+    assert function is not None
+    told = tmp_path / "os-release"
+    told.write_text(f"ID={distribution}\nVERSION_ID={version}\n")
+    script = function[0].replace("/etc/os-release", str(told)) + "name_system\n"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == release_name(distribution, version)
+    assert supported(done.stdout.strip()) is not None
+
+
+@pytest.mark.parametrize(("role", "table"), [("package_source", "kinds"), ("site_ca", "stores")])
+def test_a_role_knows_every_family_of_systems(role: str, table: str) -> None:
+    """Ansible says the family of a node itself; a role has what is different between them."""
+    text = (ROOT / f"installer/ansible/roles/{role}/defaults/main.yml").read_text(encoding="utf-8")
+    families = {FAMILIES[system.tool]["ansible_os_family"] for system in SYSTEMS.values()}
+    assert set(yaml.safe_load(text)[f"{role}_{table}"]) == families
 
 
 @pytest.mark.parametrize("release", SYSTEMS)
