@@ -33,8 +33,8 @@ from bundler.build.assemble import BuildResult, build
 from bundler.build.cache import BlobCache
 from bundler.registry.expected import FetchedManifest
 from tests.support.documents.content import Maker, sample
-from tests.support.trust.signature_rules import WAIVED
 from tests.support.documents.sources import context
+from tests.support.trust.signature_rules import WAIVED
 
 
 class Stream:
