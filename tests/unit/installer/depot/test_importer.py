@@ -1,10 +1,10 @@
+"""A bundle comes into a depot whole, and its bytes are the depot's own."""
+
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import stat
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,17 +16,10 @@ from bundle.base.digest import hex_of
 from bundle.base.errors import (
     BusyError,
     CouldNotVerifyError,
-    DigestMismatchError,
-    IntegrityError,
-    MissingBlobError,
     NoSpaceError,
     NotEnrolledError,
     RollbackError,
-    SizeMismatchError,
-    UnexpectedFileError,
-    UnsafePathError,
 )
-from bundle.model.lock import Lock
 from bundle.store.atomic import directory_lock
 from installer.depot import intake
 from installer.depot.accepted import accepted_bundles
@@ -34,66 +27,8 @@ from installer.depot.directory import DepotDirectory, open_depot
 from installer.depot.importer import import_bundle
 from installer.depot.intake import Way
 from tests.support.depot.imported import import_now, signed_bundle
+from tests.support.depot.one_bundle import Case
 from tests.support.documents.content import sample
-from tests.support.trust.release_kit import ReleaseKit, enrolled, make_release
-
-
-@dataclass
-class Case:
-    kit: ReleaseKit
-    lock: Lock
-    blobs: dict[str, bytes]
-    bundle: Path
-    depot: Path
-
-    def blob(self, number: int = 0) -> Path:
-        return self.bundle / "blobs" / "sha256" / hex_of(sorted(self.blobs)[number])
-
-    def depot_files(self) -> dict[str, bytes]:
-        return {
-            str(path.relative_to(self.depot)): path.read_bytes()
-            for path in sorted(self.depot.rglob("*"))
-            if path.is_file() and path.name != ".lock"
-        }
-
-
-@pytest.fixture(scope="module")
-def signed(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    base = tmp_path_factory.mktemp("vendor")
-    kit = make_release(base)
-    lock, blobs = sample()
-    return Case(kit, lock, blobs, signed_bundle(base / "bundle", kit, lock, blobs), base)
-
-
-@pytest.fixture
-def case(signed: Case, tmp_path: Path) -> Case:
-    """A copy of the bundle, which the test may spoil, and a site that enrolled its root."""
-    shutil.copytree(signed.bundle, tmp_path / "bundle")
-    enrolled(tmp_path / "depot", signed.kit)
-    return Case(signed.kit, signed.lock, signed.blobs, tmp_path / "bundle", tmp_path / "depot")
-
-
-@pytest.fixture
-def copying(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As from a medium that is another file system."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(18, "Invalid cross-device link")
-
-    monkeypatch.setattr("fcntl.ioctl", refuse)
-
-
-@pytest.fixture
-def cloning(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a file system that shares blocks until they are written: btrfs, XFS."""
-
-    def clone(target: int, _: int, source: int) -> int:
-        offset = 0
-        while data := os.pread(source, 65536, offset):
-            offset += os.write(target, data)
-        return 0
-
-    monkeypatch.setattr("fcntl.ioctl", clone)
 
 
 def test_a_bundle_comes_in_whole(case: Case) -> None:
@@ -188,90 +123,6 @@ def test_the_same_bundle_again_is_verified_and_said_to_be_there(case: Case) -> N
     assert again.record == first.record
 
 
-def test_a_blob_that_the_depot_has_is_still_checked_on_the_medium(case: Case) -> None:
-    import_now(case.bundle, case.depot)
-    shutil.copytree(case.bundle, case.bundle.with_name("other"))
-    case.bundle = case.bundle.with_name("other")
-    _flip(case.blob(3))
-    with pytest.raises(DigestMismatchError, match=f"blobs/sha256/{case.blob(3).name}"):
-        import_now(case.bundle, case.depot)
-
-
-def _flip(path: Path, bit: int = 9) -> None:
-    path.chmod(0o644)
-    data = bytearray(path.read_bytes())
-    data[bit // 8] ^= 1 << bit % 8
-    path.write_bytes(data)
-
-
-@pytest.mark.parametrize("copy", [False, True])
-def test_a_flipped_bit_is_refused_by_name(
-    case: Case, copy: bool, request: pytest.FixtureRequest
-) -> None:
-    if copy:
-        request.getfixturevalue("copying")
-    _flip(case.blob(5))
-    with pytest.raises(DigestMismatchError, match=f"blobs/sha256/{case.blob(5).name}"):
-        import_now(case.bundle, case.depot)
-    depot = DepotDirectory(case.depot)
-    assert depot.bundle_names() == frozenset()
-    assert not (depot.blobs / case.blob(5).name).exists()
-    assert _staged(case) == []
-
-
-@pytest.mark.parametrize("copy", [False, True])
-@pytest.mark.parametrize("change", [b"", b"short", None])
-def test_another_size_is_refused_by_name(
-    case: Case, copy: bool, change: bytes | None, request: pytest.FixtureRequest
-) -> None:
-    if copy:
-        request.getfixturevalue("copying")
-    path = case.blob(2)
-    path.write_bytes(path.read_bytes() + b"x" if change is None else change)
-    with pytest.raises(SizeMismatchError, match=f"blobs/sha256/{path.name}"):
-        import_now(case.bundle, case.depot)
-    assert _staged(case) == []
-
-
-def _staged(case: Case) -> list[Path]:
-    """What lies in staging; a manifest that is not as it must be is met before there is one."""
-    staging = DepotDirectory(case.depot).staging
-    return list(staging.iterdir()) if staging.exists() else []
-
-
-def test_a_missing_blob_is_named(case: Case) -> None:
-    case.blob(1).unlink()
-    with pytest.raises(MissingBlobError, match=f"blobs/sha256/{case.blob(1).name}"):
-        import_now(case.bundle, case.depot)
-
-
-def test_a_link_in_place_of_a_blob_is_refused(case: Case, tmp_path: Path) -> None:
-    case.blob(1).rename(tmp_path / "elsewhere")
-    case.blob(1).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises((UnsafePathError, IntegrityError), match=r"link"):
-        import_now(case.bundle, case.depot)
-
-
-def test_a_file_too_many_is_refused(case: Case) -> None:
-    (case.bundle / "setup.sh").write_text("#!/bin/sh\n")
-    with pytest.raises(UnexpectedFileError, match=r"setup\.sh"):
-        import_now(case.bundle, case.depot)
-
-
-def test_good_blobs_stay_for_the_next_try(case: Case) -> None:
-    # Not a manifest: those are looked into before anything is brought in.
-    paths = (case.blob(i) for i in range(len(case.blobs)))
-    damaged = next(path for path in paths if not path.read_bytes().startswith(b"{"))
-    good = damaged.read_bytes()
-    _flip(damaged)
-    with pytest.raises(DigestMismatchError):
-        import_now(case.bundle, case.depot)
-    damaged.write_bytes(good)
-    kept = len(list(DepotDirectory(case.depot).blobs.iterdir()))
-    outcome = import_now(case.bundle, case.depot)
-    assert outcome.record.new_blobs == len(case.blobs) - kept
-
-
 def test_without_enrolment_nothing_is_written(case: Case, tmp_path: Path) -> None:
     with pytest.raises(NotEnrolledError):
         import_now(case.bundle, tmp_path / "elsewhere")
@@ -332,94 +183,6 @@ def test_what_a_killed_import_left_is_no_hindrance(case: Case) -> None:
     assert after.keys() == whole.keys()
     changed = {path for path in whole if whole[path] != after[path]}
     assert {Path(path).parent.name for path in changed} <= {name, "trust"}
-
-
-def test_a_blob_that_was_cut_short_in_the_depot_is_restored(case: Case) -> None:
-    import_now(case.bundle, case.depot)
-    broken = DepotDirectory(case.depot).blobs / case.blob(6).name
-    data = broken.read_bytes()
-    broken.unlink()
-    broken.write_bytes(data[:-1])
-    outcome = import_now(case.bundle, case.depot)
-    assert outcome.already
-    assert sum(outcome.ways.values()) == 1
-    assert broken.read_bytes() == data
-
-
-@pytest.mark.parametrize("place", ["first", "middle", "last"])
-def test_a_flipped_bit_in_the_depot_is_found_and_restored(case: Case, place: str) -> None:
-    """Of every blob: a manifest, a config, a layer, a file."""
-    import_now(case.bundle, case.depot)
-    depot = DepotDirectory(case.depot)
-    for digest, data in case.blobs.items():
-        last = 8 * len(data) - 1
-        _flip(depot.blob_path(digest), {"first": 0, "middle": last // 2, "last": last}[place])
-    outcome = import_now(case.bundle, case.depot)
-    assert outcome.already
-    assert list(outcome.healed) == sorted(case.blobs)
-    assert any("registry.example.org/" in name for name in sum(outcome.healed.values(), ()))
-    for digest, data in case.blobs.items():
-        path = depot.blob_path(digest)
-        assert path.read_bytes() == data
-        assert stat.S_IMODE(path.stat().st_mode) == 0o444
-    assert import_now(case.bundle, case.depot).healed == {}
-
-
-def test_whatever_is_in_a_blobs_place_is_replaced(case: Case) -> None:
-    """A folder, a link, a pipe, a file without bytes: all that a damaged disk or a hand leaves."""
-    import_now(case.bundle, case.depot)
-    depot = DepotDirectory(case.depot)
-    first, second, third, fourth = sorted(case.blobs)[:4]
-    for digest in (first, second, third, fourth):
-        depot.blob_path(digest).unlink()
-    (depot.blob_path(first) / "below").mkdir(parents=True)
-    depot.blob_path(second).symlink_to(case.bundle / "bundle.json")
-    os.mkfifo(depot.blob_path(third))
-    depot.blob_path(fourth).touch()
-    outcome = import_now(case.bundle, case.depot)
-    assert list(outcome.healed) == [first, second, third, fourth]
-    for digest, data in case.blobs.items():
-        assert not depot.blob_path(digest).is_symlink()
-        assert depot.blob_path(digest).read_bytes() == data
-    assert import_now(case.bundle, case.depot).healed == {}
-    assert not any(depot.staging.iterdir())
-
-
-def test_a_blob_that_the_disk_does_not_open_is_replaced(
-    case: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import_now(case.bundle, case.depot)
-    hit = DepotDirectory(case.depot).blob_path(min(case.blobs))
-    opened = os.open
-
-    def open_(path: Any, *args: Any, **named: Any) -> int:
-        if path == hit:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return opened(path, *args, **named)
-
-    monkeypatch.setattr(os, "open", open_)
-    assert list(import_now(case.bundle, case.depot).healed) == [f"sha256:{hit.name}"]
-
-
-def test_a_damaged_medium_does_not_spoil_what_the_depot_has(case: Case) -> None:
-    import_now(case.bundle, case.depot)
-    paths = (case.blob(i) for i in range(len(case.blobs)))
-    damaged = next(path for path in paths if not path.read_bytes().startswith(b"{"))
-    good = damaged.read_bytes()
-    _flip(damaged)
-    with pytest.raises(DigestMismatchError):
-        import_now(case.bundle, case.depot)
-    assert (DepotDirectory(case.depot).blobs / damaged.name).read_bytes() == good
-
-
-def test_a_damaged_record_is_made_anew(case: Case) -> None:
-    import_now(case.bundle, case.depot)
-    depot = DepotDirectory(case.depot)
-    (name,) = depot.bundle_names()
-    (depot.bundles / name / "import.json").write_text("{}")
-    outcome = import_now(case.bundle, case.depot)
-    assert not outcome.already
-    assert len(accepted_bundles(depot)) == 1
 
 
 def test_an_interrupt_leaves_a_state_to_go_on_from(

@@ -7,7 +7,8 @@ import pytest
 from bundle.kinds.closure import Named
 from bundler.sources.rendering.rendered_yaml import rendered_documents
 from bundler.sources.rendering.workloads import images_of
-from tests.vectors.chart_parts import NO_QUESTIONS, QUESTIONS
+from tests.vectors.chart_harmless import NO_QUESTIONS
+from tests.vectors.chart_parts import QUESTIONS
 
 
 def asked(text: str) -> list[Named]:
