@@ -1,1 +1,1 @@
-"""What a good bundle is: its blobs, the graph between them, the signatures of its images."""
+"""What a good bundle is: its files, its blobs, the graph between them, the images' signatures."""
