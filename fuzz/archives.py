@@ -12,10 +12,10 @@ from typing import Any, Final, cast
 from bundle.base.digest import digest_of
 from bundle.base.errors import IsowardError
 from bundle.base.progress import NO_PROGRESS
-from bundle.model.lock import LockedArtifact, artifact_contents
+from bundle.kinds.artifacts import LockedArtifact, artifact_contents
+from bundle.kinds.images import ImageSource
 from bundle.store.programs import run_program
 from bundler.build.cache import BlobCache
-from bundler.model.definition import ImageSource
 from bundler.sources.common.context import SourceContext
 from bundler.sources.images.on_disk import resolve_local_image
 from fuzz.target import Target

@@ -14,7 +14,8 @@ from bundle.base.digest import digest_of
 from bundle.base.errors import IntegrityError, IsowardError, StorageError
 from bundle.base.limits import MAX_OCI_MANIFEST_BYTES
 from bundle.base.oci import OciManifest, parse_oci
-from bundle.model.manifest import Artifact, Manifest, ManifestEntry, ReferrerEntry, named_content
+from bundle.kinds.artifacts import Artifact, ManifestEntry, ReferrerEntry
+from bundle.model.manifest import Manifest, artifacts, named_content
 from bundle.store.layout import BundleDirectory
 
 MAX_SHOWN: Final = 50
@@ -86,8 +87,7 @@ def names_of_blobs(
         if digest in wanted:
             found[digest].add(name)
     sizes = {blob.digest: blob.size for blob in manifest.blobs}
-    charts = (chart.artifact for chart in manifest.charts)
-    for artifact in (*manifest.images, *charts):
+    for artifact in artifacts(manifest):
         for part in _parts(bundle, artifact, sizes) & wanted:
             found[part].add(artifact.reference)
     return {digest: tuple(sorted(names)) for digest, names in found.items()}

@@ -16,7 +16,9 @@ from bundle.base.errors import FormatError
 from bundle.base.limits import MAX_OCI_MANIFEST_BYTES
 from bundle.base.oci import OCI_INDEX, OciDescriptor, OciIndex, OciManifest, parse_oci
 from bundle.base.reference import fallback_tag, parse_reference
-from bundle.model.manifest import Artifact, Manifest, ManifestEntry, ReferrerEntry
+from bundle.kinds.artifacts import Artifact, ManifestEntry, ReferrerEntry
+from bundle.kinds.registry import KINDS
+from bundle.model.manifest import Manifest, artifacts
 from bundle.model.plan import REF_NAME
 from bundle.store.hashing import check_content
 from bundle.store.layout import BundleDirectory
@@ -38,33 +40,15 @@ def check_graph(bundle: BundleDirectory, manifest: Manifest) -> None:
         StorageError: It cannot be read.
     """
     graph = _Graph(bundle, manifest)
-    for artifact in _artifacts(manifest):
+    for artifact in artifacts(manifest):
         graph.check(artifact)
-    named = graph.reached | {file.digest for file in manifest.files}
-    named |= {wheel.digest for python in manifest.python_packages for wheel in python.files}
-    for packages in manifest.os_packages:
-        named |= {digest for _, digest in packages.served()}
-    named |= {
-        values.digest
-        for chart in manifest.charts
-        for values in (chart.rendering.values if chart.rendering is not None else ())
-    }
-    if manifest.start is not None:
-        named.add(manifest.start.wheel.digest)
-    if manifest.kubespray is not None:
-        named.add(manifest.kubespray.tree)
-    for chart in manifest.charts:
-        if chart.archive not in graph.layers_of(chart.artifact):
-            raise FormatError(
-                f"chart {chart.name}: its artefact does not hold its archive {chart.archive}",
-                _AGAIN,
-            )
-        signed = chart.provenance
-        if signed is not None and signed.digest not in graph.layers_of(chart.artifact):
-            raise FormatError(
-                f"chart {chart.name}: its artefact does not hold its provenance {signed.digest}",
-                _AGAIN,
-            )
+    named = set(graph.reached)
+    for kind in KINDS:
+        for one in kind.entries(manifest):
+            named |= {digest for _, digest in kind.named(one)}
+            for artifact, what, digest in kind.held(one):
+                if digest not in graph.layers_of(artifact):
+                    raise FormatError(f"{what} {digest}", _AGAIN)
     for blob in manifest.blobs:
         if blob.digest not in named:
             raise FormatError(
@@ -102,24 +86,20 @@ def check_index(bundle: BundleDirectory, manifest: Manifest) -> None:
             raise FormatError(
                 f"{INDEX_NAME}: {entry.digest} is not a blob of {entry.size} bytes here", _AGAIN
             )
-    missing = sorted({artifact.reference for artifact in _artifacts(manifest)} & meant.keys())
+    missing = sorted({artifact.reference for artifact in artifacts(manifest)} & meant.keys())
     if missing:
         raise FormatError(f"{INDEX_NAME}: {missing[0]} is missing", _AGAIN)
-
-
-def _artifacts(manifest: Manifest) -> list[Artifact]:
-    return [*manifest.images, *(chart.artifact for chart in manifest.charts)]
 
 
 def _names(manifest: Manifest) -> dict[str, str]:
     """Return what may be named in index.json: references, and tags of signatures."""
     names: dict[str, str] = {}
-    for artifact in _artifacts(manifest):
+    for artifact in artifacts(manifest):
         repository = parse_reference(artifact.reference).name
         # A fallback tag names a list, which the depot makes; not one of those that are on it.
         tagged = (r for r in artifact.referrers if r.tag not in {"", fallback_tag(r.subject)})
         names |= {f"{repository}:{r.tag}": r.digest for r in tagged}
-    return names | {artifact.reference: artifact.digest for artifact in _artifacts(manifest)}
+    return names | {artifact.reference: artifact.digest for artifact in artifacts(manifest)}
 
 
 class _Graph:

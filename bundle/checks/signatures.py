@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bundle.base.errors import PolicyError
+from bundle.kinds.artifacts import Artifact
 from bundle.kinds.policy import SignatureRule, VerifiedBy
-from bundle.model.manifest import Artifact, Manifest
+from bundle.model.manifest import Manifest
 from bundle.store.layout import BundleDirectory
 from bundle.trust.upstream.judgement import verify_image
 from bundle.trust.upstream.reader import BundleReader

@@ -140,16 +140,15 @@ def chart_name(name: str, version: str) -> str:
     return f"chart {name} {version}"
 
 
-def chart_wants(charts: Iterable[Rendered]) -> Iterator[tuple[str, str]]:
-    """Yield who wants which image, as the charts record it."""
-    for chart in charts:
-        for wanted in chart.rendering.images if chart.rendering is not None else ():
-            yield chart_name(chart.name, chart.version), wanted.image
+def chart_wants(chart: Rendered) -> Iterator[tuple[str, str]]:
+    """Yield who wants which image, as a chart records it."""
+    for wanted in chart.rendering.images if chart.rendering is not None else ():
+        yield chart_name(chart.name, chart.version), wanted.image
 
 
-def kubespray_wants(kubespray: Downloads | None) -> Iterator[tuple[str, str]]:
+def kubespray_wants(kubespray: Downloads) -> Iterator[tuple[str, str]]:
     """Yield which images Kubespray's nodes pull, as it records them."""
-    for wanted in kubespray.images if kubespray is not None else ():
+    for wanted in kubespray.images:
         yield f"kubespray {wanted.name}", wanted.reference
 
 

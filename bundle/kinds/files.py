@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Protocol
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
 
-from bundle.base.digest import Digest
-from bundle.base.documents import Document, Url
+from bundle.base.content import Content
+from bundle.base.digest import Digest, short
+from bundle.base.documents import Document, Text, Url, each_once
 from bundle.base.errors import DefinitionError
 from bundle.base.names import file_path
 from bundle.base.paths import InnerPath, check_inner_path
 from bundle.base.patterns import formed
 from bundle.base.reference import check_url
 from bundle.kinds.git import GitSource, check_git_source, git_host
+from bundle.kinds.protocol import BundleHead, DefinitionHead, Kind, LockHead
 
 FileName = Annotated[
     str,
@@ -46,6 +49,30 @@ class FileSource(Document, frozen=True, kw_only=True):
     def served_name(self) -> str | None:
         """The name of a file without a URL."""
         return self.name or (self.path.rpartition("/")[2] if self.path else None)
+
+
+class LockedFile(Content, frozen=True, kw_only=True):
+    """A file: by URL, by a path beside the lock, or by a path in a Git commit."""
+
+    url: Url | None = None
+    name: FileName | None = None
+    """Under which a file without a URL is served."""
+    path: InnerPath | None = None
+    git: GitSource | None = None
+    wanted_by: tuple[Text, ...] = ()
+    """What else in the bundle wants the file, sorted; empty when a person alone asked for it."""
+
+
+class FileEntry(Document, frozen=True, kw_only=True):
+    """A file; it is served below its host and path, or as `local/<name>`."""
+
+    url: Url | None = None
+    name: FileName | None = None
+    path: InnerPath | None = None
+    git: GitSource | None = None
+    digest: Digest
+    wanted_by: tuple[Text, ...] = ()
+    """What else in the bundle wants the file, sorted; empty when a person alone asked for it."""
 
 
 class FileOrigin(Protocol):
@@ -137,3 +164,67 @@ def _check_origin(file: FileOrigin | FileSource, name: str | None, where: str) -
             f"{where}: {name!r} cannot be the name of a served file",
             "Write `name:` with letters, digits, '.', '_', '+' and '-'.",
         ) from None
+
+
+def _entry(locked: LockedFile) -> FileEntry:
+    return FileEntry(
+        url=locked.url,
+        name=locked.name,
+        path=locked.path,
+        git=locked.git,
+        digest=locked.digest,
+        wanted_by=locked.wanted_by,
+    )
+
+
+def _check_origins(content: LockHead | BundleHead) -> None:
+    for i, file in enumerate(FILES.carried(content)):
+        check_file_origin(file, f"files[{i}]")
+
+
+def _check_definition(definition: DefinitionHead) -> None:
+    each_once([f.url or f"{_LOCAL}/{f.served_name}" for f in FILES.asked(definition)], "files")
+
+
+def _lines(file: FileEntry) -> Iterator[str]:
+    origin = f" from {file.path}" if file.path else ""
+    if file.git is not None:
+        origin += f" in {file.git.repository} at {file.git.commit[:12]}"
+    yield f"{short(file.digest)}  {file_label(file)}{origin}"
+    if file.wanted_by:
+        yield f"wanted by {', '.join(file.wanted_by)}"
+
+
+def _facts(file: FileEntry) -> dict[str, Any]:
+    if file.url is not None:
+        return {"url": file.url, "digest": file.digest, "wantedBy": list(file.wanted_by)}
+    said: dict[str, Any] = {"name": file.name, "path": file.path, "digest": file.digest}
+    if file.git is not None:
+        said["git"] = msgspec.to_builtins(file.git)
+    return said
+
+
+def _dependencies(file: FileEntry) -> Iterator[tuple[str, str, str]]:
+    yield file.digest, "file" if file.url else f"file {file_label(file)}", file_uri(file)
+
+
+FILES: Final = Kind[FileSource, LockedFile, FileEntry](
+    field="files",
+    title="file",
+    source=FileSource,
+    entry=_entry,
+    checks=(check_file_source,),
+    checks_together=(_check_definition,),
+    check_lock=_check_origins,
+    check_bundle=_check_origins,
+    contents=lambda file: (file,),
+    asked_hosts=lambda file: (file_host(file),),
+    hosts=lambda file: (file_host(file),),
+    named_hosts=lambda file: (file_host(file),),
+    named=lambda file: [(f"file {file_label(file)}", file.digest)],
+    served=lambda file: [("files", served_path(file), file.digest)],
+    compared=lambda file: [(file_label(file), file.digest)],
+    dependencies=_dependencies,
+    lines=_lines,
+    facts=_facts,
+)

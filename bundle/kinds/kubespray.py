@@ -11,14 +11,21 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from bundle.base.digest import Digest, Size, digest_of
+from bundle.base.content import Content
+from bundle.base.digest import Digest, Size, digest_of, short
 from bundle.base.documents import Document, Text, Url, Version, line
 from bundle.base.errors import DefinitionError
+from bundle.base.names import kubespray_path
 from bundle.base.paths import InnerPath, check_inner_path, is_inner_path
 from bundle.base.patterns import formed
 from bundle.base.platform import Platform
 from bundle.base.reference import check_url, parse_reference
+from bundle.kinds.closure import kubespray_wants
+from bundle.kinds.files import FILES
 from bundle.kinds.git import GitSource, check_git_source, git_host
+from bundle.kinds.os_packages import OS_PACKAGES
+from bundle.kinds.protocol import BundleHead, DefinitionHead, Kind, LockHead, nothing
+from bundle.kinds.systems import SYSTEMS, makes_nodes
 
 ItemName = Annotated[
     str,
@@ -250,10 +257,8 @@ def kubespray_hosts(content: KubespraySource | KubesprayContent) -> Iterator[str
         yield urlsplit(content.archive.url).netloc
 
 
-def kubespray_digests(content: KubesprayContent | None) -> dict[str, str]:
+def kubespray_digests(content: KubesprayContent) -> dict[str, str]:
     """Return what a comparison shows of it besides files and images: digests by a name."""
-    if content is None:
-        return {}
     left = {f"leaves out {lo.item}": digest_of(lo.reason.encode()) for lo in content.leave_out}
     return {
         content.version: content.tree,
@@ -265,3 +270,66 @@ def kubespray_digests(content: KubesprayContent | None) -> dict[str, str]:
 def plain_version(version: str) -> str:
     """Return a version without the `v` that tags begin with."""
     return re.sub(r"^v(?=\d)", "", version)
+
+
+def _check_definition(definition: DefinitionHead) -> None:
+    for source in KUBESPRAY.asked(definition):
+        check_kubespray(source)
+
+
+def _check_systems(definition: DefinitionHead) -> None:
+    """Check that Kubespray can be asked what it installs on each system that wants that.
+
+    Raises:
+        DefinitionError: There is none, or it makes no nodes of one.
+    """
+    asked = KUBESPRAY.asked(definition)
+    for i, source in enumerate(OS_PACKAGES.asked(definition)):
+        if source.kubespray and not asked:
+            raise DefinitionError(
+                f"osPackages[{i}].kubespray: the definition has no Kubespray to ask",
+                "Add kubespray:, or name the packages.",
+            )
+        if source.kubespray and not makes_nodes(asked[0].version, source.release):
+            first = ".".join(map(str, SYSTEMS[source.release].kubespray))
+            raise DefinitionError(
+                f"osPackages[{i}].release: expected one that Kubespray {asked[0].version} makes "
+                f"nodes of, found {source.release}, which Kubespray does from {first}",
+                "Take a newer Kubespray or another release.",
+            )
+
+
+def _check_content(content: LockHead | BundleHead) -> None:
+    files = {file.url: file.digest for file in FILES.carried(content) if file.url}
+    for kubespray in KUBESPRAY.carried(content):
+        check_kubespray_content(kubespray, files)
+
+
+def _page(bundle: BundleHead) -> Iterator[str]:
+    for content in KUBESPRAY.entries(bundle):
+        yield f"Kubespray {content.version}"
+        yield f"  {short(content.tree)}  its tree, for the inventory {short(content.inventory)}"
+        yield from (f"  leaves out {left.item}: {left.reason}" for left in content.leave_out)
+
+
+KUBESPRAY: Final = Kind[KubespraySource, LockedKubespray, KubesprayEntry](
+    field="kubespray",
+    title="kubespray",
+    source=KubespraySource,
+    entry=kubespray_entry,
+    single=True,
+    checks_together=(_check_definition, _check_systems),
+    check_lock=_check_content,
+    check_bundle=_check_content,
+    contents=lambda locked: [Content(digest=locked.tree, size=locked.tree_size)],
+    hosts=kubespray_hosts,
+    named_hosts=kubespray_hosts,
+    asked_hosts=lambda source: (*kubespray_hosts(source), *HOSTS),
+    named=lambda entry: [("kubespray", entry.tree)],
+    served=lambda entry: [("files", kubespray_path(entry.version), entry.tree)],
+    wants=kubespray_wants,
+    compared=lambda entry: kubespray_digests(entry).items(),
+    dependencies=nothing,
+    count=lambda found: f"Kubespray {found[0].version}",
+    page=_page,
+)

@@ -9,87 +9,32 @@ signatures with the distribution's keyring, and no key of ours comes between.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
-from bundle.base.digest import Digest, Size
+from bundle.base.content import Content
+from bundle.base.digest import Digest, Size, short
 from bundle.base.documents import Document, Name, Url, each_once
 from bundle.base.errors import DefinitionError
 from bundle.base.paths import InnerPath, check_inner_path
-from bundle.base.patterns import formed
 from bundle.base.platform import Platform
+from bundle.base.progress import counted
 from bundle.base.reference import check_url
+from bundle.kinds.os_names import (
+    KEYRING_NAMES,
+    OsPath,
+    PackageArchitecture,
+    PackageName,
+    PackageVersion,
+    SuiteName,
+    SuitePath,
+)
+from bundle.kinds.protocol import BundleHead, DefinitionHead, Kind, LockHead
 from bundle.kinds.systems import Release, Tool, supported
 
 OsKind = Tool
-KEYRING_NAMES: Final = ("keyring.asc", "keyring.gpg")
-"""In ASCII armour, or binary: apt tells them apart by the name."""
-
-_SEGMENT: Final = r"[A-Za-z0-9+_~^:=@,%-][A-Za-z0-9.+_~^:=@,%-]*"
-OsPath = Annotated[
-    str,
-    formed(
-        rf"^{_SEGMENT}(/{_SEGMENT})*$(?!\n)",
-        "a path in a repository, no part of which begins with '.'",
-        "pool/main/c/chrony/chrony_4.3-2_amd64.deb",
-        max_length=1024,
-    ),
-]
-"""A path in a repository; no part of it begins with a dot, so none is `.` or `..`."""
-
-_WORD: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-SuitePath = Annotated[
-    str,
-    formed(
-        rf"^{_WORD}(/{_WORD})*$(?!\n)",
-        "words of letters, digits, '.', '_' and '-', with '/' between them",
-        "bookworm",
-        max_length=128,
-    ),
-]
-"""A component of an apt repository."""
-
-SuiteName = Annotated[
-    str,
-    formed(
-        rf"^(\./|/|(\./)?{_WORD}(/{_WORD})*/?)$(?!\n)",
-        "words of letters, digits, '.', '_' and '-' with '/' between them; for a flat repository "
-        "a '/' at the end",
-        "bookworm",
-        "./",
-        max_length=128,
-    ),
-]
-"""A suite of an apt repository, or the folder of a flat one: that ends in a slash."""
-
-PackageName = Annotated[
-    str,
-    formed(
-        r"^[A-Za-z0-9]([A-Za-z0-9+._-]{0,126}[A-Za-z0-9+])?$(?!\n)",
-        "the name of a package: letters and digits, and in between also '+', '.', '_' and '-'",
-        "chrony",
-    ),
-]
-"""Never with a dash at an end: to apt that would be an option, or a wish to remove."""
-
-PackageVersion = Annotated[
-    str,
-    formed(
-        r"^[0-9A-Za-z][0-9A-Za-z.+~:^_-]*$(?!\n)",
-        "the version of a package: letters, digits and '.', '+', '~', ':', '^', '_' and '-'",
-        "4.3-2+deb12u1",
-        max_length=256,
-    ),
-]
-PackageArchitecture = Annotated[
-    str,
-    formed(
-        r"^[a-z0-9_]{1,32}$(?!\n)",
-        "an architecture of packages: small letters, digits and '_'",
-        "amd64",
-    ),
-]
 
 
 class OsRepositorySource(Document, frozen=True, kw_only=True):
@@ -383,3 +328,60 @@ def _plain_suite(suite: str | None) -> str | None:
 
 def _key(place: OsPlace) -> str:
     return f"{place.folder} {place.suite or ''}".strip()
+
+
+def _check_definition(definition: DefinitionHead) -> None:
+    each_once([source.name for source in OS_PACKAGES.asked(definition)], "osPackages")
+
+
+def _check_lock(lock: LockHead) -> None:
+    for locked in OS_PACKAGES.locked(lock):
+        check_os_lock(locked)
+
+
+def _check_bundle(bundle: BundleHead) -> None:
+    for entry in OS_PACKAGES.entries(bundle):
+        check_os_entry(entry)
+
+
+def _page(bundle: BundleHead) -> Iterator[str]:
+    for entry in OS_PACKAGES.entries(bundle):
+        yield f"OS packages {entry.name} for {entry.release} ({len(entry.packages)})"
+        for place in entry.repositories:
+            parts = " ".join(filter(None, (place.suite, *place.components)))
+            yield f"  from {place.folder}{f': {parts}' if parts else ''}, as it was signed"
+        yield f"  {short(entry.keyring.digest)}  the keyring that verifies it"
+        yield from (f"  {short(package.digest)}  {package.full_name}" for package in entry.packages)
+
+
+def _facts(entry: OsEntry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "release": entry.release,
+        "kind": entry.kind,
+        "repositories": [msgspec.to_builtins(place) for place in entry.repositories],
+        "keyring": entry.keyring.digest,
+        "files": len(entry.files),
+        "packages": [msgspec.to_builtins(package) for package in entry.packages],
+    }
+
+
+OS_PACKAGES: Final = Kind[OsSource, LockedOs, OsEntry](
+    field="os_packages",
+    title="OS package",
+    source=OsSource,
+    entry=os_entry,
+    checks=(check_os_source,),
+    checks_together=(_check_definition,),
+    check_lock=_check_lock,
+    check_bundle=_check_bundle,
+    contents=lambda locked: (Content(digest=f.digest, size=f.size) for f in sized_files([locked])),
+    hosts=lambda locked: (urlsplit(file.url).netloc for file in locked.files),
+    asked_hosts=lambda source: (urlsplit(place.url).netloc for place in source.repositories),
+    named=lambda entry: ((f"OS file {path}", digest) for path, digest in entry.served()),
+    served=lambda entry: (("os", path, digest) for path, digest in entry.served()),
+    compared=lambda entry: os_packages_by_name([entry]).items(),
+    count=lambda found: counted(sum(len(one.packages) for one in found), "OS package"),
+    page=_page,
+    facts=_facts,
+)

@@ -10,18 +10,22 @@ normalization".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
-from bundle.base.digest import Digest, Size, hex_of
+from bundle.base.content import Content
+from bundle.base.digest import Digest, Size, hex_of, short
 from bundle.base.documents import Document, Name, QueriedUrl, Text, Url, each_once
 from bundle.base.errors import DefinitionError
 from bundle.base.names import ServedNames
 from bundle.base.patterns import formed
 from bundle.base.platform import Platform
+from bundle.base.progress import counted
 from bundle.base.reference import check_url
+from bundle.kinds.protocol import BundleHead, DefinitionHead, Kind, LockHead
 
 PythonVersion = Annotated[
     str, formed(r"^3\.(0|[1-9][0-9]?)$(?!\n)", "a minor version of Python", "3.12", max_length=4)
@@ -239,13 +243,14 @@ def check_locked_python(found: LockedPythonSet) -> None:
         check_url(file.url, f"pythonPackages {found.name}")
 
 
-def check_python_sets(sets: tuple[PythonSet, ...], served: ServedNames) -> None:
+def check_python_sets(sets: tuple[PythonSet, ...]) -> None:
     """Check the sets of bundle.json.
 
     Raises:
         DefinitionError, FormatError: As `check_python_set`, or a name stands twice.
     """
     each_once([found.name for found in sets], "pythonPackages")
+    served = ServedNames()
     for found in sets:
         check_python_set(found, served)
 
@@ -295,3 +300,59 @@ def _one_spelling(wheel: str) -> str:
     """Return a wheel's name in one spelling: installers take others for the same file."""
     project, _, rest = wheel.partition("-")
     return f"{normal_name(project)}-{rest.lower()}"
+
+
+def _check_definition(definition: DefinitionHead) -> None:
+    check_python_sources(PYTHON_PACKAGES.asked(definition), definition.platforms)
+
+
+def _check_lock(lock: LockHead) -> None:
+    for found in PYTHON_PACKAGES.locked(lock):
+        check_locked_python(found)
+
+
+def _contents(locked: LockedPythonSet) -> Iterator[Content]:
+    yield from (Content(digest=wheel.digest, size=wheel.size) for wheel in locked.files)
+
+
+def _check_bundle(bundle: BundleHead) -> None:
+    check_python_sets(PYTHON_PACKAGES.entries(bundle))
+
+
+def _page(bundle: BundleHead) -> Iterator[str]:
+    for found in PYTHON_PACKAGES.entries(bundle):
+        yield f"Python packages {found.name} ({len(found.files)})"
+        for env in found.environments:
+            wheels = counted(len(env.wheels), "wheel")
+            yield f"  {env.name} for Python {env.python} on {env.platform}: {wheels}"
+        yield from (f"  {short(file.digest)}  {file.name}" for file in found.files)
+
+
+def _facts(found: PythonSet) -> dict[str, Any]:
+    return {
+        "name": found.name,
+        "environments": [
+            {"name": e.name, "python": e.python, "platform": e.platform, "wheels": len(e.wheels)}
+            for e in found.environments
+        ],
+        "files": [{"name": file.name, "digest": file.digest} for file in found.files],
+    }
+
+
+PYTHON_PACKAGES: Final = Kind[PythonSource, LockedPythonSet, PythonSet](
+    field="python_packages",
+    title="Python package",
+    source=PythonSource,
+    entry=python_entry,
+    checks_together=(_check_definition,),
+    check_lock=_check_lock,
+    check_bundle=_check_bundle,
+    contents=_contents,
+    hosts=lambda locked: (urlsplit(wheel.url).netloc for wheel in locked.files),
+    asked_hosts=lambda source: (source.index and urlsplit(source.index).netloc,),
+    named=lambda found: python_digests([found]).items(),
+    compared=lambda found: python_digests([found]).items(),
+    count=lambda found: counted(sum(len(one.files) for one in found), "Python package"),
+    page=_page,
+    facts=_facts,
+)

@@ -9,7 +9,9 @@ from bundle.base.documents import Document, Text, Url, line
 from bundle.base.errors import DefinitionError
 from bundle.base.paths import InnerPath, check_inner_path
 from bundle.base.patterns import formed
-from bundle.base.reference import parse_reference
+from bundle.base.reference import check_url, parse_reference
+from bundle.kinds.files import FILES
+from bundle.kinds.protocol import BundleHead, DefinitionHead, Kind, LockHead, nothing
 
 ReleaseName = Annotated[
     str,
@@ -190,3 +192,34 @@ def plain_image(text: str) -> str:
         return str(parse_reference(text))
     except DefinitionError:
         return text
+
+
+def _check_definition(definition: DefinitionHead) -> None:
+    for helm in HELM.asked(definition):
+        check_url(helm.url, "helm.url")
+
+
+def _check_carried(content: LockHead | BundleHead) -> None:
+    carried = {file.digest for file in FILES.carried(content)}
+    for helm in HELM.carried(content):
+        if helm.archive is not None and helm.archive not in carried:
+            raise DefinitionError(
+                f"helm names {helm.archive}, which is not among the files",
+                "Run `isoward lock` again.",
+            )
+
+
+HELM: Final = Kind[HelmSource, RenderedWith, RenderedWith](
+    field="helm",
+    title="helm",
+    source=HelmSource,
+    entry=lambda helm: helm,
+    single=True,
+    is_content=False,
+    checks_together=(_check_definition,),
+    check_lock=_check_carried,
+    check_bundle=_check_carried,
+    count=lambda _: "",
+    page=nothing,
+)
+"""The Helm that rendered the charts; its archive, if it is carried, is one of the files."""

@@ -10,15 +10,18 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Final
 
-from bundle.base.digest import Digest, Size
+from bundle.base.content import Content
+from bundle.base.digest import Digest, Size, short
 from bundle.base.documents import Document, Name
 from bundle.base.errors import DefinitionError
 from bundle.base.extras import OPERATOR
 from bundle.base.paths import InnerPath, check_inner_path
 from bundle.base.patterns import formed
-from bundle.kinds.os_packages import LockedOs, OsEntry, os_entry
+from bundle.kinds.os_packages import OS_PACKAGES, LockedOs, OsEntry, os_entry
+from bundle.kinds.protocol import BundleHead, DefinitionHead, Kind, LockHead
 from bundle.kinds.python_packages import (
     MACHINES,
+    PYTHON_PACKAGES,
     LockedPythonSet,
     PythonEnvironment,
     PythonSet,
@@ -28,7 +31,7 @@ from bundle.kinds.python_packages import (
     version_of,
 )
 from bundle.kinds.systems import SYSTEMS
-from bundle.texts.install_script import Start, System, SystemRepository
+from bundle.texts.install_script import Start, System, SystemRepository, install_script
 
 OwnWheelName = Annotated[
     str,
@@ -117,19 +120,17 @@ def start_entry(locked: LockedStart) -> StartEntry:
 
 
 def check_start_source(
-    start: StartSource | None, python_sets: Iterable[str], os_sets: Iterable[str]
+    start: StartSource, python_sets: Iterable[str], os_sets: Iterable[str]
 ) -> None:
     """Check what the structure of a definition alone cannot say.
 
     Args:
-        start: Of the definition, if it has one.
+        start: Of the definition.
         python_sets: Names of its sets of Python packages.
         os_sets: Names of its sets of packages of operating systems.
     Raises:
         DefinitionError: It names a set that the definition has not, or a path that is none.
     """
-    if start is None:
-        return
     _require_known([start.python_packages], python_sets, "pythonPackages")
     _require_known(start.os_packages, os_sets, "osPackages")
     if start.wheel is not None:
@@ -137,17 +138,15 @@ def check_start_source(
 
 
 def check_locked_start(
-    start: LockedStart | None,
+    start: LockedStart,
     python_sets: Iterable[LockedPythonSet],
     os_sets: Iterable[LockedOs],
 ) -> None:
-    """Check the start of a lock, if it has one.
+    """Check the start of a lock.
 
     Raises:
         DefinitionError: A machine could not start with it.
     """
-    if start is None:
-        return
     parts_of(start_entry(start), map(python_entry, python_sets), map(os_entry, os_sets))
     if start.wheel.path is not None:
         check_inner_path(start.wheel.path, "start.wheel.path")
@@ -256,3 +255,83 @@ def _require_known(wanted: Iterable[str], known: Iterable[str], kind: str) -> No
                 f"start.{kind}: {name!r} is not the name of a set under {kind}:",
                 f"Name one of: {', '.join(sorted(names)) or 'none is there'}.",
             )
+
+
+def _check_definition(definition: DefinitionHead) -> None:
+    for start in START.asked(definition):
+        python = [source.name for source in PYTHON_PACKAGES.asked(definition)]
+        systems = [source.name for source in OS_PACKAGES.asked(definition)]
+        check_start_source(start, python, systems)
+
+
+def _check_glibc(definition: DefinitionHead) -> None:
+    """Check that the wheels of the start work with the C library of each of its systems.
+
+    Raises:
+        DefinitionError: They would not.
+    """
+    for start in START.asked(definition):
+        sets = PYTHON_PACKAGES.asked(definition)
+        wanted = [one.glibc for one in sets if one.name == start.python_packages]
+        for system in OS_PACKAGES.asked(definition):
+            has = SYSTEMS[system.release].glibc
+            if system.name in start.os_packages and any(_minor(has) < _minor(w) for w in wanted):
+                raise DefinitionError(
+                    f"start: {system.release} has glibc {has}, and the wheels of "
+                    f"{start.python_packages} are for glibc {', '.join(wanted)}",
+                    f"Write glibc: '{has}' or an older one for {start.python_packages}.",
+                )
+
+
+def _minor(glibc: str) -> int:
+    return int(glibc.partition(".")[2])
+
+
+def _check_lock(lock: LockHead) -> None:
+    for start in START.locked(lock):
+        check_locked_start(start, PYTHON_PACKAGES.locked(lock), OS_PACKAGES.locked(lock))
+
+
+def _check_bundle(bundle: BundleHead) -> None:
+    if bool(START.entries(bundle)) != (INSTALL_NAME in {file.path for file in bundle.layout}):
+        raise DefinitionError(f"{INSTALL_NAME} and `start` do not stand together", "")
+    for start in START.entries(bundle):
+        parts_of(start, PYTHON_PACKAGES.entries(bundle), OS_PACKAGES.entries(bundle))
+
+
+def _layout(lock: LockHead) -> Iterator[tuple[str, bytes]]:
+    """Yield the layout file of a medium that carries its own start."""
+    python, systems = PYTHON_PACKAGES.locked(lock), OS_PACKAGES.locked(lock)
+    for start in START.locked(lock):
+        parts = parts_of(start_entry(start), map(python_entry, python), map(os_entry, systems))
+        yield INSTALL_NAME, install_script(parts).encode("ascii")
+
+
+def _page(bundle: BundleHead) -> Iterator[str]:
+    for start in START.entries(bundle):
+        systems = ", ".join(start.os_packages) or "no system"
+        packages = f"{start.python_packages} ({start.environment})"
+        yield f"start ({INSTALL_NAME})"
+        yield f"  {short(start.wheel.digest)}  {start.wheel.name}"
+        yield f"  with Python packages {packages}, a Python for {systems}"
+
+
+START: Final = Kind[StartSource, LockedStart, StartEntry](
+    field="start",
+    title="start",
+    source=StartSource,
+    entry=start_entry,
+    single=True,
+    is_content=False,
+    checks_together=(_check_definition, _check_glibc),
+    check_lock=_check_lock,
+    check_bundle=_check_bundle,
+    contents=lambda start: [Content(digest=start.wheel.digest, size=start.wheel.size)],
+    layout=_layout,
+    named=lambda start: [(start.wheel.name, start.wheel.digest)],
+    compared=lambda start: [(start.wheel.name, start.wheel.digest)],
+    compared_in=PYTHON_PACKAGES.field,
+    dependencies=lambda start: [(start.wheel.digest, start.wheel.name, "")],
+    count=lambda _: "a start for machines without isoward",
+    page=_page,
+)

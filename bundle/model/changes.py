@@ -5,58 +5,22 @@ It follows from the two manifests alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from bundle.base.digest import Digest, digest_of
 from bundle.base.documents import Document, Text
 from bundle.base.platform import Platform
-from bundle.kinds.chart_source import LOCAL_CHARTS
-from bundle.kinds.files import file_label
-from bundle.kinds.kubespray import kubespray_digests
-from bundle.kinds.os_packages import os_packages_by_name
+from bundle.kinds.artifacts import describe_unasked
 from bundle.kinds.policy import Pattern
-from bundle.kinds.python_packages import python_digests
-from bundle.kinds.unasked import describe_unasked
-from bundle.model.manifest import ChartEntry, Manifest
+from bundle.kinds.protocol import Differences, Item, Move
+from bundle.kinds.registry import KINDS, ContentChanges
+from bundle.model.manifest import Manifest, artifacts
 from bundle.model.predicates import ReleaseNumber
 
 MAX_CHANGES: Final = 2000
 """Named in one list, so that the whole stays near 1 MiB; more are counted."""
-
-
-class Item(Document, frozen=True, kw_only=True):
-    """Something that is only in one of the releases."""
-
-    name: Text
-    digest: Digest
-
-
-class Move(Document, frozen=True, kw_only=True):
-    """A name that means other bytes now."""
-
-    name: Text
-    old: Digest
-    new: Digest
-
-
-class Differences(Document, frozen=True, kw_only=True):
-    """The changes of one kind of content, each list sorted by name."""
-
-    added: tuple[Item, ...]
-    removed: tuple[Item, ...]
-    moved: tuple[Move, ...]
-    left_out: int = 0
-    """How many are not listed."""
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return len(self.added) + len(self.removed) + len(self.moved) + self.left_out
-
-
-NO_DIFFERENCES: Final = Differences(added=(), removed=(), moved=())
 
 
 class PlatformChanges(Document, frozen=True, kw_only=True):
@@ -106,7 +70,7 @@ class UnaskedImage(Document, frozen=True, kw_only=True):
     places: Text
 
 
-class Changes(Document, frozen=True, kw_only=True):
+class Changes(ContentChanges, frozen=True, kw_only=True):
     """The predicate urn:isoward:changes:v1.
 
     Source: docs/FORMAT.md, "attestations/".
@@ -116,12 +80,6 @@ class Changes(Document, frozen=True, kw_only=True):
     previous: PreviousRelease | None
     """None: the release folder holds no earlier one."""
     platforms: PlatformChanges
-    images: Differences
-    charts: Differences
-    files: Differences
-    os_packages: Differences = NO_DIFFERENCES
-    kubespray: Differences = NO_DIFFERENCES
-    """Its tree, the inventory that it was asked for, and what it leaves out."""
     waivers: WaiverChanges
     unsigned: tuple[Text, ...]
     """All images of this release, old and new, that no signature vouches for."""
@@ -129,7 +87,6 @@ class Changes(Document, frozen=True, kw_only=True):
     unasked: tuple[UnaskedImage, ...] = ()
     """All images and charts of this release whose registry did not say what refers to them."""
     unasked_left_out: int = 0
-    python_packages: Differences = NO_DIFFERENCES
     vulnerabilities: Vulnerabilities
 
 
@@ -152,7 +109,6 @@ def compare_releases(release: int, new: Manifest, earlier: Earlier | None) -> Ch
     """Compare a release with the one before it; without one, everything is new."""
     old = earlier.manifest if earlier else None
     unsigned = unsigned_images(new)
-    found = {kind: _differences(contents(old, kind), contents(new, kind)) for kind in KINDS}
     unasked = unasked_images(new)
     return Changes(
         release=release,
@@ -161,18 +117,13 @@ def compare_releases(release: int, new: Manifest, earlier: Earlier | None) -> Ch
             added=tuple(p for p in new.platforms if not old or p not in old.platforms),
             removed=tuple(p for p in (old.platforms if old else ()) if p not in new.platforms),
         ),
-        images=found["images"],
-        charts=found["charts"],
-        files=found["files"],
-        os_packages=found["os_packages"],
-        python_packages=found["python_packages"],
-        kubespray=found["kubespray"],
         waivers=_waiver_changes(waived_images(old) if old else (), waived_images(new)),
         unsigned=unsigned[:MAX_CHANGES],
         unsigned_left_out=max(0, len(unsigned) - MAX_CHANGES),
         unasked=unasked[:MAX_CHANGES],
         unasked_left_out=max(0, len(unasked) - MAX_CHANGES),
         vulnerabilities=Vulnerabilities(scanned=False, new=(), fixed=()),
+        **{name: _differences(contents(old, name), contents(new, name)) for name in COMPARED},
     )
 
 
@@ -184,61 +135,21 @@ def _previous(earlier: Earlier) -> PreviousRelease:
     )
 
 
-def _images(manifest: Manifest | None) -> dict[str, str]:
-    return {image.reference: image.digest for image in (manifest.images if manifest else ())}
+COMPARED: Final = ContentChanges.__struct_fields__
+"""What is compared: the fields of `Changes` that each hold the changes of a kind of content."""
 
 
-def _charts(manifest: Manifest | None) -> dict[str, str]:
-    charts = manifest.charts if manifest else ()
-    found = {_chart_name(chart): chart.archive for chart in charts}
-    for chart in charts:
-        name = _chart_name(chart)
-        for values in chart.rendering.values if chart.rendering is not None else ():
-            found[f"{name}, values {values.path}"] = values.digest
-    return found
-
-
-def _chart_name(chart: ChartEntry) -> str:
-    """Return a chart's name with where it is from; `local` is a folder or a Git commit."""
-    where = "local" if chart.repository == LOCAL_CHARTS else chart.repository
-    return f"{where} {chart.name} {chart.version}"
-
-
-def _files(manifest: Manifest | None) -> dict[str, str]:
-    return {file_label(file): file.digest for file in (manifest.files if manifest else ())}
-
-
-def _os_packages(manifest: Manifest | None) -> dict[str, str]:
-    return os_packages_by_name(manifest.os_packages if manifest else ())
-
-
-def _wheels(manifest: Manifest | None) -> Mapping[str, str]:
-    """Return the wheels of all sets, and isoward's own."""
+def contents(manifest: Manifest | None, field: str) -> Mapping[str, str]:
+    """Return what a bundle has of one of `COMPARED`: digests by name; nothing of no bundle."""
     if manifest is None:
         return {}
-    own = {manifest.start.wheel.name: manifest.start.wheel.digest} if manifest.start else {}
-    return {**python_digests(manifest.python_packages), **own}
-
-
-def _kubespray(manifest: Manifest | None) -> dict[str, str]:
-    return kubespray_digests(manifest.kubespray if manifest else None)
-
-
-_CONTENTS: Final[dict[str, Callable[[Manifest | None], Mapping[str, str]]]] = {
-    "images": _images,
-    "charts": _charts,
-    "files": _files,
-    "os_packages": _os_packages,
-    "python_packages": _wheels,
-    "kubespray": _kubespray,
-}
-KINDS: Final = tuple(_CONTENTS)
-"""The kinds of content that are compared, as the fields of `Changes`."""
-
-
-def contents(manifest: Manifest | None, kind: str) -> Mapping[str, str]:
-    """Return what a bundle has of one of `KINDS`: digests by name; nothing of no bundle."""
-    return _CONTENTS[kind](manifest)
+    kinds = (kind for kind in KINDS if field == (kind.compared_in or kind.field))
+    return {
+        name: digest
+        for kind in kinds
+        for one in kind.entries(manifest)
+        for name, digest in kind.compared(one)
+    }
 
 
 def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> Differences:
@@ -300,9 +211,8 @@ def unsigned_images(manifest: Manifest) -> tuple[str, ...]:
 
 def unasked_images(manifest: Manifest) -> tuple[UnaskedImage, ...]:
     """Return the images whose registries could not be asked everywhere what refers to them."""
-    artifacts = (*manifest.images, *(chart.artifact for chart in manifest.charts))
     return tuple(
         UnaskedImage(reference=artifact.reference, places=describe_unasked(artifact.unasked))
-        for artifact in artifacts
+        for artifact in artifacts(manifest)
         if artifact.unasked
     )

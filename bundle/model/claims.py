@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
+from bundle.kinds.protocol import Differences
 from bundle.model.changes import (
-    KINDS,
+    COMPARED,
     MAX_CHANGES,
     Changes,
-    Differences,
     Earlier,
     compare_releases,
     contents,
@@ -104,7 +104,7 @@ def _of_changes(manifest: Manifest, said: Changes) -> Iterator[str]:
         said.platforms.removed
     ) & set(manifest.platforms):
         yield "changes: the platforms are not those of bundle.json"
-    for kind in KINDS:
+    for kind in COMPARED:
         here = contents(manifest, kind).items()
         if not _fits(getattr(said, kind), here):
             yield f"changes: `{kind}` names what bundle.json does not have"

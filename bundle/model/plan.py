@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from bundle.base.canonical import canonical_digest, canonical_json
 from bundle.base.content import Content
@@ -18,27 +17,11 @@ from bundle.base.digest import digest_of
 from bundle.base.documents import API_VERSION
 from bundle.base.oci import OCI_INDEX
 from bundle.base.reference import parse_reference
-from bundle.kinds.chart_lock import folder_hosts
-from bundle.kinds.chart_source import LOCAL_CHARTS
-from bundle.kinds.files import file_host
-from bundle.kinds.git import git_host
-from bundle.kinds.kubespray import kubespray_entry, kubespray_hosts
-from bundle.kinds.os_packages import os_entry
-from bundle.kinds.python_packages import python_entry
-from bundle.kinds.start import INSTALL_NAME, parts_of, start_entry
-from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedFile, lock_contents
-from bundle.model.manifest import (
-    Artifact,
-    ChartEntry,
-    FileEntry,
-    LayoutFile,
-    Manifest,
-    ManifestEntry,
-    ProvenanceEntry,
-    ReferrerEntry,
-    check_manifest,
-)
-from bundle.texts.install_script import install_script
+from bundle.kinds.artifacts import LockedArtifact
+from bundle.kinds.protocol import LayoutFile
+from bundle.kinds.registry import KINDS
+from bundle.model.lock import Lock, lock_contents, locked_artifacts
+from bundle.model.manifest import Manifest, check_manifest
 from bundle.texts.medium import readme_text, verify_text
 
 OCI_LAYOUT_VERSION: Final = "1.0.0"
@@ -71,7 +54,7 @@ def plan_bundle(lock: Lock) -> Plan:
         "VERIFY.txt": verify_text(lock.metadata).encode(),
         "index.json": canonical_json(_layout_index(lock)),
         "oci-layout": canonical_json({"imageLayoutVersion": OCI_LAYOUT_VERSION}),
-        **_start_layout(lock),
+        **{name: data for kind in KINDS for name, data in kind.layout(lock)},
     }
     manifest = Manifest(
         api_version=API_VERSION,
@@ -84,93 +67,18 @@ def plan_bundle(lock: Lock) -> Plan:
             LayoutFile(path=path, digest=digest_of(data), size=len(data))
             for path, data in sorted(layout.items())
         ),
-        images=tuple(artifact_entry(image) for image in lock.images),
-        charts=tuple(_chart(chart) for chart in lock.charts),
-        helm=lock.helm,
-        files=tuple(_file(file) for file in lock.files),
-        os_packages=tuple(map(os_entry, lock.os_packages)),
-        python_packages=tuple(map(python_entry, lock.python_packages)),
-        kubespray=None if lock.kubespray is None else kubespray_entry(lock.kubespray),
-        start=None if lock.start is None else start_entry(lock.start),
+        **{kind.field: kind.value(map(kind.entry, kind.locked(lock))) for kind in KINDS},
         signatures=lock.signatures,
-        sources=tuple(sorted(set(_hosts(lock)))),
+        sources=tuple(sorted(set(filter(None, _hosts(lock))))),
     )
     check_manifest(manifest)
     return Plan(manifest, canonical_json(manifest), layout)
 
 
-def _start_layout(lock: Lock) -> dict[str, bytes]:
-    """Return the layout files of a medium that carries its own start."""
-    if lock.start is None:
-        return {}
-    python, systems = map(python_entry, lock.python_packages), map(os_entry, lock.os_packages)
-    parts = parts_of(start_entry(lock.start), python, systems)
-    return {INSTALL_NAME: install_script(parts).encode("ascii")}
-
-
-def artifact_entry(locked: LockedArtifact) -> Artifact:
-    """Return an artefact of a lock as it stands in bundle.json."""
-    indexes = [ManifestEntry(digest=i.digest, media_type=i.media_type) for i in locked.indexes]
-    manifests = [
-        ManifestEntry(digest=m.digest, media_type=m.media_type, platform=m.platform)
-        for m in locked.manifests
-    ]
-    referrers = [
-        ReferrerEntry(
-            digest=r.digest,
-            media_type=r.media_type,
-            subject=r.subject,
-            artifact_type=r.artifact_type,
-            tag=r.tag,
-        )
-        for r in locked.referrers
-    ]
-    return Artifact(
-        reference=locked.reference,
-        origin=locked.origin,
-        digest=locked.digest,
-        manifests=(*indexes, *manifests),
-        referrers=tuple(referrers),
-        unasked=locked.unasked,
-        verified=locked.verified,
-        wanted_by=locked.wanted_by,
-    )
-
-
-def _chart(locked: LockedChart) -> ChartEntry:
-    return ChartEntry(
-        name=locked.name,
-        version=locked.version,
-        repository=locked.repository,
-        archive=locked.archive.digest,
-        artifact=artifact_entry(locked.artifact),
-        path=locked.folder.path if locked.folder else None,
-        git=locked.folder.git if locked.folder else None,
-        provenance=_provenance(locked),
-        rendering=locked.rendering,
-    )
-
-
-def _file(locked: LockedFile) -> FileEntry:
-    return FileEntry(
-        url=locked.url,
-        name=locked.name,
-        path=locked.path,
-        git=locked.git,
-        digest=locked.digest,
-        wanted_by=locked.wanted_by,
-    )
-
-
-def _provenance(locked: LockedChart) -> ProvenanceEntry | None:
-    found = locked.provenance
-    return None if found is None else ProvenanceEntry(digest=found.digest, signer=found.signer)
-
-
 def _layout_index(lock: Lock) -> dict[str, Any]:
     """Build index.json: every reference by its full name, every referrer that it would miss."""
     entries: dict[tuple[str, str], dict[str, Any]] = {}
-    for artifact in (*lock.images, *(chart.artifact for chart in lock.charts)):
+    for artifact in locked_artifacts(lock):
         for name, digest, size, media_type in _named(artifact):
             entry: dict[str, Any] = {"mediaType": media_type, "digest": digest, "size": size}
             if name:
@@ -202,44 +110,12 @@ def named_hosts(manifest: Manifest) -> Iterator[str]:
 
     `sources` has them and more, such as the host that an index of charts names for an archive.
     """
-    for image in manifest.images:
-        if image.origin is None:
-            yield parse_reference(image.reference).registry
-    for chart in manifest.charts:
-        if chart.git is not None:
-            yield git_host(chart.git.repository) or ""
-        elif chart.repository != LOCAL_CHARTS:
-            yield urlsplit(chart.repository).netloc
-    for file in manifest.files:
-        yield file_host(file) or ""
-    if manifest.kubespray is not None:
-        yield from kubespray_hosts(manifest.kubespray)
+    for kind in KINDS:
+        for one in kind.entries(manifest):
+            yield from filter(None, kind.named_hosts(one))
 
 
-def _hosts(lock: Lock) -> Iterator[str]:
-    for image in lock.images:
-        if image.origin is None:
-            yield parse_reference(image.reference).registry
-    for chart in lock.charts:
-        yield from _chart_hosts(chart)
-    yield from filter(None, map(file_host, lock.files))
-    for python in lock.python_packages:
-        yield from (urlsplit(wheel.url).netloc for wheel in python.files)
-    for packages in lock.os_packages:
-        for part in packages.files:
-            yield urlsplit(part.url).netloc
-    if lock.kubespray is not None:
-        yield from kubespray_hosts(lock.kubespray)
-
-
-def _chart_hosts(chart: LockedChart) -> Iterator[str]:
-    if chart.folder is not None:
-        yield from folder_hosts(chart.folder)
-        return
-    yield urlsplit(chart.repository).netloc
-    if chart.url is not None:
-        # An index may name archives on another host,
-        yield urlsplit(chart.url).netloc
-    elif not chart.repository.startswith("oci://"):
-        # or what is in a registry.
-        yield parse_reference(chart.artifact.reference).registry
+def _hosts(lock: Lock) -> Iterator[str | None]:
+    for kind in KINDS:
+        for one in kind.locked(lock):
+            yield from kind.hosts(one)

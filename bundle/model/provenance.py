@@ -14,9 +14,7 @@ from typing import Annotated, Final, Literal
 from bundle.base.digest import Digest, hex_of
 from bundle.base.documents import Document, Metadata, Text, line
 from bundle.base.patterns import formed
-from bundle.kinds.files import file_label, file_uri
-from bundle.kinds.os_packages import os_packages_by_name
-from bundle.kinds.python_packages import python_digests
+from bundle.kinds.registry import KINDS
 from bundle.model.manifest import Manifest
 from bundle.model.predicates import Moment
 
@@ -206,20 +204,9 @@ def _commit(source: Source) -> Iterator[Resource]:
 
 
 def _dependencies(manifest: Manifest) -> Iterator[Resource]:
-    for image in manifest.images:
-        yield _resource(image.digest, name=f"image {image.reference}")
-    for chart in manifest.charts:
-        name = f"chart {chart.name} {chart.version}"
-        yield _resource(chart.archive, name=name, uri=chart.repository)
-    for file in manifest.files:
-        name = "file" if file.url else f"file {file_label(file)}"
-        yield _resource(file.digest, name=name, uri=file_uri(file))
-    for full_name, digest in os_packages_by_name(manifest.os_packages).items():
-        yield _resource(digest, name=f"OS package {full_name}")
-    for wheel, digest in python_digests(manifest.python_packages).items():
-        yield _resource(digest, name=f"Python package {wheel}")
-    if manifest.start is not None:
-        yield _resource(manifest.start.wheel.digest, name=manifest.start.wheel.name)
+    for kind in KINDS:
+        for digest, name, uri in kind.resources(manifest):
+            yield _resource(digest, name=name, uri=uri)
 
 
 def _resource(digest: str, name: str = "", uri: str = "") -> Resource:

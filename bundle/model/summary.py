@@ -7,7 +7,9 @@ from typing import Final
 
 from bundle.base.digest import short
 from bundle.base.progress import counted
-from bundle.model.changes import Changes, Differences, UnaskedImage, WaivedImages
+from bundle.kinds.protocol import Differences
+from bundle.kinds.registry import KINDS
+from bundle.model.changes import COMPARED, Changes, UnaskedImage, WaivedImages
 from bundle.model.lock import Lock
 from bundle.model.manifest import Manifest
 from bundle.model.provenance import Provenance, SignatureStatus, Source
@@ -28,19 +30,7 @@ _SIGNATURES: dict[SignatureStatus, str] = {
 
 def content_counts(content: Lock | Manifest) -> str:
     """Say what a lock or a bundle holds, each kind that it has, such as `2 images, 1 chart`."""
-    kinds = (
-        ("image", len(content.images)),
-        ("chart", len(content.charts)),
-        ("file", len(content.files)),
-        ("OS package", sum(len(entry.packages) for entry in content.os_packages)),
-        ("Python package", sum(len(found.files) for found in content.python_packages)),
-    )
-    said = [counted(count, one) for one, count in kinds if count]
-    if content.kubespray is not None:
-        said.append(f"Kubespray {content.kubespray.version}")
-    if content.start is not None:
-        said.append("a start for machines without isoward")
-    return ", ".join(said) or "nothing"
+    return ", ".join(filter(None, (kind.said(content) for kind in KINDS))) or "nothing"
 
 
 def source_lines(source: Source) -> tuple[str, ...]:
@@ -82,16 +72,9 @@ def _lines(changes: Changes) -> Iterator[str]:
         yield f"+ platform {name}"
     for name in changes.platforms.removed:
         yield f"- platform {name}"
-    kinds = (
-        ("image", changes.images),
-        ("chart", changes.charts),
-        ("file", changes.files),
-        ("OS package", changes.os_packages),
-        ("Python package", changes.python_packages),
-        ("kubespray", changes.kubespray),
-    )
-    for kind, differences in kinds:
-        yield from _first(_differences(kind, differences), differences.count)
+    kinds = [(k.title, getattr(changes, k.field)) for k in KINDS if k.field in COMPARED]
+    for title, differences in kinds:
+        yield from _first(_differences(title, differences), differences.count)
     if previous is not None and not any(found.count for _, found in kinds):
         yield "no content is added, removed or moved"
     yield from _waivers("+ new waiver", changes.waivers.new)

@@ -26,7 +26,9 @@ from bundle.base.errors import (
 from bundle.base.limits import MIB
 from bundle.base.progress import Progress
 from bundle.checks.good_bundle import Subject, check_bundle
-from bundle.model.lock import Lock, LockedArtifact, LockedChart, artifact_contents
+from bundle.kinds.artifacts import LockedArtifact, artifact_contents
+from bundle.kinds.charts import LockedChart
+from bundle.model.lock import Lock
 from bundle.model.plan import Plan, plan_bundle
 from bundle.store.atomic import (
     LOCK_NAME,

@@ -10,8 +10,10 @@ from bundle.base.content import Content
 from bundle.base.errors import DefinitionError, SizeMismatchError
 from bundle.base.queries import beside
 from bundle.base.reference import Reference, parse_reference
+from bundle.kinds.artifacts import LockedArtifact
+from bundle.kinds.charts import LockedChart
 from bundle.kinds.rendering import ValuesFile
-from bundle.model.lock import Lock, LockedArtifact, LockedChart
+from bundle.model.lock import Lock
 from bundle.store.atomic import storage_errors
 from bundler.registry.client import RegistryClient, by_digest
 from bundler.sources.charts.from_source import folder_opener

@@ -8,8 +8,8 @@ from bundle.base.errors import DefinitionError
 from bundle.base.reference import parse_reference
 from bundle.kinds.chart_source import ChartSource
 from bundle.kinds.files import FileSource
+from bundle.kinds.images import ImageSource
 from bundle.kinds.policy import SignatureRule
-from bundler.model.definition import ImageSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from bundle.base.errors import DefinitionError
 from bundle.base.reference import parse_reference
 from bundle.kinds.chart_source import ChartSource
 from bundle.kinds.files import FileSource
+from bundle.kinds.images import ImageSource
 from bundle.kinds.policy import CosignRule, KeylessRule, SignatureRule
 from bundler.formats.converted import Converted, UnpinnedFile, unique_images
 from bundler.formats.yaml_lines import Located, read_documents
-from bundler.model.definition import ImageSource
 
 API_VERSIONS: Final = ("content.hauler.cattle.io/v1", "collection.hauler.cattle.io/v1")
 TRUSTED_ROOT: Final = "trusted-root.json"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from bundle.base.errors import DefinitionError
-from bundle.model.lock import LockedArtifact
+from bundle.kinds.artifacts import LockedArtifact
 from bundler.formats.converted import Converted, image_named, unique_images
 
 _COMMENT: Final = re.compile(r"(^|\s)#.*$")

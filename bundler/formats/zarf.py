@@ -26,6 +26,7 @@ from bundle.base.oci import OCI_INDEX
 from bundle.base.reference import parse_reference
 from bundle.kinds.chart_source import ChartSource
 from bundle.kinds.files import FileSource
+from bundle.kinds.images import ImageSource
 from bundle.kinds.rendering import DEFAULT_NAMESPACE, Release
 from bundle.store.atomic import storage_errors, write_atomic
 from bundle.trust.upstream.public_keys import UpstreamKey, decode_base64, load_upstream_key
@@ -35,7 +36,6 @@ from bundler.formats.converted import Converted, unique_images
 from bundler.formats.yaml_lines import Located, read_documents
 from bundler.formats.zarf_archive import SIGNATURES, Unpacked, check_aggregate, unpack_tar
 from bundler.model.chart import chart_artifact
-from bundler.model.definition import ImageSource
 from bundler.sources.common.tar_members import tar_members
 from bundler.sources.images.archive import StreamBytes
 

@@ -16,9 +16,9 @@ from bundle.base.errors import ClosureError, DefinitionError
 from bundle.base.reference import Reference, parse_reference
 from bundle.base.yaml.strict import dump_yaml
 from bundle.kinds.closure import MissingImage, MissingImages, Named
+from bundle.kinds.images import ImageSource
 from bundle.kinds.rendering import ChartImage, How, LeftOut, plain_image
 from bundler.gates.templates import answered
-from bundler.model.definition import ImageSource
 from bundler.model.image_holes import has_holes
 
 _WORD: Final = re.compile(r"[a-z]+")

@@ -8,14 +8,15 @@ from typing import Literal, TypeVar
 
 from bundle.base.canonical import canonical_digest
 from bundle.base.digest import short
+from bundle.kinds.artifacts import LockedArtifact, LockedReferrer, describe_unasked
+from bundle.kinds.charts import LockedChart
 from bundle.kinds.files import file_label
 from bundle.kinds.kubespray import kubespray_digests
 from bundle.kinds.os_packages import LockedOs, os_packages_by_name, sized_files
 from bundle.kinds.policy import describe_verified
 from bundle.kinds.python_packages import python_digests, python_entry
 from bundle.kinds.rendering import Rendering
-from bundle.kinds.unasked import describe_unasked
-from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedReferrer
+from bundle.model.lock import Lock
 
 V = TypeVar("V")
 Kind = Literal["added", "removed", "moved", "changed"]
@@ -64,7 +65,7 @@ def changes(old: Lock, new: Lock) -> list[Change]:
         *_os_packages(old.os_packages, new.os_packages),
         *_pairs("Python package", _wheels(old), _wheels(new)),
         *_pairs("Python environment", _environments(old), _environments(new)),
-        *_pairs("kubespray", kubespray_digests(old.kubespray), kubespray_digests(new.kubespray)),
+        *_pairs("kubespray", _kubespray(old), _kubespray(new)),
         *_pairs("start", _start(old), _start(new)),
     ]
     if not found:
@@ -83,6 +84,10 @@ def _file_digests(lock: Lock) -> dict[str, str]:
 
 def _chart_map(lock: Lock) -> dict[str, LockedChart]:
     return {f"chart {c.repository} {c.name} {c.version}": c for c in lock.charts}
+
+
+def _kubespray(lock: Lock) -> dict[str, str]:
+    return kubespray_digests(lock.kubespray) if lock.kubespray else {}
 
 
 def _wheels(lock: Lock) -> Mapping[str, str]:

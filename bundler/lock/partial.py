@@ -9,7 +9,8 @@ from bundle.base.errors import FormatError
 from bundle.base.limits import MAX_OCI_MANIFEST_BYTES
 from bundle.base.oci import ATTESTATION_DIGEST, INDEX_TYPES, OciDescriptor, OciIndex, parse_oci
 from bundle.base.progress import counted
-from bundle.model.lock import Lock, LockedArtifact, LockedIndex
+from bundle.kinds.artifacts import LockedArtifact, LockedIndex
+from bundle.model.lock import Lock
 from bundler.build.cache import BlobCache
 
 _NAMED: Final = 3

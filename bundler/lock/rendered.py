@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from bundle.kinds.chart_source import ChartSource
+from bundle.kinds.charts import LockedChart
 from bundle.kinds.closure import MissingImage, chart_name
 from bundle.kinds.rendering import RenderedWith, Rendering
-from bundle.model.lock import LockedChart
 from bundler.gates.closure import Closed, Wanting, close
 from bundler.model.definition import Definition
 from bundler.sources.common.context import SourceContext, Want

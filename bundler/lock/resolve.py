@@ -17,14 +17,15 @@ from bundle.base.canonical import canonical_digest
 from bundle.base.documents import API_VERSION
 from bundle.base.errors import DefinitionError, HostNotAllowedError, NotFoundError
 from bundle.base.reference import is_host, parse_reference
+from bundle.kinds.artifacts import LockedArtifact, describe_unasked
 from bundle.kinds.chart_source import ChartSource, chart_host
+from bundle.kinds.charts import LockedChart
 from bundle.kinds.closure import MissingImage
-from bundle.kinds.files import FileSource, file_host, file_label
+from bundle.kinds.files import FileSource, LockedFile, file_host, file_label
 from bundle.kinds.kubespray import HOSTS, kubespray_hosts
 from bundle.kinds.os_packages import LockedOs
 from bundle.kinds.python_packages import LockedPythonSet
-from bundle.kinds.unasked import describe_unasked
-from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedFile, check_lock
+from bundle.model.lock import Lock, check_lock
 from bundle.store.hashing import StoppedError, run_parallel
 from bundle.trust.upstream.judgement import check_covered
 from bundler.gates.closure import moving_images, require_closed, unobtainable

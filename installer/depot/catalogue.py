@@ -12,10 +12,12 @@ from typing import Final
 
 from bundle.base.names import chart_folder, kubespray_path
 from bundle.base.reference import DOCKER_HUB, fallback_tag, parse_reference, path_host
+from bundle.kinds.artifacts import Artifact, ReferrerEntry
+from bundle.kinds.charts import ChartEntry
 from bundle.kinds.files import served_path
 from bundle.kinds.os_packages import OsEntry
 from bundle.kinds.python_packages import PythonSet, WheelEntry
-from bundle.model.manifest import Artifact, ChartEntry, Manifest, ReferrerEntry
+from bundle.model.manifest import Manifest
 
 _HUB_ALIASES: Final = frozenset({"index.docker.io", "registry-1.docker.io"})
 _LIBRARY: Final = "library/"

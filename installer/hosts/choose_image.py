@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from bundle.base.errors import DefinitionError
 from bundle.base.reference import Reference, parse_reference
-from bundle.model.manifest import Artifact, Manifest
+from bundle.kinds.artifacts import Artifact
+from bundle.model.manifest import Manifest
 from bundle.trust.metadata.restrictions import check_not_revoked
 from installer.depot.accepted import AcceptedContent, accepted_bundles
 from installer.depot.directory import DepotDirectory

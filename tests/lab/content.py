@@ -13,7 +13,8 @@ from bundle.base.canonical import canonical_json
 from bundle.base.digest import digest_of
 from bundle.base.documents import Metadata
 from bundle.base.oci import OCI_MANIFEST
-from bundle.model.lock import Lock, LockedArtifact, LockedManifest
+from bundle.kinds.artifacts import LockedArtifact, LockedManifest
+from bundle.model.lock import Lock
 from tests.support.depot.imported import import_now, signed_bundle
 from tests.support.documents.content import CONFIG, LAYER, Maker
 from tests.support.trust.release_kit import ReleaseKit, enrolled, make_release

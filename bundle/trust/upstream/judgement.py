@@ -15,8 +15,8 @@ from bundle.base.errors import FormatError, PolicyError, UnsignedError
 from bundle.base.limits import MAX_OCI_MANIFEST_BYTES, MAX_SIGNATURE_BYTES, MAX_SIGNATURES
 from bundle.base.oci import OciDescriptor, OciManifest, parse_oci
 from bundle.base.reference import parse_reference
+from bundle.kinds.artifacts import Artifact, ReferrerEntry
 from bundle.kinds.policy import SignatureRule, UnsignedRule, VerifiedBy, expiry_of, rule_for
-from bundle.model.manifest import Artifact, ReferrerEntry
 from bundle.trust.upstream import notation
 from bundle.trust.upstream.cosign import LAYER_TYPES, KeyVerifier, judge_layers
 from bundle.trust.upstream.public_keys import load_upstream_key

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bundle.base.errors import FormatError
 from bundle.base.limits import MAX_INDEX_DEPTH
 from bundle.base.oci import ATTESTATION_DIGEST, INDEX_TYPES, OciDescriptor, OciIndex, parse_oci
-from bundle.model.manifest import Artifact
+from bundle.kinds.artifacts import Artifact
 from bundle.trust.upstream.reader import BlobReader
 from bundle.trust.upstream.verdict import Subject
 

@@ -16,9 +16,8 @@ from bundle.base.errors import DefinitionError, DigestMismatchError, FormatError
 from bundle.base.limits import MAX_CHART_BYTES
 from bundle.base.queries import shown_url
 from bundle.base.reference import parse_reference
-from bundle.kinds.chart_lock import LockedDependency, LockedFolder
 from bundle.kinds.chart_source import ChartSource, check_chart_source, oci_chart_reference
-from bundle.model.lock import LockedChart
+from bundle.kinds.charts import LockedChart, LockedDependency, LockedFolder
 from bundler.model.chart import chart_artifact
 from bundler.sources.charts.dependencies import packed_chart
 from bundler.sources.charts.parts import Dependency

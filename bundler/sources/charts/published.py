@@ -23,9 +23,9 @@ from bundle.base.limits import MAX_CHART_BYTES, MAX_INDEX_YAML_BYTES, MAX_PROVEN
 from bundle.base.oci import OCI_MANIFEST, OciManifest
 from bundle.base.queries import shown_url, without_secrets
 from bundle.base.reference import Reference, check_url, is_repository, parse_reference
-from bundle.kinds.chart_lock import LockedProvenance
+from bundle.kinds.artifacts import LockedArtifact, LockedManifest
 from bundle.kinds.chart_source import ChartSource
-from bundle.model.lock import LockedArtifact, LockedChart, LockedManifest
+from bundle.kinds.charts import LockedChart, LockedProvenance
 from bundle.store.programs import Runner
 from bundler.model.chart import LAYER_TYPES, PROVENANCE_TYPE, ChartArtifact, chart_artifact
 from bundler.sources.charts.dependencies import check_complete

@@ -19,8 +19,9 @@ from bundle.base.errors import (
     StorageError,
     TransportError,
 )
+from bundle.kinds.artifacts import LockedArtifact, artifact_contents
 from bundle.kinds.files import file_label
-from bundle.model.lock import Lock, LockedArtifact, artifact_contents
+from bundle.model.lock import Lock
 from bundler.sources.common.download import TYPED
 
 _BY_LOCK: Final = (

@@ -20,7 +20,7 @@ from bundle.base.oci import (
 )
 from bundle.base.oci_json import UnreadableError, read_document
 from bundle.base.reference import Reference
-from bundle.model.lock import LockedIndex, LockedManifest
+from bundle.kinds.artifacts import LockedIndex, LockedManifest
 from bundler.registry.client import RegistryClient, by_digest, by_tag
 from bundler.registry.expected import FetchedManifest
 from bundler.sources.common.opener import BlobStream

@@ -14,8 +14,7 @@ from bundle.base.digest import PREFIX
 from bundle.base.errors import TransportError
 from bundle.base.limits import CHUNK_BYTES
 from bundle.base.queries import shown_url
-from bundle.kinds.files import FileSource
-from bundle.model.lock import LockedFile
+from bundle.kinds.files import FileSource, LockedFile
 from bundle.store.atomic import fsync_directory, storage_errors
 from bundle.store.hashing import write_all
 from bundler.registry.client import RegistryClient

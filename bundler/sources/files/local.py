@@ -17,9 +17,8 @@ from typing import Final
 from bundle.base.content import Content
 from bundle.base.errors import DefinitionError, IntegrityError
 from bundle.base.limits import CHUNK_BYTES
-from bundle.kinds.files import FileSource
+from bundle.kinds.files import FileSource, LockedFile
 from bundle.kinds.git import GitSource
-from bundle.model.lock import LockedFile
 from bundle.store.atomic import storage_errors
 from bundler.sources.common.context import SourceContext
 from bundler.sources.common.download import check_digest

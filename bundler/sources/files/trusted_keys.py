@@ -11,7 +11,8 @@ from bundle.base.digest import digest_of
 from bundle.base.errors import DefinitionError, DigestMismatchError
 from bundle.base.limits import MAX_KEYRING_BYTES
 from bundle.kinds.openpgp import keyring_packets
-from bundle.kinds.os_packages import KEYRING_NAMES, LockedKeyring
+from bundle.kinds.os_names import KEYRING_NAMES
+from bundle.kinds.os_packages import LockedKeyring
 from bundle.store.atomic import storage_errors
 from bundler.sources.common.context import SourceContext
 from bundler.sources.common.opener import BlobStream, Opener, WholeBytes

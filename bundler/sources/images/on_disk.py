@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from bundle.base.errors import DigestMismatchError, FormatError
 from bundle.base.reference import Reference, parse_reference
+from bundle.kinds.artifacts import LockedArtifact, artifact_contents
 from bundle.kinds.image_origin import ImageOrigin
-from bundle.model.lock import LockedArtifact, artifact_contents
-from bundler.model.definition import ImageSource
+from bundle.kinds.images import ImageSource
 from bundler.sources.common.context import SourceContext
 from bundler.sources.images.archive import Archive, StreamArchive, open_archive
 from bundler.sources.images.archived import (

@@ -27,8 +27,8 @@ from bundle.base.platform import (
 )
 from bundle.base.progress import Progress
 from bundle.base.reference import Reference, parse_reference
-from bundle.model.lock import LockedArtifact, LockedIndex, LockedManifest
-from bundler.model.definition import ImageSource
+from bundle.kinds.artifacts import LockedArtifact, LockedIndex, LockedManifest
+from bundle.kinds.images import ImageSource
 from bundler.sources.common.download import small_blob
 from bundler.sources.common.manifests import ManifestSource, Parsed, check_nesting, locked_manifest
 from bundler.sources.images.referrers import Found, ReferrerSearch

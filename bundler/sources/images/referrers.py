@@ -21,8 +21,7 @@ from bundle.base.errors import FormatError, IntegrityError, TransportError
 from bundle.base.limits import MAX_REFERRER_DEPTH, MAX_REFERRERS
 from bundle.base.oci import OCI_INDEX, OciDescriptor, OciIndex, OciManifest
 from bundle.base.reference import Reference, fallback_tag
-from bundle.kinds.unasked import Place, Unasked
-from bundle.model.lock import LockedIndex, LockedManifest, LockedReferrer
+from bundle.kinds.artifacts import LockedIndex, LockedManifest, LockedReferrer, Place, Unasked
 from bundler.registry.client import by_tag
 from bundler.sources.common.manifests import ManifestSource, Parsed, locked_manifest
 from bundler.sources.images.answers import answer_of, plain_answer

@@ -18,10 +18,13 @@ from bundle.base.errors import (
 )
 from bundle.base.limits import MAX_SIGNATURE_BYTES
 from bundle.base.reference import parse_reference
+from bundle.kinds.artifacts import (
+    LockedArtifact,
+    artifact_contents,
+    artifact_entry,
+    describe_unasked,
+)
 from bundle.kinds.policy import SignatureRule, rule_for
-from bundle.kinds.unasked import describe_unasked
-from bundle.model.lock import LockedArtifact, artifact_contents
-from bundle.model.plan import artifact_entry
 from bundle.trust.upstream.judgement import verify_image
 from bundler.registry.client import by_digest
 from bundler.sources.common.download import check_bytes, small_blob

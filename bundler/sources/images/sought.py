@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bundle.base.errors import DefinitionError
 from bundle.base.reference import parse_reference
 from bundle.kinds.files import FileSource
-from bundler.model.definition import ImageSource
+from bundle.kinds.images import ImageSource
 from bundler.sources.common.context import FileWant, Want
 
 

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from bundle.base.errors import DefinitionError, FormatError
 from bundle.base.platform import Platform
-from bundle.kinds.os_packages import LockedOs, OsKind, OsSource, PackageName
+from bundle.kinds.os_names import PackageName
+from bundle.kinds.os_packages import LockedOs, OsKind, OsSource
 from bundler.sources.common.context import OsWant, SourceContext
 from bundler.sources.os.apt.repositories import resolve_apt
 from bundler.sources.os.rpm.packages import resolve_rpm

@@ -19,9 +19,9 @@ from bundle.base.limits import (
     MAX_VALUES_BYTES,
 )
 from bundle.kinds.chart_source import ChartSource
+from bundle.kinds.charts import LockedChart
 from bundle.kinds.closure import Named, chart_name
 from bundle.kinds.rendering import Release, ValuesFile
-from bundle.model.lock import LockedChart
 from bundle.store.atomic import storage_errors
 from bundler.model.chart import chart_artifact
 from bundler.sources.common.context import SourceContext

@@ -19,7 +19,7 @@ import pytest
 import urllib3
 
 from bundle.base.errors import UnsignedError
-from bundle.model.lock import LockedArtifact
+from bundle.kinds.artifacts import LockedArtifact
 from bundler.lock.documents import load_lock
 from tests.support.programs.go_tools import BUILD_SECONDS, go_tool
 from tests.support.programs.needs import requires_tool

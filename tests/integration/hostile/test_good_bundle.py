@@ -30,7 +30,8 @@ from bundle.checks.good_bundle import CHECKS, Check, Subject
 from bundle.checks.signatures import UpstreamCheck
 from bundle.cli.main import run
 from bundle.kinds.policy import VerifiedBy
-from bundle.model.manifest import LayoutFile, Manifest
+from bundle.kinds.protocol import LayoutFile
+from bundle.model.manifest import Manifest
 from bundle.model.plan import REF_NAME, Plan, plan_bundle
 from bundle.store.layout import BundleDirectory
 from bundler.build import assemble, place

@@ -14,7 +14,8 @@ from typing import Any
 import urllib3
 
 from bundle.base.oci import OCI_INDEX, OCI_MANIFEST
-from bundle.model.lock import Lock, LockedArtifact, LockedIndex, LockedManifest, LockedReferrer
+from bundle.kinds.artifacts import LockedArtifact, LockedIndex, LockedManifest, LockedReferrer
+from bundle.model.lock import Lock
 from installer.depot.importer import ImportOutcome, import_bundle
 from tests.support.documents.bundles import write_bundle
 from tests.support.documents.content import Maker, sample

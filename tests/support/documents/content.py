@@ -13,6 +13,9 @@ from bundle.base.content import Content
 from bundle.base.digest import digest_of
 from bundle.base.documents import Metadata
 from bundle.base.oci import OCI_INDEX, OCI_MANIFEST
+from bundle.kinds.artifacts import LockedArtifact, LockedIndex, LockedManifest, LockedReferrer
+from bundle.kinds.charts import LockedChart
+from bundle.kinds.files import LockedFile
 from bundle.kinds.os_packages import (
     LockedKeyring,
     LockedOs,
@@ -20,15 +23,7 @@ from bundle.kinds.os_packages import (
     OsPackage,
     OsPlace,
 )
-from bundle.model.lock import (
-    Lock,
-    LockedArtifact,
-    LockedChart,
-    LockedFile,
-    LockedIndex,
-    LockedManifest,
-    LockedReferrer,
-)
+from bundle.model.lock import Lock
 from bundler.model.chart import chart_artifact
 from tests.support.trust.signature_rules import WAIVE_ALL, WAIVED
 

@@ -13,15 +13,10 @@ from bundle.base.errors import DefinitionError
 from bundle.base.limits import MAX_DEFINITION_BYTES
 from bundle.base.oci import OCI_INDEX, OCI_MANIFEST
 from bundle.base.yaml.strict import load_yaml
-from bundle.model.lock import (
-    Lock,
-    LockedArtifact,
-    LockedChart,
-    LockedFile,
-    LockedIndex,
-    LockedManifest,
-    LockedReferrer,
-)
+from bundle.kinds.artifacts import LockedArtifact, LockedIndex, LockedManifest, LockedReferrer
+from bundle.kinds.charts import LockedChart
+from bundle.kinds.files import LockedFile
+from bundle.model.lock import Lock
 from bundler.model.definition import Definition, check_definition
 from installer.site.checks import site_problems
 from installer.site.document import Site

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bundle.base.progress import NO_PROGRESS
-from bundle.model.lock import LockedArtifact
+from bundle.kinds.artifacts import LockedArtifact
+from bundle.kinds.images import ImageSource
 from bundler.build.cache import BlobCache
-from bundler.model.definition import ImageSource
 from bundler.sources.common.manifests import ManifestSource
 from bundler.sources.images.published_images import resolve_image
 from tests.support.registries.connecting import client

@@ -12,10 +12,8 @@ from msgspec.structs import replace
 from bundle.base.canonical import canonical_json
 from bundle.base.digest import digest_of
 from bundle.base.oci import OCI_MANIFEST
+from bundle.kinds.artifacts import Artifact, LockedArtifact, LockedReferrer, artifact_entry
 from bundle.kinds.policy import CosignRule, SignatureRule, VerifiedBy
-from bundle.model.lock import LockedArtifact, LockedReferrer
-from bundle.model.manifest import Artifact
-from bundle.model.plan import artifact_entry
 from bundle.trust.upstream.judgement import verify_image
 from tests.support.documents.content import Maker
 from tests.support.registries.referrers import IN_TOTO, SIGNATURE, SIMPLE_SIGNING, ImageSigner, pae

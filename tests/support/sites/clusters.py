@@ -15,10 +15,12 @@ from bundle.base.content import Content
 from bundle.base.digest import digest_of
 from bundle.base.documents import Metadata
 from bundle.base.oci import OCI_MANIFEST
+from bundle.kinds.artifacts import Artifact, ManifestEntry
+from bundle.kinds.files import FileEntry
 from bundle.kinds.kubespray import KubesprayEntry, KubesprayFile, KubesprayImage, KubesprayPackages
 from bundle.kinds.os_packages import OsEntry, OsFile
 from bundle.kinds.systems import Release
-from bundle.model.manifest import Artifact, FileEntry, Manifest, ManifestEntry
+from bundle.model.manifest import Manifest
 from installer.site.document import Site
 from installer.site.load import parse_site
 from tests.support.trust.signature_rules import WAIVE_ALL, WAIVED

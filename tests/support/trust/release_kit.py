@@ -12,7 +12,8 @@ from bundle.base.canonical import canonical_json
 from bundle.base.content import Content
 from bundle.base.digest import digest_of, hex_of
 from bundle.base.documents import API_VERSION, Metadata
-from bundle.model.manifest import FileEntry, Manifest
+from bundle.kinds.files import FileEntry
+from bundle.model.manifest import Manifest
 from bundle.model.provenance import BuildRun, Source
 from bundle.store.layout import BundleDirectory
 from bundle.store.sums import write_sums

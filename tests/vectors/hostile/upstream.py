@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from bundle.base.digest import hex_of
 from bundle.base.oci import OCI_MANIFEST
+from bundle.kinds.artifacts import LockedReferrer
 from bundle.kinds.policy import VerifiedBy
-from bundle.model.lock import LockedReferrer
 from bundle.trust.upstream.public_keys import load_upstream_key
 from tests.support.depot.imported import change_lock, signed_bundle
 from tests.support.documents.content import Maker, sample

@@ -23,7 +23,8 @@ from bundle.base.errors import (
 )
 from bundle.base.limits import MAX_OS_INDEX_BYTES, MAX_REPOMD_BYTES, MAX_SIGNATURE_FILE_BYTES
 from bundle.base.platform import Platform, matches
-from bundle.kinds.os_packages import LockedOsFile, OsPath, OsRepositorySource
+from bundle.kinds.os_names import OsPath
+from bundle.kinds.os_packages import LockedOsFile, OsRepositorySource
 from bundle.store.atomic import storage_errors
 from bundler.sources.common.context import SourceContext
 from bundler.sources.common.download import read_whole

@@ -23,7 +23,7 @@ from bundle.base.limits import (
     RPM_SOLVER_SECONDS,
 )
 from bundle.base.yaml.strict import readable_problem
-from bundle.kinds.os_packages import OsPath, PackageArchitecture, PackageName, PackageVersion
+from bundle.kinds.os_names import OsPath, PackageArchitecture, PackageName, PackageVersion
 from bundle.store.atomic import storage_errors
 from bundle.store.programs import Finished, Runner
 from bundler.sources.common.promised import Promise

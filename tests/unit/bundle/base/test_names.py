@@ -11,7 +11,9 @@ from msgspec.structs import replace
 from bundle.base.errors import DefinitionError, FormatError
 from bundle.base.names import ServedNames, chart_folder, file_path
 from bundle.base.reference import check_url
-from bundle.model.manifest import FileEntry, LayoutFile, Manifest, check_manifest
+from bundle.kinds.files import FileEntry
+from bundle.kinds.protocol import LayoutFile
+from bundle.model.manifest import Manifest, check_manifest
 from bundle.model.plan import plan_bundle
 from tests.support.documents.content import sample
 

@@ -16,7 +16,9 @@ from bundle.base.digest import digest_of, hex_of
 from bundle.base.errors import DigestMismatchError, FormatError
 from bundle.base.oci import OCI_INDEX, OCI_MANIFEST
 from bundle.checks.graph import check_graph, check_index
-from bundle.model.manifest import Manifest, ManifestEntry, ProvenanceEntry
+from bundle.kinds.artifacts import ManifestEntry
+from bundle.kinds.charts import ProvenanceEntry
+from bundle.model.manifest import Manifest
 from bundle.store.layout import BundleDirectory
 from tests.support.documents.bundles import write_bundle
 from tests.support.documents.content import sample

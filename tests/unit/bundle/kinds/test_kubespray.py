@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from bundle.base.digest import digest_of
 from bundle.base.errors import DefinitionError, FormatError
+from bundle.kinds.files import LockedFile
 from bundle.kinds.git import GitSource
 from bundle.kinds.kubespray import (
     KubesprayArchive,
@@ -17,9 +18,8 @@ from bundle.kinds.kubespray import (
     LeftOut,
     LockedKubespray,
     check_kubespray,
-    kubespray_digests,
 )
-from bundle.model.lock import Lock, LockedFile, check_lock
+from bundle.model.lock import Lock, check_lock
 from bundle.model.manifest import check_manifest
 from bundle.model.plan import plan_bundle
 from bundler.lock.diff import changes
@@ -127,4 +127,3 @@ def test_a_change_of_the_tree_the_inventory_or_a_reason_is_said() -> None:
         "kubespray inventory",
         "kubespray leaves out cilium-chart",
     }
-    assert kubespray_digests(None) == {}

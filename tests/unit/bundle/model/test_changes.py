@@ -8,6 +8,9 @@ import msgspec
 
 from bundle.base.canonical import canonical_json, decode_canonical
 from bundle.base.documents import Metadata
+from bundle.kinds.artifacts import Artifact
+from bundle.kinds.charts import ChartEntry
+from bundle.kinds.files import FileEntry
 from bundle.kinds.os_packages import os_entry
 from bundle.kinds.policy import CosignRule, SignatureRule, UnsignedRule, VerifiedBy
 from bundle.model.changes import (
@@ -17,7 +20,7 @@ from bundle.model.changes import (
     Vulnerabilities,
     compare_releases,
 )
-from bundle.model.manifest import Artifact, ChartEntry, FileEntry, Manifest
+from bundle.model.manifest import Manifest
 from bundle.model.summary import MAX_LINES, changes_lines, unsigned_lines
 from tests.support.documents.content import Maker
 from tests.support.documents.right import digest

@@ -10,8 +10,8 @@ import pytest
 from bundle.base.errors import FormatError
 from bundle.base.limits import MAX_LOCK_BYTES
 from bundle.base.yaml.strict import dump_yaml, load_yaml
-from bundle.kinds.chart_lock import LockedDependency, LockedFolder, LockedProvenance
 from bundle.kinds.chart_source import LOCAL_CHARTS
+from bundle.kinds.charts import LockedDependency, LockedFolder, LockedProvenance
 from bundle.kinds.git import GitSource
 from bundle.model.lock import Lock, check_lock, lock_contents
 from tests.support.documents.right import content, digest, lock, locked_chart, locked_image

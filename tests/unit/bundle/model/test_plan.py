@@ -14,9 +14,10 @@ import pytest
 from bundle.base.canonical import canonical_digest, decode_canonical
 from bundle.base.digest import digest_of
 from bundle.base.errors import FormatError
+from bundle.kinds.charts import ProvenanceEntry
 from bundle.kinds.git import GitSource
 from bundle.model.lock import Lock, lock_contents
-from bundle.model.manifest import Manifest, ProvenanceEntry, check_manifest
+from bundle.model.manifest import Manifest, check_manifest
 from bundle.model.plan import REF_NAME, plan_bundle
 from tests.support.documents.right import digest, lock, locked_chart, locked_image
 

@@ -7,6 +7,7 @@ import pytest
 from bundle.base.errors import ClosureError, DefinitionError
 from bundle.base.yaml.strict import load_yaml
 from bundle.kinds.closure import MissingImages, Named
+from bundle.kinds.images import ImageSource
 from bundle.kinds.rendering import How, LeftOut
 from bundler.gates.closure import (
     Wanting,
@@ -16,7 +17,6 @@ from bundler.gates.closure import (
     require_closed,
     unobtainable,
 )
-from bundler.model.definition import ImageSource
 from bundler.sources.common.context import Want
 from bundler.sources.images.sought import images_to_resolve
 

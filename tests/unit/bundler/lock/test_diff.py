@@ -5,9 +5,11 @@ from msgspec.structs import replace
 from bundle.base.content import Content
 from bundle.base.digest import digest_of
 from bundle.base.documents import Metadata
-from bundle.kinds.chart_lock import LockedDependency, LockedFolder, LockedProvenance
+from bundle.kinds.artifacts import LockedArtifact
+from bundle.kinds.charts import LockedChart, LockedDependency, LockedFolder, LockedProvenance
+from bundle.kinds.files import LockedFile
 from bundle.kinds.git import GitSource
-from bundle.model.lock import Lock, LockedArtifact, LockedChart, LockedFile
+from bundle.model.lock import Lock
 from bundler.lock.diff import changes
 from tests.support.documents.content import Maker
 

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from bundle.base.digest import digest_of
-from bundle.model.manifest import ChartEntry, Manifest, check_manifest
+from bundle.kinds.charts import ChartEntry
+from bundle.model.manifest import Manifest, check_manifest
 from bundle.model.plan import plan_bundle
 from installer.depot.catalogue import Catalogue
 from tests.support.depot.imported import change_lock, rich_sample

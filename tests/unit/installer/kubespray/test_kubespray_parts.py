@@ -13,8 +13,10 @@ import yaml
 from bundle.base.digest import digest_of
 from bundle.base.errors import DefinitionError
 from bundle.base.oci import OCI_MANIFEST
+from bundle.kinds.artifacts import Artifact, ManifestEntry
+from bundle.kinds.charts import ChartEntry
 from bundle.kinds.os_packages import OsEntry, OsFile
-from bundle.model.manifest import Artifact, ChartEntry, Manifest, ManifestEntry
+from bundle.model.manifest import Manifest
 from installer.kubespray.settings import KubesprayInput, render_kubespray
 from tests.support.sites.clusters import PARTS, cluster_data, kubespray_manifest
 from tests.support.sites.plain import site_of

@@ -20,8 +20,9 @@ from bundle.base.errors import (
 )
 from bundle.checks.signatures import check_upstream
 from bundle.cli.main import main
+from bundle.kinds.artifacts import LockedArtifact, LockedReferrer
 from bundle.kinds.policy import SignatureRule, VerifiedBy
-from bundle.model.lock import Lock, LockedArtifact, LockedReferrer
+from bundle.model.lock import Lock
 from bundle.model.manifest import Manifest
 from bundle.store.layout import BundleDirectory
 from bundle.trust.upstream.public_keys import load_upstream_key

@@ -20,8 +20,8 @@ from bundle.base.errors import (
     HostNotAllowedError,
 )
 from bundle.kinds.chart_source import ChartSource
+from bundle.kinds.charts import LockedChart
 from bundle.kinds.git import GitSource
-from bundle.model.lock import LockedChart
 from bundler.build.cache import BlobCache
 from bundler.registry.client import RegistryClient
 from bundler.sources.charts import parts as chart_parts

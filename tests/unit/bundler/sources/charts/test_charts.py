@@ -20,7 +20,7 @@ from bundle.base.errors import (
 )
 from bundle.base.limits import MAX_CHART_BYTES
 from bundle.kinds.chart_source import ChartSource
-from bundle.model.lock import LockedChart
+from bundle.kinds.charts import LockedChart
 from bundle.store.programs import run_program
 from bundler.build.cache import BlobCache
 from bundler.model.chart import LAYER_TYPE, chart_artifact

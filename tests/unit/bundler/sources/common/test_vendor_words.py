@@ -10,7 +10,7 @@ import pytest
 from bundle.base.digest import digest_of
 from bundle.base.errors import Advice, DigestMismatchError, SizeMismatchError, TransportError
 from bundle.cli.endings import ended
-from bundle.model.lock import LockedFile
+from bundle.kinds.files import LockedFile
 from bundle.store import advice
 from bundler.sources.common.blame import blames, blaming, naming
 from tests.support.documents.content import sample

@@ -17,9 +17,15 @@ from bundle.base.errors import (
     IntegrityError,
     SizeMismatchError,
 )
-from bundle.kinds.files import FileSource, check_file_source, file_label, file_uri, served_path
+from bundle.kinds.files import (
+    FileSource,
+    LockedFile,
+    check_file_source,
+    file_label,
+    file_uri,
+    served_path,
+)
 from bundle.kinds.git import GitSource
-from bundle.model.lock import LockedFile
 from bundler.build.cache import BlobCache
 from bundler.build.fetch import BlobFetcher
 from bundler.sources.common.context import SourceContext

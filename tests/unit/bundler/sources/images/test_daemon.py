@@ -16,8 +16,8 @@ from bundle.base.errors import (
     TransportError,
 )
 from bundle.kinds.image_origin import ImageOrigin, check_image_origin
+from bundle.kinds.images import ImageSource
 from bundler.build.cache import BlobCache
-from bundler.model.definition import ImageSource
 from bundler.sources.common.context import SourceContext
 from bundler.sources.images.on_disk import resolve_local_image
 from tests.support.documents.sources import context

@@ -16,8 +16,8 @@ import pytest
 
 from bundle.base.digest import digest_of
 from bundle.base.errors import DigestMismatchError, FormatError, IntegrityError, IsowardError
+from bundle.kinds.images import ImageSource
 from bundler.build.cache import BlobCache
-from bundler.model.definition import ImageSource
 from bundler.sources.common import tar_members
 from bundler.sources.common.context import SourceContext
 from bundler.sources.images import archive as archive_module

@@ -21,10 +21,11 @@ from bundle.base.errors import (
     UnsignedError,
 )
 from bundle.base.oci import DOCKER_MANIFEST, OCI_MANIFEST
-from bundle.model.lock import LockedArtifact, artifact_contents
+from bundle.kinds.artifacts import LockedArtifact, artifact_contents
+from bundle.kinds.images import ImageSource
 from bundler.build.cache import BlobCache
 from bundler.lock.resolve import resolve as resolve_all
-from bundler.model.definition import Definition, ImageSource
+from bundler.model.definition import Definition
 from bundler.sources.common.context import SourceContext
 from bundler.sources.images.on_disk import fill_local_image, resolve_local_image
 from tests.support.documents.sources import context

@@ -17,6 +17,7 @@ from bundle.base.errors import (
     UnsignedError,
 )
 from bundle.cli.auditor.inspect_page import page
+from bundle.kinds.images import ImageSource
 from bundle.kinds.policy import SignatureRule, UnsignedRule
 from bundle.model.changes import compare_releases
 from bundle.model.lock import Lock
@@ -25,7 +26,7 @@ from bundle.model.summary import unasked_lines
 from bundler.build.cache import BlobCache
 from bundler.lock.diff import changes
 from bundler.lock.resolve import resolve
-from bundler.model.definition import Definition, ImageSource
+from bundler.model.definition import Definition
 from tests.support.documents.sources import context
 from tests.support.registries.connecting import client
 from tests.support.registries.content import RegistryContent

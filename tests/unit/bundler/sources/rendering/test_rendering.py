@@ -22,8 +22,8 @@ from bundle.base.errors import (
 )
 from bundle.base.progress import NO_PROGRESS
 from bundle.kinds.chart_source import ChartSource
+from bundle.kinds.charts import LockedChart
 from bundle.kinds.rendering import HelmSource, Release
-from bundle.model.lock import LockedChart
 from bundle.store.programs import Finished, run_program
 from bundler.build.cache import BlobCache
 from bundler.sources.common.context import SourceContext
