@@ -7,20 +7,14 @@ from typing import Any
 import click
 
 from bundle.cli.output import Output, output_options, pass_output
-from installer.cli.cluster_options import (
-    cluster_options,
-    cluster_request,
-    require_no_cluster_options,
-    utc_now,
-)
-from installer.cli.cluster_page import first_plan_page, plan_page
-from installer.installation.plain_site import InstallRequest, plan_first
-from installer.installation.run import plan_cluster
-from installer.installation.sequence import cluster_steps
+from installer.cli.install_options import install_options, install_request, utc_now
+from installer.cli.install_page import plan_page
+from installer.installation.run import plan_installation
+from installer.installation.sequence import steps_for
 
 
 @click.command("plan")
-@cluster_options
+@install_options
 @output_options
 @pass_output
 def command(output: Output, /, **options: Any) -> None:
@@ -29,12 +23,6 @@ def command(output: Output, /, **options: Any) -> None:
     Each step with what it changes on which machine, whether it is done, and how long it should
     take. Nothing is changed, and no machine is asked.
     """
-    request = cluster_request(**options)
-    if request.site.site.kubernetes is None:
-        require_no_cluster_options(options)
-        asked = InstallRequest(request.site, request.depot, request.ca)
-        first = plan_first(asked)
-        output.result(first, *first_plan_page(first))
-        return
-    plan = plan_cluster(request, cluster_steps(request.medium, request.waiver), now=utc_now)
+    request = install_request(**options)
+    plan = plan_installation(request, steps_for(request), now=utc_now)
     output.result(plan.data(), *plan_page(plan))

@@ -36,11 +36,11 @@ class Context:
     """What every step is given.
 
     Attributes:
-        site: The machines; `site.kubernetes` is there.
+        site: The machines; `site.kubernetes` is there for all steps of a cluster.
         site_path: The site file.
         ssh_key: Our private key, only ever named to programs.
         depot: Where the bundle was imported.
-        bundle: The bundle that is installed, with Kubespray in it.
+        bundle: That is installed: with Kubespray for a cluster, else with the first image.
         ca: The site's CA, PEM.
         state: The site's own folder, kept between runs, mode 0700: `inventory/`, `kubeconfig`.
         run: The folder of this run alone, mode 0700: events, logs, the receipt.
@@ -49,6 +49,8 @@ class Context:
         connect: Opens a shell on a node, by its pinned key.
         now: The clock, UTC.
         progress: Told what goes on.
+        local: Whether this machine stands for the nodes.
+        rehearsal: Whether nothing may be changed on a node.
     """
 
     site: Site
@@ -64,6 +66,8 @@ class Context:
     connect: Connect
     now: Callable[[], datetime]
     progress: Progress
+    local: bool = False
+    rehearsal: bool = False
 
 
 class Step(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bundle.base.errors import DefinitionError
@@ -44,20 +45,33 @@ def choose_image(depot: DepotDirectory, wanted: str) -> ChosenImage:
         TrustError: The depot holds a bundle that this site never accepted.
         IntegrityError: A document of the depot is damaged.
     """
+    chosen = _choose(list(reversed(accepted_bundles(depot))), wanted, f"the depot {depot.path}")
+    if chosen.bundle.revoked is not None:
+        check_not_revoked(chosen.bundle.record.digest, [chosen.bundle.revoked])
+    return chosen
+
+
+def image_of(bundle: AcceptedContent, wanted: str) -> ChosenImage:
+    """Find the image that a site file names in one bundle.
+
+    Raises:
+        DefinitionError: The bundle does not have it.
+    """
+    metadata = bundle.manifest.metadata
+    return _choose([bundle], wanted, f"the bundle {metadata.name} {metadata.version}")
+
+
+def _choose(bundles: Sequence[AcceptedContent], wanted: str, where: str) -> ChosenImage:
+    """Return the image of the first bundle that has it."""
     reference = parse_reference(wanted, "firstImage.reference")
-    known: list[str] = []
-    for bundle in reversed(accepted_bundles(depot)):
-        for image in bundle.manifest.images:
-            if _is(parse_reference(image.reference), image, reference):
-                if bundle.revoked is not None:
-                    check_not_revoked(bundle.record.digest, [bundle.revoked])
-                return _chosen(bundle, image)
-            known.append(image.reference)
-    has = ", ".join(sorted(set(known))[:_SHOWN]) or "no image at all"
+    images = [(bundle, image) for bundle in bundles for image in bundle.manifest.images]
+    for bundle, image in images:
+        if _is(parse_reference(image.reference), image, reference):
+            return _chosen(bundle, image)
+    has = ", ".join(sorted({image.reference for _, image in images})[:_SHOWN]) or "no image at all"
     raise DefinitionError(
-        f"firstImage.reference: expected an image of the depot {depot.path}, found {reference}, "
-        f"which no imported bundle has",
-        f"The depot has: {has}.",
+        f"firstImage.reference: expected an image of {where}, found {reference}",
+        f"It has: {has}.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What an installation of a cluster is about: the request, the bundle, and the site's folder."""
+"""What an installation is about: the request, the bundle, and the site's folder."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from bundle.base.digest import PREFIX
 from bundle.base.errors import DefinitionError
 from bundle.base.progress import Progress
 from bundle.trust.site.state import load_states
-from installer.core.folders import require_folder_for_kubespray
+from installer.core.folders import require_folder_for_kubespray, require_folder_for_ssh
 from installer.core.step import Connect, Context
 from installer.depot.accepted import AcceptedContent, accepted_bundles, load_accepted
 from installer.depot.directory import DepotDirectory
 from installer.depot.preview import preview_bundle
+from installer.hosts.choose_image import choose_image, image_of
 from installer.hosts.site_ca import read_ca
 from installer.installation.forecast import SITES
-from installer.preflight.ask import over_ssh
+from installer.preflight.ask import on_this_machine, over_ssh
 from installer.serving.tls.certificate import CA_NAME
 from installer.site.load import SiteFile
 from installer.site.secrets import SUDO_PASSWORD
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterRequest:
+class InstallRequest:
     """What is to be installed, and how.
 
     Attributes:
-        site: The machines, with a cluster.
+        site: The machines.
         depot: The depot's directory.
-        medium: A bundle that is imported first; without one the depot's newest is installed.
+        medium: A bundle that is imported first; without one the depot's newest that fits.
         waiver: The site's signed waiver, for a medium whose metadata has expired.
         ca: The site's CA, if it is not the depot's own.
         overrides: What the site's people put over the inventory, content by path.
@@ -39,6 +40,8 @@ class ClusterRequest:
         again_from: The name of a step that is to be done again, with all after it.
         until: The name of the step after which to stop; empty for the last one.
         who: The person at the keyboard, for the receipt.
+        local: Whether this machine stands for the nodes; not for a cluster.
+        rehearsal: Whether nothing may be changed on a node; not for a cluster.
         connect: Opens a node; over SSH when left out.
     """
 
@@ -52,6 +55,8 @@ class ClusterRequest:
     again_from: str = ""
     until: str = ""
     who: str = ""
+    local: bool = False
+    rehearsal: bool = False
     connect: Connect | None = None
 
 
@@ -61,7 +66,7 @@ def state_folder(depot: DepotDirectory, site: SiteFile) -> Path:
 
 
 def make_context(
-    request: ClusterRequest,
+    request: InstallRequest,
     depot: DepotDirectory,
     now: Callable[[], datetime],
     progress: Progress,
@@ -78,43 +83,60 @@ def make_context(
         planning: Whether the depot may have no CA yet: its first service makes it.
 
     Raises:
-        DefinitionError: The site has no cluster, or there is no bundle for one.
-        UsageError: Kubespray would not take the depot's path.
+        DefinitionError: The CA is wrong, or no bundle has what the site needs.
+        UsageError: ssh, or Kubespray, would not take the depot's path.
         IsowardError: The depot or the medium is not good.
     """
     site = request.site.site
-    if site.kubernetes is None:
-        raise DefinitionError(
-            f"{request.site.path}: kubernetes: expected the options of a cluster, found none",
-            'Add kubernetes: to the site file; docs/FORMAT.md, "Site", says what it has.',
-        )
-    require_folder_for_kubespray(depot.path, "--depot")
-    if request.medium is not None:
-        bundle = preview_bundle(request.medium.absolute(), depot.path, now(), waiver=request.waiver)
-        _require_kubespray(bundle)
-    else:
-        bundle = newest_with_kubespray(depot)
+    require_folder = require_folder_for_kubespray if site.kubernetes else require_folder_for_ssh
+    require_folder(depot.path, "--depot")
     return Context(
         site=site,
         site_path=request.site.path,
         ssh_key=request.site.ssh_key,
         depot=depot,
-        bundle=bundle,
+        bundle=_bundle(request, depot, now),
         ca=_ca(request, depot, planning=planning),
         state=state_folder(depot, request.site),
         run=depot.runs,
         overrides=request.overrides,
         secrets=request.secrets,
-        connect=request.connect
-        or over_ssh(site, request.site.ssh_key, request.secrets.get(SUDO_PASSWORD, "")),
+        connect=request.connect or _connect(request),
         now=now,
         progress=progress,
+        local=request.local,
+        rehearsal=request.rehearsal,
     )
 
 
-def _ca(request: ClusterRequest, depot: DepotDirectory, *, planning: bool) -> bytes:
+def _connect(request: InstallRequest) -> Connect:
+    if request.local:
+        return on_this_machine
+    password = request.secrets.get(SUDO_PASSWORD, "")
+    return over_ssh(request.site.site, request.site.ssh_key, password)
+
+
+def _bundle(
+    request: InstallRequest, depot: DepotDirectory, now: Callable[[], datetime]
+) -> AcceptedContent:
+    """Return the bundle that is to be installed, which has what the site needs."""
+    site = request.site.site
+    first = None if site.kubernetes else site.required_first_image.reference
+    if request.medium is None:
+        return choose_image(depot, first).bundle if first else newest_with_kubespray(depot)
+    bundle = preview_bundle(request.medium.absolute(), depot.path, now(), waiver=request.waiver)
+    if first:
+        image_of(bundle, first)
+    else:
+        _require_kubespray(bundle)
+    return bundle
+
+
+def _ca(request: InstallRequest, depot: DepotDirectory, *, planning: bool) -> bytes:
     path = request.ca or depot.tls / CA_NAME
-    return b"" if planning and request.ca is None and not path.exists() else read_ca(path)
+    # Only the plan of a cluster has a step that serves the depot.
+    may_lack = planning and request.site.site.kubernetes and request.ca is None
+    return b"" if may_lack and not path.exists() else read_ca(path)
 
 
 def newest_with_kubespray(depot: DepotDirectory) -> AcceptedContent:

@@ -1,4 +1,4 @@
-"""Installing a cluster: the steps of the plan, one after the other, each in the journal."""
+"""Installing a site: the steps of its plan, one after the other, each in the journal."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from installer.core.folders import make_private
 from installer.core.step import Context, Step
 from installer.depot.directory import DepotDirectory, create_depot, open_depot
 from installer.depot.exceptions import words_of
-from installer.installation.context import ClusterRequest, accepted_now, make_context, state_folder
+from installer.installation.context import InstallRequest, accepted_now, make_context, state_folder
 from installer.installation.forecast import Plan, PlannedStep, make_plan
+from installer.kubespray.inventory import depot_url
 from installer.records.expected import duration
 from installer.records.journal import JOURNAL_NAME, Event, Journal
 from installer.records.receipt import RECEIPT_NAME, Receipt, make_run_directory
@@ -44,7 +45,7 @@ class StepOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterResult:
+class InstallResult:
     """How an installation went.
 
     Attributes:
@@ -63,14 +64,18 @@ class ClusterResult:
     steps: tuple[StepOutcome, ...]
     complete: bool
 
+    def step(self, name: str) -> StepOutcome | None:
+        """Return how one step went, if it is among them."""
+        return next((step for step in self.steps if step.name == name), None)
 
-def plan_cluster(
-    request: ClusterRequest, steps: Sequence[Step], *, now: Callable[[], datetime]
+
+def plan_installation(
+    request: InstallRequest, steps: Sequence[Step], *, now: Callable[[], datetime]
 ) -> Plan:
-    """Return what `install_cluster` would do; nothing is written, and no machine is asked.
+    """Return what `install` would do; nothing is written, and no machine is asked.
 
     Raises:
-        DefinitionError: The site has no cluster, or no bundle of the depot fits it.
+        DefinitionError: No bundle of the depot has what the site needs.
         IsowardError: The depot, the medium or the journal is not good.
     """
     depot = DepotDirectory(request.depot.absolute())
@@ -84,15 +89,15 @@ def _served_by_others(_depot: DepotDirectory, _site: Site, _progress: Progress) 
     """Take it for granted."""
 
 
-def install_cluster(
-    request: ClusterRequest,
+def install(
+    request: InstallRequest,
     steps: Sequence[Step],
     *,
     now: Callable[[], datetime],
     monotonic: Callable[[], float],
     progress: Progress = NO_PROGRESS,
     serve: Serve = _served_by_others,
-) -> ClusterResult:
+) -> InstallResult:
     """Do every step that is not done, in order, until all are.
 
     Stopped anywhere and called again it goes on with the step that was not finished.
@@ -111,8 +116,9 @@ def install_cluster(
         InterruptedByUserError: Ctrl-C.
         IsowardError: As the steps.
     """
+    _require_one_machine(request)
     # What cannot be planned is refused before anything is written.
-    plan_cluster(request, steps, now=now)
+    plan_installation(request, steps, now=now)
     depot = create_depot(request.depot.absolute())
     state = state_folder(depot, request.site)
     make_private(state)
@@ -120,17 +126,29 @@ def install_cluster(
         serve(depot, request.site.site, progress)
         context = make_context(request, depot, now, progress)
         plan = _planned(request, context, steps)
-        journal = Journal(state / JOURNAL_NAME)
+        complete = len(plan.steps) == len(steps)
         if all(planned.done for planned in plan.steps):
+            journal = Journal(state / JOURNAL_NAME)
             outcomes = [_done_before(journal, planned) for planned in plan.steps]
-            return _result(context, None, outcomes, complete=len(outcomes) == len(steps))
+            return _result(context, None, outcomes, complete=complete)
         directory = make_run_directory(depot.runs, plan.site, now())
         context = replace(context, run=directory)
+        # What was only rehearsed is not done, so the site's own journal must not say so.
+        journal = Journal((directory if request.rehearsal else state) / JOURNAL_NAME)
         runner = _Runner(context, journal, now, monotonic, progress)
         receipt = Receipt(directory, now, _facts(request, context))
         with receipt.kept():
             outcomes = runner.run_all(plan, receipt)
-        return _result(runner.context, directory, outcomes, complete=len(outcomes) == len(steps))
+        return _result(runner.context, directory, outcomes, complete=complete)
+
+
+def _require_one_machine(request: InstallRequest) -> None:
+    nodes = len(request.site.site.nodes)
+    if request.local and not request.rehearsal and nodes > 1:
+        raise UsageError(
+            f"--connection local: expected a site of one node, found {nodes}",
+            "This machine can be one node only; rehearse with --dry-run, or install over ssh.",
+        )
 
 
 @dataclass(slots=True)
@@ -155,7 +173,7 @@ class _Runner:
             self.progress.note(_announcement(place, planned))
             with receipt.step(planned.step.name) as entry:
                 outcome = self._run(planned)
-                entry["result"] = outcome.result
+                entry.update(outcome.result)
             self.progress.note(f"{place}: done in {duration(outcome.seconds)}")
             outcomes.append(outcome)
             if planned.step.name == "verify":
@@ -203,7 +221,7 @@ def _done_before(journal: Journal, planned: PlannedStep) -> StepOutcome:
     return StepOutcome(name, record.seconds, record.result, done_before=True)
 
 
-def _planned(request: ClusterRequest, context: Context, steps: Sequence[Step]) -> Plan:
+def _planned(request: InstallRequest, context: Context, steps: Sequence[Step]) -> Plan:
     names = [step.name for step in steps]
     for option, name in (("--from", request.again_from), ("--until", request.until)):
         if name and name not in names:
@@ -218,10 +236,12 @@ def _planned(request: ClusterRequest, context: Context, steps: Sequence[Step]) -
             f"{request.again_from}",
             "`isoward plan` shows the order of the steps.",
         )
-    return make_plan(context, steps[:wanted], again_from=request.again_from)
+    # A rehearsal is of the whole way, whatever was done before.
+    again_from = names[0] if request.rehearsal else request.again_from
+    return make_plan(context, steps[:wanted], again_from=again_from)
 
 
-def _facts(request: ClusterRequest, context: Context) -> dict[str, Any]:
+def _facts(request: InstallRequest, context: Context) -> dict[str, Any]:
     site, bundle = context.site, context.bundle
     metadata = bundle.manifest.metadata
     with storage_errors(f"read {request.site.path}"):
@@ -230,6 +250,9 @@ def _facts(request: ClusterRequest, context: Context) -> dict[str, Any]:
         "who": request.who,
         "site": site.metadata.name,
         "siteFile": written,
+        "connection": "local" if request.local else "ssh",
+        "dryRun": request.rehearsal,
+        "depot": depot_url(site),
         "ca": digest_of(context.ca),
         "bundle": {
             "name": metadata.name,
@@ -246,9 +269,9 @@ def _facts(request: ClusterRequest, context: Context) -> dict[str, Any]:
 
 def _result(
     context: Context, run: Path | None, outcomes: Sequence[StepOutcome], *, complete: bool
-) -> ClusterResult:
+) -> InstallResult:
     record, steps = context.bundle.record, tuple(outcomes)
-    return ClusterResult(record.digest, words_of(record), context.state, run, steps, complete)
+    return InstallResult(record.digest, words_of(record), context.state, run, steps, complete)
 
 
-__all__ = ["RECEIPT_NAME", "ClusterRequest", "ClusterResult", "install_cluster", "plan_cluster"]
+__all__ = ["RECEIPT_NAME", "InstallRequest", "InstallResult", "install", "plan_installation"]

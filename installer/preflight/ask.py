@@ -1,30 +1,22 @@
-"""Asking every node of a site, side by side, before judging any answer."""
+"""Opening the nodes of a site to ask them, and refusing to go on unless all are ready."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from bundle.base.errors import PreflightError, UnreachableError
-from bundle.base.progress import NO_PROGRESS, Progress
-from installer.preflight import reachable as reach
-from installer.preflight import system
 from installer.preflight.answers import Answer, NodeAnswers, Report, Verdict
-from installer.preflight.question import Machine, Question, Wanted, answer_of
+from installer.preflight.question import Machine
 from installer.preflight.shell import LocalShell, Shell
 from installer.preflight.sudo import SUDO, SudoShell
 from installer.site.document import Node, Site
 from installer.site.host_key import parse_host_key
 
 Connect = Callable[[Node], AbstractContextManager[Shell]]
-QUESTIONS: Final = (*system.QUESTIONS, *reach.QUESTIONS)
 _REACHED: Final = ("ssh", "Does it answer, with its pinned key?")
-SIDE_BY_SIDE: Final = 16
-"""Nodes that are asked at once."""
 
 
 def over_ssh(site: Site, ssh_key: Path, sudo_password: str = "") -> Connect:
@@ -46,45 +38,6 @@ def over_ssh(site: Site, ssh_key: Path, sudo_password: str = "") -> Connect:
 def on_this_machine(_: Node) -> AbstractContextManager[Shell]:
     """Take this machine for the node."""
     return nullcontext(LocalShell())
-
-
-def ask_site(
-    site: Site,
-    connect: Connect,
-    wanted: Wanted,
-    *,
-    progress: Progress = NO_PROGRESS,
-    rehearsal: bool = False,
-    questions: Sequence[Question] = QUESTIONS,
-) -> Report:
-    """Ask every node every question.
-
-    Args:
-        site: Whose nodes to ask.
-        connect: Opens a node.
-        wanted: What the installation is about to do.
-        progress: Told a line for each node.
-        rehearsal: Tell every failure as a need, for a run here that changes nothing.
-        questions: In the order of the report.
-    Raises:
-        IsowardError: We cannot ask at all, such as for a private key that cannot be used.
-    """
-
-    def ask(node: Node) -> NodeAnswers:
-        answers = visit(
-            node,
-            connect,
-            lambda machine: [answer_of(q, q.ask(machine, wanted)) for q in questions],
-        )
-        if rehearsal:
-            answers = _as_rehearsal(answers)
-        failed = len(answers.failed)
-        verdict = f"{failed} of {len(answers.answers)} answers forbid it" if failed else "ready"
-        progress.note(f"{node.name}: asked: {'rehearsing' if rehearsal else verdict}")
-        return answers
-
-    with ThreadPoolExecutor(max_workers=min(len(site.nodes), SIDE_BY_SIDE)) as pool:
-        return Report(tuple(pool.map(ask, site.nodes)))
 
 
 def require_ready(report: Report) -> None:
@@ -130,13 +83,3 @@ def visit(node: Node, connect: Connect, ask: Callable[[Machine], Sequence[Answer
         answer = Answer(id_, asked, expected, error.message, Verdict.FAIL, error.hint)
         return NodeAnswers(node.name, node.address, reachable=False, answers=(answer,))
     return NodeAnswers(node.name, node.address, reachable=True, answers=answers)
-
-
-def _as_rehearsal(node: NodeAnswers) -> NodeAnswers:
-    return replace(
-        node,
-        answers=tuple(
-            replace(answer, verdict=Verdict.NEED) if answer.verdict is Verdict.FAIL else answer
-            for answer in node.answers
-        ),
-    )

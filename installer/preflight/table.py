@@ -12,23 +12,6 @@ _MARKS = {
 }
 
 
-def table(report: Report) -> list[str]:
-    """Return the report, a line for each answer; what is not ok also has what to do."""
-    answers = [answer for node in report.nodes for answer in node.answers]
-    width = max((len(answer.id) for answer in answers), default=0)
-    lines = []
-    for node in report.nodes:
-        lines.append(f"{node.node} ({node.address})")
-        for answer in node.answers:
-            lines.append(f"  {_MARKS[answer.verdict]}  {answer.id:<{width}}  {answer.found}")
-            if answer.verdict is not Verdict.OK:
-                indent = " " * (10 + width)
-                lines.append(f"{indent}expected: {answer.expected}")
-                lines.append(f"{indent}{answer.advice}")
-    counts = [f"{report.count(v)} {v.value}" for v in Verdict if report.count(v)]
-    return [*lines, ", ".join(counts)]
-
-
 def by_question(report: Report) -> list[str]:
     """Return the report, a line for each question: of many nodes, mostly the same is to be said."""
     asked: dict[str, list[tuple[str, Answer]]] = {}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from installer.preflight.answers import Report, Verdict
-from installer.preflight.ask_cluster import ask_cluster
+from installer.preflight.ask_site import ask_site
 from installer.preflight.judge_outside import JUDGEMENTS
 from installer.proofs.evidence import Bench, Finding, Proof, failed, not_proven, proven
 from installer.proofs.pods import (
@@ -70,7 +70,7 @@ def ask_no_way_out(bench: Bench) -> Finding:
     """Ask every node what the preflight asked: for routes, connections and names of the world."""
     judgements = [judgement for judgement in JUDGEMENTS if judgement.id in _WAYS_OUT]
     wanted = wanted_of(bench.context)
-    report = ask_cluster(bench.site, bench.context.connect, wanted, judgements=judgements)
+    report = ask_site(bench.site, bench.context.connect, wanted, judgements=judgements)
     return judge_ways_out(report)
 
 

@@ -18,13 +18,15 @@ from bundle.base.yaml.strict import load_yaml
 from bundle.model.manifest import Manifest
 from bundle.store.atomic import write_atomic
 from installer.core.step import Change, Context
+from installer.hosts.choose_image import image_of
 from installer.hosts.inquiry import System
 from installer.hosts.package_sources import sets_of
 from installer.kubespray.carried import parts_of
 from installer.preflight.answers import Report, Verdict
 from installer.preflight.ask import require_ready
-from installer.preflight.ask_cluster import ask_cluster
+from installer.preflight.ask_site import ask_site
 from installer.preflight.question import Wanted
+from installer.preflight.table import by_question
 from installer.site.document import Site
 from installer.steps.check_page import render_page
 
@@ -49,11 +51,14 @@ class PreflightStep:
 
     def inputs(self, context: Context) -> Mapping[str, Any]:
         """Return what the questions depend on; the machines themselves are not among it."""
+        kind: dict[str, Any] = {"settings": _settings(context)}
+        if context.site.kubernetes is None:
+            kind = {"image": str(wanted_of(context).image), "local": context.local}
         return {
             "site": digest_of(canonical_json(_asked_about(context.site))),
             "bundle": context.bundle.record.digest,
             "ca": digest_of(context.ca),
-            "settings": _settings(context),
+            **kind,
         }
 
     def run(self, context: Context) -> Mapping[str, Any]:
@@ -64,9 +69,7 @@ class PreflightStep:
             PreflightError: Nodes lack something; the message names all of it.
         """
         asked = context.now()
-        report = ask_cluster(
-            context.site, context.connect, wanted_of(context), progress=context.progress
-        )
+        report = ask_machines(context)
         data = {
             "site": context.site.metadata.name,
             "asked": f"{asked:%Y-%m-%dT%H:%M:%SZ}",
@@ -75,7 +78,7 @@ class PreflightStep:
         write_atomic(context.run / ANSWERS_NAME, json.dumps(data, indent=2).encode())
         page = render_page(context.site.metadata.name, report, asked)
         write_atomic(context.run / PAGE_NAME, page.encode())
-        for line in _notes(report):
+        for line in by_question(report):
             context.progress.note(line)
         require_ready(report)
         return {
@@ -87,13 +90,24 @@ class PreflightStep:
         }
 
 
+def ask_machines(context: Context) -> Report:
+    """Ask every node all that there is to ask of a site of its kind."""
+    report = ask_site(context.site, context.connect, wanted_of(context), progress=context.progress)
+    return report.rehearsed() if context.local and context.rehearsal else report
+
+
 def wanted_of(context: Context) -> Wanted:
     """Return what the questions need to know of the installation.
 
     Raises:
-        DefinitionError: The bundle has no image at all.
+        DefinitionError: The bundle has no image at all, or not the first one.
     """
-    manifest, depot = context.bundle.manifest, context.site.depot
+    manifest, site, depot = context.bundle.manifest, context.site, context.site.depot
+    if site.kubernetes is None:
+        chosen = image_of(context.bundle, site.required_first_image.reference)
+        return Wanted(
+            depot.address, depot.port, context.ca, chosen.reference, chosen.platforms, context.now
+        )
     entries = manifest.os_packages
     return Wanted(
         depot.address,

@@ -101,19 +101,27 @@ def test_2_nodes_without_a_way_out_run_an_image_of_the_bundle(world: World, tmp_
         assert "Network is unreachable" in prove_no_way_out(node)
         hosts = node.run("cat", f"/etc/containerd/certs.d/{IMAGE.partition('/')[0]}/hosts.toml")
         assert f'server = "https://{world.lab.host_address}:{world.port}"' in hosts.stdout.decode()
-    answers = {answer["id"]: answer for answer in result["nodes"][0]["answers"]}
+    kept = json.loads((Path(result["receipt"]).parent / "preflight.json").read_bytes())
+    answers = {answer["id"]: answer for answer in kept["nodes"][0]["answers"]}
     assert answers["way-out"]["verdict"] == "ok"
     receipt = json.loads(Path(result["receipt"]).read_bytes())
     assert receipt["result"] == "ok"
     assert receipt["bundle"]["digest"] == result["bundle"]
-    assert [step["step"] for step in receipt["steps"]] == ["preflight", "inventory", "first image"]
+    assert [step["step"] for step in receipt["steps"]] == ["verify", "preflight", "first image"]
+    assert receipt["steps"][2]["outputs"] == result["outputs"]
     events = Path(result["receipt"]).parent / "artifacts" / "first" / "events.jsonl"
     assert len(events.read_bytes().splitlines()) > 20
 
 
-def test_3_the_second_run_changes_nothing(world: World, tmp_path: Path) -> None:
+def test_3_the_second_run_does_nothing_and_one_of_all_steps_changes_nothing(
+    world: World, tmp_path: Path
+) -> None:
     before = [_state(node) for node in world.lab.nodes]
-    result = world.result(world.site(tmp_path))
+    again = world.result(world.site(tmp_path))
+    assert all(step["doneBefore"] for step in again["steps"])
+    assert again["receipt"] is None
+    result = world.result(world.site(tmp_path), "--from", "preflight")
+    assert [step["doneBefore"] for step in result["steps"]] == [True, False, False]
     assert result["changed"] == {}
     assert set(result["outputs"]) == {"node1", "node2"}
     assert [_state(node) for node in world.lab.nodes] == before
@@ -155,7 +163,8 @@ def test_ansible_itself_refuses_another_host_key(
     from installer.ansible_run.runner import Run, run_playbook
 
     monkeypatch.setenv("ANSIBLE_HOST_KEY_CHECKING", "False")
-    run_folder = Path(world.result(world.site(tmp_path))["receipt"]).parent
+    result = world.result(world.site(tmp_path), "--from", "first image")
+    run_folder = Path(result["receipt"]).parent
     wrong = tmp_path / "known_hosts"
     wrong.write_text("".join(f"{n.address} {_OTHER_KEY}\n" for n in world.lab.nodes))
     fresh = tmp_path / "run"
@@ -177,7 +186,12 @@ def test_a_task_that_fails_is_named_with_its_reason(world: World, tmp_path: Path
     assert json.loads(receipts[-1].read_bytes())["error"]["id"] == "step"
 
 
-def test_stopped_by_ctrl_c_and_run_again_it_goes_on(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_stopped_by_ctrl_c_or_killed_and_run_again_it_goes_on(
+    world: World, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     site = world.site(tmp_path, command=["/bin/sleep", "600"])
     node = world.lab.nodes[0]
     process = subprocess.Popen(
@@ -190,23 +204,24 @@ def test_stopped_by_ctrl_c_and_run_again_it_goes_on(world: World, tmp_path: Path
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, errors = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()
-    assert process.returncode == 130, errors
+    assert process.returncode == code, errors
     assert b"Traceback" not in errors
     result = world.result(world.site(tmp_path))
+    assert [step["doneBefore"] for step in result["steps"]] == [True, True, False]
     assert "hello from node1" in result["outputs"]["node1"]
     assert node.run(*_CTR, "containers", "list", "--quiet").stdout == b""
 
 
 def test_z_a_node_that_is_down_is_named(world: World, tmp_path: Path) -> None:
     world.lab.nodes[1].stop()
-    done = world.install(world.site(tmp_path))
+    done = world.install(world.site(tmp_path), "--from", "preflight")
     assert done.returncode == 53, done.stdout + done.stderr
     assert "node2: nothing answers at" in done.stderr
     assert "Is the machine on" in done.stderr
     # The other one was asked all the same.
-    assert "ok    depot" in done.stdout
+    assert "ok    depot" in done.stderr

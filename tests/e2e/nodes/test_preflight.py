@@ -17,10 +17,10 @@ import pytest
 from bundle.base.progress import NO_PROGRESS
 from installer.core.step import Context
 from installer.depot.directory import open_depot
-from installer.installation.context import ClusterRequest, make_context
+from installer.installation.context import InstallRequest, make_context
 from installer.preflight.answers import Report
 from installer.preflight.ask import over_ssh
-from installer.preflight.ask_cluster import ask_cluster
+from installer.preflight.ask_site import ask_site
 from installer.preflight.question import Wanted
 from installer.preflight.sudo import SUDO
 from installer.serving.tls.certificate import made_identity
@@ -75,7 +75,7 @@ class World:
         """Return what is said of each node beyond what is true of the lab."""
         asked = self.changed(**changes)
         connect = over_ssh(asked, self.context.ssh_key, sudo_password)
-        return _said(ask_cluster(asked, connect, wanted or self.wanted))
+        return _said(ask_site(asked, connect, wanted or self.wanted))
 
     def changed(self, **changes: Any) -> Site:
         """Return the site with other top-level fields."""
@@ -126,7 +126,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             port = int(json.loads(ready.read_text())["url"].rsplit(":", 1)[1])
             data = _cluster(site, port)
             path = write_site(work / "site.yaml", data)
-            request = ClusterRequest(load_site(path), depot, overrides=_OVERRIDES)
+            request = InstallRequest(load_site(path), depot, overrides=_OVERRIDES)
             context = make_context(
                 request, open_depot(depot), lambda: datetime.now(UTC), NO_PROGRESS
             )

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bundle.base.reference import Reference
 from installer.preflight.answers import Finding
-from installer.preflight.ask_cluster import JUDGEMENTS
+from installer.preflight.ask_site import JUDGEMENTS
 from installer.preflight.facts import read_facts
 from installer.preflight.judge_machine import SYSCTLS
 from installer.preflight.question import Wanted

@@ -12,10 +12,11 @@ import pytest
 from bundle.base.errors import PreflightError, UnreachableError
 from bundle.base.reference import Reference
 from installer.preflight.answers import Finding, Report, fail, ok, warn
-from installer.preflight.ask import ask_site, on_this_machine, require_ready
+from installer.preflight.ask import on_this_machine, require_ready
+from installer.preflight.ask_site import ask_site
 from installer.preflight.question import Machine, Question, Wanted
 from installer.preflight.shell import LocalShell, Shell
-from installer.preflight.table import table
+from installer.preflight.table import by_question
 from installer.site.document import Node
 from tests.support.sites.plain import HOST_KEY, node_data, site_data, site_of
 
@@ -74,9 +75,7 @@ def test_a_node_that_is_down_keeps_nobody_else_from_being_asked() -> None:
 
 
 def test_a_rehearsal_tells_failures_as_needs() -> None:
-    report = ask_site(
-        _SITE, on_this_machine, _WANTED, rehearsal=True, questions=(_GOOD, _BAD, _ODD)
-    )
+    report = ask_site(_SITE, on_this_machine, _WANTED, questions=(_GOOD, _BAD, _ODD)).rehearsed()
     assert _verdicts(report) == [["ok", "ok", "would need", "warn"]] * 2
     require_ready(report)
 
@@ -90,12 +89,12 @@ def test_one_failure_has_its_own_advice() -> None:
 
 def test_the_table_says_what_to_do_about_what_is_not_ok() -> None:
     report = ask_site(_SITE, _second_is_down, _WANTED, questions=(_GOOD, _BAD, _ODD))
-    text = "\n".join(table(report))
+    text = "\n".join(by_question(report))
     assert "fail  bad" in text
     assert "make it x" in text
     assert "look at it" in text
     assert "Is it on?" in text
-    assert text.splitlines()[-1] == f"{2} ok, 1 warn, 2 fail"
+    assert text.splitlines()[-1] == "2 nodes: 2 ok, 1 warn, 2 fail"
 
 
 def test_the_report_is_plain_data() -> None:

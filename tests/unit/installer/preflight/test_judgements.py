@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from installer.preflight.answers import Verdict
-from installer.preflight.ask_cluster import DIRECT, JUDGEMENTS
+from installer.preflight.ask_site import DIRECT, JUDGEMENTS
 from tests.support.sites.node_facts import GIB, NOON, Raw, alarms, cluster_site, judged
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from installer.preflight import facts as facts_module
-from installer.preflight.ask_cluster import wants
+from installer.preflight.ask_site import wants
 from installer.preflight.facts import Facts, ask_facts
 from installer.preflight.on_node import identity, leftovers, machine, network, outside, reading
 from installer.preflight.question import Machine

@@ -22,7 +22,7 @@ from installer.core.step import Context
 from installer.depot.accepted import AcceptedContent
 from installer.depot.directory import DepotDirectory, ImportRecord, open_depot
 from installer.preflight.answers import Answer, NodeAnswers, Report, Verdict
-from installer.preflight.ask_cluster import DIRECT, JUDGEMENTS
+from installer.preflight.ask_site import DIRECT, JUDGEMENTS
 from installer.preflight.shell import Result, Shell
 from installer.serving.tls.certificate import made_identity
 from installer.site.document import Node, Site
@@ -32,7 +32,7 @@ from tests.lab.content import lab_depot
 from tests.support.sites.clusters import kubespray_manifest, with_os_packages
 from tests.support.sites.node_facts import NOON, cluster_site, good_facts
 from tests.support.sites.plain import site_data, write_site
-from tests.unit.installer.preflight.test_ask_cluster import NodeShell
+from tests.unit.installer.preflight.test_ask_site import NodeShell
 
 _MANIFEST = with_os_packages(kubespray_manifest("calico"), "debian-12")
 _RECORD = cast("ImportRecord", type("Record", (), {"digest": "sha256:" + "b" * 64})())

@@ -1,10 +1,10 @@
-"""What `isoward plan` and `isoward install` are told in the same way."""
+"""What the commands about an installation are told in the same way."""
 
 from __future__ import annotations
 
 import getpass
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -14,7 +14,7 @@ import click
 from bundle.base.errors import UsageError
 from bundle.cli.depots import depot_option
 from bundle.cli.given import Given
-from installer.installation.context import ClusterRequest
+from installer.installation.context import InstallRequest
 from installer.installation.rendered_inventory import read_overrides
 from installer.site.load import SiteFile, load_site
 from installer.site.secrets_file import load_secrets, secret_names
@@ -59,14 +59,14 @@ age_key_option: Final = click.option(
 """For commands that need the secrets themselves."""
 
 
-def cluster_options(function: F) -> F:
+def install_options(function: F) -> F:
     """Add the options to a command."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
 
 
-def cluster_request(
+def install_request(
     site: Path,
     depot: Path,
     *,
@@ -77,16 +77,18 @@ def cluster_request(
     again_from: str,
     until: str,
     age_key: Path | None = None,
-) -> ClusterRequest:
+) -> InstallRequest:
     """Read what the options name; the site's secrets only where their key is named.
 
     Raises:
         DefinitionError: The site file is wrong, or its secrets file.
-        UsageError: The overrides are.
+        UsageError: The overrides are, or the site has no use for them.
         StorageError: Something cannot be read.
     """
     loaded = load_site(site)
-    return ClusterRequest(
+    if overrides is not None and loaded.site.kubernetes is None:
+        raise meant_for("--overrides", "with kubernetes:")
+    return InstallRequest(
         loaded,
         depot,
         medium=medium,
@@ -100,29 +102,12 @@ def cluster_request(
     )
 
 
-def require_no_cluster_options(options: Mapping[str, Any]) -> None:
-    """Refuse options that mean nothing for a site without a cluster.
-
-    Raises:
-        UsageError: One of them is given.
-    """
-    names = ("medium", "waiver", "overrides", "again_from", "until")
-    said = "--bundle, --waiver, --overrides, --from and --until"
-    require_none([options[name] or None for name in names], said, "with kubernetes:")
-
-
-def require_none(given: Sequence[object], names: str, where: str) -> None:
-    """Refuse options that are for another kind of site.
-
-    Raises:
-        UsageError: One of them is given.
-    """
-    if any(value is not None for value in given):
-        raise UsageError(
-            f"{names}: expected them for a site {where} only",
-            "`isoward plan SITE` shows what an installation would do, and "
-            "`isoward preflight SITE` asks its machines.",
-        )
+def meant_for(names: str, where: str) -> UsageError:
+    """Return the error for options that mean nothing for a site of another kind."""
+    return UsageError(
+        f"{names}: expected for a site {where} only",
+        "`isoward plan SITE` shows what an installation would do.",
+    )
 
 
 def site_secrets(site: SiteFile, age_key: Path | None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Asking all nodes of a site that becomes a cluster, side by side, and judging them together."""
+"""Asking all nodes of a site side by side; those of a cluster are then judged together."""
 
 from __future__ import annotations
 
@@ -21,21 +21,25 @@ from installer.preflight import (
 )
 from installer.preflight import reachable as reach
 from installer.preflight.answers import Answer, Finding, NodeAnswers, Report, Verdict, fail, ok
-from installer.preflight.ask import SIDE_BY_SIDE, Connect, visit
+from installer.preflight.ask import Connect, visit
 from installer.preflight.facts import Facts, ask_facts
 from installer.preflight.ports import listened, reached, tunnel
-from installer.preflight.question import Machine, Wanted, answer_of
+from installer.preflight.question import Machine, Question, Wanted, answer_of
 from installer.preflight.situation import Cluster, Judgement, Offset, Subject, shown
 from installer.site.document import Node, Site
 
 _ASKED_FIRST: Final = ("root", "system", "architecture", "python", "systemd")
 _NEEDED: Final = ("root", "python")
 """Without these no fact can be asked for."""
+QUESTIONS: Final = (*system.QUESTIONS, *reach.QUESTIONS)
+"""All that is asked where no cluster will be; a node answers by itself."""
 DIRECT: Final = (
     *(question for question in system.QUESTIONS if question.id in _ASKED_FIRST),
     *(question for question in reach.QUESTIONS if question.id == "way-out"),
 )
-"""Questions that a node answers by itself, without a program of ours."""
+"""What of it is asked of a node of a cluster as well, before our program asks for its facts."""
+SIDE_BY_SIDE: Final = 16
+"""Nodes that are asked at once."""
 _EPOCH: Final = re.compile(r"\d{1,12}\.\d{1,9}")
 
 
@@ -71,28 +75,32 @@ class _Visited:
     offset: Offset | None = None
 
 
-def ask_cluster(
+def ask_site(
     site: Site,
     connect: Connect,
     wanted: Wanted,
     *,
     progress: Progress = NO_PROGRESS,
+    questions: Sequence[Question] | None = None,
     judgements: Sequence[Judgement] = JUDGEMENTS,
 ) -> Report:
-    """Ask every node of a site that has a cluster, then judge each with all the others known.
+    """Ask every node; where there is to be a cluster, judge each with all the others known.
 
     Args:
         site: Whose nodes to ask.
         connect: Opens a node.
         wanted: What the installation is about to do.
         progress: Told a line for each node.
-        judgements: In the order of the report.
+        questions: What a node answers by itself; all of a site of its kind when left out.
+        judgements: Of a cluster's nodes, in the order of the report.
     Raises:
         IsowardError: We cannot ask at all, such as for a private key that cannot be used.
     """
+    known = Cluster(site, wanted)
+    direct = questions or (QUESTIONS if site.kubernetes is None else DIRECT)
 
     def ask(node: Node) -> _Visited:
-        visited = _visit(node, site, connect, wanted)
+        visited = _visit(node, connect, direct, known)
         progress.note(f"{node.name}: asked")
         return visited
 
@@ -100,14 +108,13 @@ def ask_cluster(
         found = dict(
             zip((node.name for node in site.nodes), pool.map(ask, site.nodes), strict=True)
         )
-    cluster = Cluster(
-        site,
-        wanted,
-        {name: each.facts for name, each in found.items() if each.facts is not None},
-        {name: each.offset for name, each in found.items() if each.offset is not None},
+    known = replace(
+        known,
+        facts={name: each.facts for name, each in found.items() if each.facts is not None},
+        offsets={name: each.offset for name, each in found.items() if each.offset is not None},
     )
     return Report(
-        tuple(_judged(node, found[node.name].answers, cluster, judgements) for node in site.nodes)
+        tuple(_judged(node, found[node.name].answers, known, judgements) for node in site.nodes)
     )
 
 
@@ -128,12 +135,17 @@ def _judged(
     return replace(own, answers=(*own.answers, *answers))
 
 
-def _visit(node: Node, site: Site, connect: Connect, wanted: Wanted) -> _Visited:
+def _visit(
+    node: Node, connect: Connect, questions: Sequence[Question], cluster: Cluster
+) -> _Visited:
+    site, wanted = cluster.site, cluster.wanted
     facts: list[Facts] = []
     offsets: list[Offset] = []
 
     def ask(machine: Machine) -> list[Answer]:
-        answers = [answer_of(question, question.ask(machine, wanted)) for question in DIRECT]
+        answers = [answer_of(question, question.ask(machine, wanted)) for question in questions]
+        if site.kubernetes is None:
+            return answers
         failed = [a.id for a in answers if a.verdict is Verdict.FAIL and a.id in _NEEDED]
         if not failed:
             offsets.append(measure_offset(machine, wanted))

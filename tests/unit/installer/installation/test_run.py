@@ -25,12 +25,13 @@ from bundle.base.errors import (
 from bundle.store.atomic import directory_lock
 from installer.core.step import Change, Context, Step
 from installer.depot.directory import create_depot, open_depot
-from installer.installation.context import ClusterRequest, state_folder
-from installer.installation.run import ClusterResult, install_cluster, plan_cluster
+from installer.installation.context import InstallRequest, state_folder
+from installer.installation.run import InstallResult, install, plan_installation
 from installer.records.journal import JOURNAL_NAME, Record, read_journal
 from installer.serving.tls.certificate import made_identity
 from installer.site.load import load_site
 from installer.steps.verify_medium import VerifyStep
+from tests.lab.content import lab_depot
 from tests.support.depot.imported import import_now
 from tests.support.sites.clusters import cluster_data
 from tests.support.sites.plain import site_data, write_site
@@ -65,7 +66,7 @@ class Writing:
 
 @dataclass
 class World:
-    request: ClusterRequest
+    request: InstallRequest
     bundle: Path
     log: Path
 
@@ -76,10 +77,8 @@ class World:
     def steps(self, *names: str) -> list[Writing]:
         return [Writing(name, self.log) for name in names]
 
-    def install(self, steps: Sequence[Step], **changes: Any) -> ClusterResult:
-        return install_cluster(
-            replace(self.request, **changes), steps, now=_now, monotonic=_ticks()
-        )
+    def install(self, steps: Sequence[Step], **changes: Any) -> InstallResult:
+        return install(replace(self.request, **changes), steps, now=_now, monotonic=_ticks())
 
     def written(self) -> list[str]:
         return self.log.read_text().split() if self.log.exists() else []
@@ -97,22 +96,33 @@ def _ticks() -> Any:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    """A depot and a site that fits it: of a cluster, unless a test asks for one without."""
     depot = tmp_path / "depot"
+    if getattr(request, "param", "cluster") == "plain":
+        lab_depot(tmp_path)
+        made_identity(depot / "tls", ["127.0.0.1"], _now)
+        site = load_site(write_site(tmp_path, site_data()))
+        return World(InstallRequest(site, depot, who="me"), tmp_path / "bundle", tmp_path / "log")
     bundle = cluster_bundle(tmp_path / "bundle", depot)
     import_now(bundle, depot)
     made_identity(depot / "tls", ["127.0.0.1"], _now)
     site = load_site(write_site(tmp_path, cluster_data(3, "calico")))
-    return World(ClusterRequest(site, depot, who="me"), bundle, tmp_path / "log")
+    return World(InstallRequest(site, depot, who="me"), bundle, tmp_path / "log")
 
 
+BOTH = pytest.mark.parametrize("world", ["cluster", "plain"], indirect=True)
+
+
+@BOTH
 def test_each_step_is_done_once_and_recorded_before_and_after(world: World) -> None:
     steps: list[Step] = [VerifyStep(), *world.steps("hosts", "cluster")]
     done = world.install(steps)
     assert world.written() == ["hosts", "cluster"]
     assert [step.name for step in done.steps] == ["verify", "hosts", "cluster"]
     assert not any(step.done_before for step in done.steps)
-    assert done.steps[0].result["blobs"] == 2
+    blobs = list((world.request.depot / "blobs" / "sha256").iterdir())
+    assert done.steps[0].result["blobs"] == len(blobs)
     assert [(r.step, r.event) for r in world.records()] == [
         ("verify", "began"), ("verify", "finished"), ("hosts", "began"), ("hosts", "finished"),
         ("cluster", "began"), ("cluster", "finished"),
@@ -121,6 +131,8 @@ def test_each_step_is_done_once_and_recorded_before_and_after(world: World) -> N
     receipt = json.loads((done.run / "receipt.json").read_bytes())
     assert (receipt["result"], receipt["who"]) == ("ok", "me")
     assert [step["step"] for step in receipt["steps"]] == ["verify", "hosts", "cluster"]
+    assert receipt["steps"][1]["wrote"] == "hosts"
+    assert [step["result"] for step in receipt["steps"]] == ["ok"] * 3
     again = world.install(steps)
     assert again.run is None
     assert all(step.done_before for step in again.steps)
@@ -128,13 +140,14 @@ def test_each_step_is_done_once_and_recorded_before_and_after(world: World) -> N
     assert world.state.stat().st_mode & 0o777 == 0o700
 
 
+@BOTH
 def test_it_goes_on_with_the_step_that_failed(world: World) -> None:
     steps = world.steps("hosts", "cluster", "proofs")
     steps[1].error = StepError("node1: it broke", "Mend it.")
     with pytest.raises(StepError, match="it broke"):
         world.install(steps)
     assert world.records()[-1].result == {"error": "step", "message": "node1: it broke"}
-    plan = plan_cluster(world.request, steps, now=_now)
+    plan = plan_installation(world.request, steps, now=_now)
     assert [(p.done, p.stopped) for p in plan.steps] == [
         (True, False), (False, True), (False, False),
     ]  # fmt: skip
@@ -174,6 +187,24 @@ def test_a_step_can_be_done_again_by_its_name(world: World) -> None:
         world.install(steps, again_from="all")
 
 
+@BOTH
+def test_a_rehearsal_does_all_anew_and_leaves_no_word_that_it_is_done(world: World) -> None:
+    steps = world.steps("hosts", "cluster")
+    world.install(steps[:1])
+    before = world.records()
+    done = world.install(steps, rehearsal=True)
+    assert world.written() == ["hosts", "hosts", "cluster"]
+    assert done.run is not None
+    assert json.loads((done.run / "receipt.json").read_bytes())["dryRun"] is True
+    assert [r.event for r in read_journal(done.run / JOURNAL_NAME)] == ["began", "finished"] * 2
+    assert world.records() == before
+    assert [p.done for p in plan_installation(world.request, steps, now=_now).steps] == [
+        True,
+        False,
+    ]
+
+
+@BOTH
 def test_it_stops_after_a_step_and_goes_on_from_there(world: World) -> None:
     steps = world.steps("hosts", "cluster", "proofs")
     done = world.install(steps, until="cluster")
@@ -189,7 +220,7 @@ def test_it_stops_after_a_step_and_goes_on_from_there(world: World) -> None:
 
 def test_a_plan_changes_nothing_and_knows_how_long_it_took_before(world: World) -> None:
     steps: list[Step] = [VerifyStep(), *world.steps("hosts", "unheard-of")]
-    plan = plan_cluster(world.request, steps, now=_now)
+    plan = plan_installation(world.request, steps, now=_now)
     assert not world.state.exists()
     assert [p.done for p in plan.steps] == [False] * 3
     assert plan.steps[1].changes == (Change("node1", "appends hosts"),)
@@ -197,7 +228,7 @@ def test_a_plan_changes_nothing_and_knows_how_long_it_took_before(world: World) 
     assert not plan.steps[0].expected.recorded_here
     assert plan.steps[2].expected is None
     world.install(steps)
-    after = plan_cluster(world.request, steps, now=_now)
+    after = plan_installation(world.request, steps, now=_now)
     assert [p.done for p in after.steps] == [True] * 3
     assert after.steps[2].changes == ()
     assert after.steps[2].expected is not None
@@ -212,18 +243,18 @@ def test_a_medium_is_imported_by_the_first_step(tmp_path: Path) -> None:
     bundle = cluster_bundle(tmp_path / "bundle", depot)
     made_identity(depot / "tls", ["127.0.0.1"], _now)
     site = load_site(write_site(tmp_path, cluster_data(1, "calico")))
-    world = World(ClusterRequest(site, depot, medium=bundle), bundle, tmp_path / "log")
+    world = World(InstallRequest(site, depot, medium=bundle), bundle, tmp_path / "log")
     steps: list[Step] = [VerifyStep(bundle), *world.steps("hosts")]
     # Planned where nothing was ever imported: only the root is enrolled there.
     assert not (depot / "depot.json").exists()
-    before = plan_cluster(world.request, steps, now=_now)
+    before = plan_installation(world.request, steps, now=_now)
     assert [p.done for p in before.steps] == [False, False]
     assert before.steps[0].changes
     assert not (depot / "depot.json").exists()
     done = world.install(steps)
     assert done.steps[0].result["imported"] is True
     assert open_depot(depot).records()[0].digest == done.bundle
-    plan = plan_cluster(world.request, steps, now=_now)
+    plan = plan_installation(world.request, steps, now=_now)
     assert all(p.done for p in plan.steps)
     # Without the medium it is the same installation, and as done.
     assert world.install([VerifyStep(), steps[1]], medium=None).run is None
@@ -239,6 +270,7 @@ def test_a_damaged_blob_of_the_depot_is_found_before_any_machine_is_changed(worl
     assert world.written() == []
 
 
+@BOTH
 def test_a_second_installer_of_the_same_site_is_refused(world: World) -> None:
     world.install(world.steps("hosts"))
     with directory_lock(world.state), pytest.raises(BusyError):
@@ -255,14 +287,15 @@ def test_a_journal_that_was_changed_ends_it_before_anything(world: World) -> Non
     assert world.written() == ["hosts"]
 
 
-def test_a_site_without_a_cluster_and_a_depot_without_one_are_refused(
+def test_a_depot_and_a_medium_without_what_the_site_needs_are_refused(
     world: World, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
     other.mkdir()
     site = load_site(write_site(other, site_data()))
-    with pytest.raises(DefinitionError, match="kubernetes: expected the options"):
-        world.install(world.steps("hosts"), site=site)
+    for medium in (None, world.bundle):
+        with pytest.raises(DefinitionError, match=r"firstImage\.reference: expected an image of"):
+            world.install(world.steps("hosts"), site=site, medium=medium)
     none = tmp_path / "none"
     with pytest.raises(FormatError, match="not a depot"):
         world.install(world.steps("hosts"), depot=none)

@@ -13,7 +13,7 @@ import pytest
 from bundle.base.errors import PreflightError, UnreachableError
 from installer.preflight.answers import Answer, NodeAnswers, Report, Verdict
 from installer.preflight.ask import require_ready
-from installer.preflight.ask_cluster import ask_cluster, measure_offset, wants
+from installer.preflight.ask_site import ask_site, measure_offset, wants
 from installer.preflight.facts import read_facts
 from installer.preflight.question import Machine
 from installer.preflight.shell import NO_ANSWER, NOT_FOUND, Result, Shell
@@ -62,7 +62,7 @@ def _ask(**shells: Shell | UnreachableError) -> Report:
             raise shell
         yield shell
 
-    return ask_cluster(_SITE, connect, wanted())
+    return ask_site(_SITE, connect, wanted())
 
 
 def _alarms(report: Report) -> set[tuple[str, str]]:
