@@ -13,9 +13,9 @@ import urllib3
 from bundle.base.digest import hex_of
 from bundle.model.manifest import check_manifest
 from bundle.model.plan import plan_bundle
+from bundle.registry.challenge import parse_challenges
+from bundle.registry.credentials import NoCredentials
 from bundler.registry.auth import Authenticator
-from bundler.registry.challenge import parse_challenges
-from bundler.registry.credentials import NoCredentials
 from bundler.registry.hosts import parse_url
 from bundler.registry.links import next_link
 from bundler.registry.response import Answer

@@ -20,8 +20,8 @@ import msgspec
 
 from bundle.base.errors import AuthenticationError
 from bundle.base.limits import MIB
-from bundler.registry.challenge import Challenge, parse_challenges
-from bundler.registry.credentials import Credential, Credentials
+from bundle.registry.challenge import Challenge, parse_challenges
+from bundle.registry.credentials import Credential, Credentials
 from bundler.registry.hosts import Url, parse_url
 from bundler.registry.response import Answer
 from bundler.registry.transport import Transport

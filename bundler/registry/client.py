@@ -22,9 +22,9 @@ from bundle.base.errors import (
 from bundle.base.limits import MAX_OCI_MANIFEST_BYTES, MAX_REFERRERS
 from bundle.base.oci import ACCEPT, OCI_INDEX, OciDescriptor
 from bundle.base.reference import Reference
+from bundle.registry.credentials import Credentials, NoCredentials
 from bundler.registry.auth import Authenticator, refusal
 from bundler.registry.config import SourceConfig
-from bundler.registry.credentials import Credentials, NoCredentials
 from bundler.registry.endpoints import Endpoint, Mirrors
 from bundler.registry.expected import FetchedManifest, checked, expect, no_file, referrer_list
 from bundler.registry.hosts import AllowList, Url, parse_url

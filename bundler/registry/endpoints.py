@@ -10,8 +10,9 @@ from typing import Final
 from urllib.parse import quote
 
 from bundle.base.errors import IsowardError
+from bundle.base.hosts import host_key
 from bundle.base.reference import Reference
-from bundler.registry.hosts import Url, api_host, host_key, parse_url
+from bundler.registry.hosts import Url, api_host, parse_url
 from bundler.registry.transport import ATTEMPTS, Transport
 
 _MIRROR_ATTEMPTS: Final = 2

@@ -6,7 +6,6 @@ configuration, is not asked. It is a check on surprises, not on content; digests
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Final
 from urllib.parse import unquote, urljoin
 
 from bundle.base.errors import HostNotAllowedError, TransportRefusedError
+from bundle.base.hosts import host_key, split_port
 from bundle.base.queries import shown_url
 from bundle.base.reference import DOCKER_HUB, is_host
 from bundler.registry.companions import COMPANIONS
@@ -86,7 +86,7 @@ def parse_url(text: str) -> Url:
             {"answer": "an address that cannot be asked"},
         )
     scheme = match[1].lower()
-    host, port = _split_port(match[2].lower())
+    host, port = split_port(match[2].lower())
     number = int(port) if port else _PORTS[scheme]
     if not 0 < number <= _MAX_PORT:
         raise TransportRefusedError(
@@ -98,12 +98,6 @@ def parse_url(text: str) -> Url:
     return Url(scheme, host, number, target if target.startswith("/") else f"/{target}")
 
 
-def host_key(host: str) -> str:
-    """Return a configured host in the form of `Url.key`."""
-    name, port = _split_port(host.lower())
-    return name if port in {"", "443", "80"} else f"{name}:{int(port)}"
-
-
 def api_host(registry: str) -> str:
     """Return the host that serves a registry's API."""
     return _API_HOSTS.get(registry, registry)
@@ -112,16 +106,6 @@ def api_host(registry: str) -> str:
 def settings_key(key: str) -> str:
     """Return the name under which the source configuration speaks of a host."""
     return next((name for name, host in _API_HOSTS.items() if host == key), key)
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether `host`, without its port, is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 class AllowList:
@@ -199,10 +183,3 @@ def _compile(pattern: str) -> re.Pattern[str]:
 def _compile_part(part: str) -> re.Pattern[str]:
     """Turn the beginning of addresses into an expression; `*` is some of a host's labels."""
     return re.compile("[a-z0-9.-]+".join(re.escape(piece) for piece in part.split("*")))
-
-
-def _split_port(host: str) -> tuple[str, str]:
-    name, colon, port = host.rpartition(":")
-    if colon and not host.endswith("]"):
-        return name, port
-    return host, ""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bundle.base.errors import DefinitionError
-from bundler.registry.credentials import Credential, Credentials, load_docker_credentials
+from bundle.registry.credentials import Credential, Credentials, load_docker_credentials
 
 
 class NetrcCredentials:

@@ -17,9 +17,10 @@ from typing import Final, TypeVar
 import urllib3
 
 from bundle.base.errors import DefinitionError, TransportError, TransportRefusedError
+from bundle.base.hosts import host_key, is_loopback
 from bundler.registry.config import HostSource, SourceConfig
 from bundler.registry.encoding import plain_bytes
-from bundler.registry.hosts import AllowList, Url, host_key, is_loopback, settings_key
+from bundler.registry.hosts import AllowList, Url, settings_key
 from bundler.registry.pace import Pace, Patience, at_pace, paced_pool
 from bundler.registry.response import Answer, Response
 

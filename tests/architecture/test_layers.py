@@ -68,6 +68,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "bundle.texts": ("bundle.base",),
     "bundle.kinds": ("bundle.base", "bundle.texts"),
     "bundle.model": ("bundle.base", "bundle.texts", "bundle.kinds"),
+    # What both sides know of registries: the vendor's pulls, the site's pushes.
+    "bundle.registry": _VALUES,
     "bundle.store": _VALUES,
     "bundle.trust": (),
     # The trust folders read a bundle and keep a site's state: both by way of the store.
@@ -83,7 +85,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "bundle.cli.help": (*_SHARED, "bundle.cli"),
     "bundler": (),
     "bundler.model": _VALUES,
-    "bundler.registry": _VALUES,
+    "bundler.registry": (*_VALUES, "bundle.registry"),
     "bundler.gates": (*_SHARED, "bundler.model"),
     "bundler.sources": (),
     "bundler.sources.common": (*_SHARED, "bundler.model", "bundler.registry"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bundle.registry.credentials import Credential, Credentials
 from bundler.registry.client import RegistryClient
 from bundler.registry.config import HostSource, SourceConfig
-from bundler.registry.credentials import Credential, Credentials
 from bundler.registry.hosts import AllowList
 from bundler.registry.transport import Transport
 

@@ -8,7 +8,7 @@ import pytest
 
 from bundle.base.errors import AuthenticationError, HostNotAllowedError, IsowardError
 from bundle.base.reference import Reference, parse_reference
-from bundler.registry.credentials import Credential
+from bundle.registry.credentials import Credential
 from tests.support.registries.connecting import Known, client
 from tests.support.registries.content import RegistryContent
 from tests.support.registries.faulty_registry import Auth, FaultyRegistry, faulty_registry

@@ -19,9 +19,9 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from bundle.base.errors import AuthenticationError, DefinitionError
+from bundle.base.hosts import host_key
 from bundle.base.limits import MAX_DEFINITION_BYTES
 from bundle.base.reference import DOCKER_HUB
-from bundler.registry.hosts import host_key
 
 _HUB_KEY: Final = "https://index.docker.io/v1/"
 _HUB_HOSTS: Final = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})

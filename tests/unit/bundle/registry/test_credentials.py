@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from bundle.base.errors import AuthenticationError, DefinitionError
-from bundler.registry.challenge import Challenge, parse_challenges
-from bundler.registry.credentials import (
+from bundle.registry.challenge import Challenge, parse_challenges
+from bundle.registry.credentials import (
     Credential,
     DockerCredentials,
     HelperResult,
