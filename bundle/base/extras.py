@@ -21,8 +21,10 @@ EXTRA_OF: Final[Mapping[str, str]] = {
     "ansible_runner": OPERATOR,
     "granian": OPERATOR,
     "jinja2": OPERATOR,
+    "oras": OPERATOR,
     "paramiko": OPERATOR,
     "pyrage": OPERATOR,
+    "requests": OPERATOR,
     "pkcs11": TOKENS,
 }
 """By the module that is imported: which extra brings it."""

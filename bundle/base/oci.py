@@ -135,6 +135,23 @@ def parse_oci(data: bytes, media_type: str, where: str) -> OciIndex | OciManifes
         raise _refuse(where, str(error)) from error
 
 
+def referrer_descriptor(
+    parsed: OciManifest | OciIndex, digest: str, size: int, media_type: str
+) -> dict[str, Any]:
+    """Describe a manifest as lists of referrers do: with its kind and its annotations.
+
+    Source: OCI distribution-spec, "Listing Referrers".
+    """
+    made: dict[str, Any] = {"mediaType": media_type, "digest": digest, "size": size}
+    if isinstance(parsed, OciManifest):
+        made["artifactType"] = parsed.effective_artifact_type
+    elif parsed.artifact_type:
+        made["artifactType"] = parsed.artifact_type
+    if parsed.annotations:
+        made["annotations"] = dict(parsed.annotations)
+    return made
+
+
 def _check_version(version: Any) -> None:
     if version != 2 or isinstance(version, bool):  # noqa: PLR2004 - the spec's constant
         raise UnreadableError(f"expected schemaVersion 2, found {str(version)[:20]}")

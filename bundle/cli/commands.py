@@ -38,6 +38,7 @@ GROUPS: Final[Mapping[str, Mapping[str, Listed]]] = {
         "import": Listed("installer.cli.import_", "Verify a bundle into the depot."),
         "depot": Listed("installer.cli.depot", "Check the depot's content."),
         "serve": Listed("installer.cli.serve", "Serve the depot to the site's machines."),
+        "push": Listed("installer.cli.push", "Push what the depot has into a registry."),
         "site": Listed("installer.cli.site", "Write and check a site file."),
         "preflight": Listed("installer.cli.preflight", "Check whether machines are ready."),
         "plan": Listed("installer.cli.plan", "Show what an installation would do."),

@@ -14,6 +14,7 @@ ROLE_OF: Final[Mapping[str, str]] = {
     "lock": VENDOR,
     "build": VENDOR,
     "serve": OPERATOR,
+    "push": OPERATOR,
     "site": OPERATOR,
     "preflight": OPERATOR,
     "plan": OPERATOR,

@@ -1,1 +1,1 @@
-"""What both sides of the gap know of registries: demands for a login, and docker's logins."""
+"""What both sides know of registries: docker's logins, and demands for a login."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from bundle.base.digest import digest_of
 from bundle.base.errors import FormatError
-from bundle.base.oci import OCI_INDEX, OciIndex, OciManifest, parse_oci
+from bundle.base.oci import OCI_INDEX, parse_oci, referrer_descriptor
 from installer.depot.catalogue import Catalogue, Repository
 from installer.serving.content import REVALIDATE, BlobBrokenError, BlobReader, logger
 from installer.serving.http import Reply, Request, not_modified, reply
@@ -58,7 +58,7 @@ def descriptors(
             logger.error("blob %s: %s", digest, error)
             raise BlobBrokenError(digest) from error
         if parsed.subject is not None and parsed.subject.digest == subject:
-            made.append(_descriptor(parsed, digest, size, entry.media_type))
+            made.append(referrer_descriptor(parsed, digest, size, entry.media_type))
     return made
 
 
@@ -81,19 +81,6 @@ def memory_reply(request: Request, data: bytes, digest: str, media_type: str) ->
         "cache-control": REVALIDATE,
     }
     return not_modified(request, digest, headers) or reply(200, data, media_type, headers)
-
-
-def _descriptor(
-    parsed: OciManifest | OciIndex, digest: str, size: int, media_type: str
-) -> dict[str, Any]:
-    made: dict[str, Any] = {"mediaType": media_type, "digest": digest, "size": size}
-    if isinstance(parsed, OciManifest):
-        made["artifactType"] = parsed.effective_artifact_type
-    elif parsed.artifact_type:
-        made["artifactType"] = parsed.artifact_type
-    if parsed.annotations:
-        made["annotations"] = dict(parsed.annotations)
-    return made
 
 
 def _index(entries: list[dict[str, Any]]) -> bytes:

@@ -1,0 +1,1 @@
+"""Pushing what was verified into a registry that the site has."""
