@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from threading import Event
 from typing import Final
 
 from bundle.base.content import Content
@@ -25,10 +26,10 @@ from bundle.model.manifest import Manifest
 from bundle.store.advice import ADDED, SUMS
 from bundle.store.hashing import (
     HASH_THREADS,
-    StoppedError,
     check_content,
     hash_stream,
     run_parallel,
+    until,
 )
 from bundle.store.layout import MANIFEST_NAME, SUMS_NAME, BundleDirectory
 from bundle.store.sums import attestation_files, expected_sums, trust_files
@@ -163,20 +164,12 @@ def _hash_all(
     bundle: BundleDirectory, blobs: Sequence[Content], progress: Progress
 ) -> list[BlobError]:
     """Read every blob, the largest first, so that no thread is left alone with one at the end."""
-    stopped = False
+    stopped = Event()
+    advance = until(stopped, progress.advance)
     wrong: list[BlobError] = []
 
-    def stop() -> None:
-        nonlocal stopped
-        stopped = True
-
-    def advance(count: int) -> None:
-        if stopped:
-            raise StoppedError
-        progress.advance(count)
-
     def check(blob: Content) -> None:
-        if stopped:
+        if stopped.is_set():
             return
         try:
             with bundle.open_blob(blob.digest) as stream:
@@ -187,7 +180,7 @@ def _hash_all(
 
     progress.start("checking", sum(blob.size for blob in blobs))
     try:
-        run_parallel(check, blobs, HASH_THREADS, stop)
+        run_parallel(check, blobs, HASH_THREADS, stopped.set)
     finally:
         progress.finish()
     return sorted(wrong, key=lambda one: one.digest)

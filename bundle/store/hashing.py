@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from threading import Event
 from typing import BinaryIO, Final, TypeVar
 
 from bundle.base.content import Content
@@ -127,6 +128,17 @@ def check_content(name: str, size: int, digest: str, found_size: int, found: str
             CHANGED,
             {"file": name, "expected": digest, "found": found},
         )
+
+
+def until(stopped: Event, advance: Callable[[int], object]) -> Callable[[int], None]:
+    """Return `advance` for work that ends with a StoppedError once `stopped` is set."""
+
+    def checked(count: int) -> None:
+        if stopped.is_set():
+            raise StoppedError
+        advance(count)
+
+    return checked
 
 
 def run_parallel(

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Final
 
 from bundle.base.content import Content
@@ -37,7 +38,7 @@ from bundle.store.atomic import (
     storage_errors,
     write_atomic,
 )
-from bundle.store.hashing import StoppedError, run_parallel
+from bundle.store.hashing import run_parallel, until
 from bundle.store.layout import (
     ATTESTATION_DIRECTORY,
     BLOB_DIRECTORY,
@@ -219,18 +220,14 @@ def _fetch_all(
     wanted = [blob for blob in plan.manifest.blobs if not place.has(blob)]
     missing = [blob for blob in wanted if not place.in_cache(blob) and blob.digest in openers]
     _check_space(place, missing)
-    stopped = False
-
-    def advance(count: int) -> None:
-        if stopped:
-            raise StoppedError
-        progress.advance(count)
+    stopped = Event()
+    advance = until(stopped, progress.advance)
 
     def pause(failures: int) -> None:
         sleep(min(2.0**failures, 30.0))
 
     def bring(blob: Content) -> None:
-        if stopped:
+        if stopped.is_set():
             return
         if place.in_cache(blob):
             place.take_from_cache(blob, advance)
@@ -240,10 +237,6 @@ def _fetch_all(
             fetcher.fetch(place.partial(blob.digest), place.final(blob.digest))
         place.take_fetched(blob)
 
-    def stop() -> None:
-        nonlocal stopped
-        stopped = True
-
     ready = sorted(
         (blob for blob in wanted if place.in_cache(blob) or blob.digest in openers),
         key=lambda blob: blob.size,
@@ -251,7 +244,7 @@ def _fetch_all(
     )
     progress.start("fetching", sum(blob.size for blob in ready))
     try:
-        run_parallel(bring, ready, FETCH_THREADS, stop)
+        run_parallel(bring, ready, FETCH_THREADS, stopped.set)
     finally:
         progress.finish()
     return len(missing)

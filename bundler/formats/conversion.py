@@ -15,7 +15,7 @@ from bundle.base.reference import parse_reference
 from bundle.base.yaml.strict import dump_yaml, load_yaml
 from bundle.kinds.files import FileSource
 from bundle.kinds.policy import SignatureRule, UnsignedRule
-from bundle.store.atomic import storage_errors
+from bundle.store.reading import read_bounded
 from bundler.formats.converted import Converted, UnpinnedFile
 from bundler.formats.hauler import is_hauler, read_hauler
 from bundler.formats.image_list import read_image_list
@@ -215,8 +215,5 @@ def _read(path: Path) -> bytes:
     if not path.is_file():
         raise DefinitionError(f"{path}: no such file", "Check the path.")
     limit = max(MAX_DEFINITION_BYTES, MAX_INDEX_YAML_BYTES)
-    with storage_errors(f"read {path}"), path.open("rb") as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise DefinitionError(f"{path}: expected at most {limit} bytes", "Is it the right file?")
-    return data
+    larger = DefinitionError(f"{path}: expected at most {limit} bytes", "Is it the right file?")
+    return read_bounded(path, limit, larger)

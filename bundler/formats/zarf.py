@@ -29,6 +29,7 @@ from bundle.kinds.files import FileSource
 from bundle.kinds.images import ImageSource
 from bundle.kinds.rendering import DEFAULT_NAMESPACE, Release
 from bundle.store.atomic import storage_errors, write_atomic
+from bundle.store.reading import read_bounded
 from bundle.trust.upstream.public_keys import UpstreamKey, decode_base64, load_upstream_key
 from bundle.trust.upstream.sigstore_bundle import KeyBundleVerifier
 from bundle.trust.upstream.verdict import NotGoodError, Subject
@@ -182,8 +183,7 @@ def _images(folder: Path) -> list[ImageSource]:
     index = layout / "index.json"
     if not index.is_file():
         return []
-    with index.open("rb") as file:
-        data = file.read(MAX_OCI_MANIFEST_BYTES + 1)
+    data = read_bounded(index, MAX_OCI_MANIFEST_BYTES)
     try:
         entries = msgspec.json.decode(data, type=_Index).manifests
     except msgspec.MsgspecError as error:
@@ -212,8 +212,7 @@ def _charts(folder: Path, said: Located, component: str) -> list[ChartSource]:
         for chart in said.at("charts").items()
     }
     for archive in sorted((base / "charts").glob("*.tgz")):
-        with archive.open("rb") as file:
-            data = file.read(MAX_CHART_BYTES + 1)
+        data = read_bounded(archive, MAX_CHART_BYTES)
         made = chart_artifact(data, archive.name)
         stem = archive.name.removesuffix(".tgz")
         _unpack_chart(data, archive.name, base / "charts" / stem)

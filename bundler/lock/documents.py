@@ -13,7 +13,7 @@ from bundle.base.limits import MAX_DEFINITION_BYTES, MAX_LOCK_BYTES
 from bundle.base.yaml.problems import problems_error
 from bundle.base.yaml.strict import load_yaml, yaml_lines
 from bundle.model.lock import Lock, check_lock
-from bundle.store.atomic import storage_errors
+from bundle.store.reading import read_bounded
 from bundle.trust.upstream.material import inline_material
 from bundler.model.definition import Definition, definition_problems, entry_problems
 from bundler.registry.config import NO_SOURCES, SourceConfig, check_source_config
@@ -114,5 +114,4 @@ def _read(path: Path, limit: int) -> bytes:
     """Read at most one byte more than `limit`, so that the parser can say it is too large."""
     if not path.exists():
         raise DefinitionError(f"{path}: no such file", "Check the path.")
-    with storage_errors(f"read {path}"), path.open("rb") as file:
-        return file.read(limit + 1)
+    return read_bounded(path, limit)

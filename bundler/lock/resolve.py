@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from threading import Event
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -293,21 +294,17 @@ def _run(
     work, progress = list(tasks), context.progress
     if not work:
         return
-    stopped = False
+    stopped = Event()
 
     def run(task: Callable[[], None]) -> None:
-        if stopped:
+        if stopped.is_set():
             raise StoppedError
         task()
         progress.advance(1)
 
-    def stop() -> None:
-        nonlocal stopped
-        stopped = True
-
     progress.start(title, len(work), unit)
     try:
-        run_parallel(run, work, RESOLVE_THREADS, stop)
+        run_parallel(run, work, RESOLVE_THREADS, stopped.set)
     finally:
         progress.finish()
 

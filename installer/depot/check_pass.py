@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -181,24 +182,20 @@ def _read(
     depot: DepotDirectory, batch: Sequence[Target], settings: Settings, progress: Progress
 ) -> list[Finding]:
     findings: list[Finding] = []
-    stopped = False
-
-    def stop() -> None:
-        nonlocal stopped
-        stopped = True
+    stopped = Event()
 
     def advance(count: int) -> None:
-        if stopped:
+        if stopped.is_set():
             raise StoppedError
         settings.pace(count)
         progress.advance(count)
 
     def check(target: Target) -> None:
-        found = None if stopped else check_blob(depot, target, advance)
+        found = None if stopped.is_set() else check_blob(depot, target, advance)
         if found is not None:
             findings.append(found)
 
-    run_parallel(check, batch, settings.threads, stop)
+    run_parallel(check, batch, settings.threads, stopped.set)
     return sorted(findings, key=lambda found: found.digest)
 
 

@@ -32,6 +32,7 @@ from bundle.base.errors import FormatError, StorageError, UnsafePathError
 from bundle.base.limits import MIB
 from bundle.store.atomic import make_directory, storage_errors, write_atomic
 from bundle.store.owners import entry_problem, way_problem
+from bundle.store.reading import read_bounded
 from bundle.trust.upstream.site_policy import POLICY_NAME
 
 DEPOT_NAME: Final = "depot.json"
@@ -254,8 +255,5 @@ def _require_ours(path: Path) -> None:
 
 
 def _read(path: Path, limit: int) -> bytes:
-    with storage_errors(f"read {path}"), path.open("rb") as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise FormatError(f"{path}: expected at most {limit} bytes, found more", "Is it damaged?")
-    return data
+    larger = FormatError(f"{path}: expected at most {limit} bytes, found more", "Is it damaged?")
+    return read_bounded(path, limit, larger)

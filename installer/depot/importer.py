@@ -37,7 +37,7 @@ from bundle.store.atomic import (
     storage_errors,
     write_atomic,
 )
-from bundle.store.hashing import HASH_THREADS, run_parallel
+from bundle.store.hashing import HASH_THREADS, run_parallel, until
 from bundle.store.layout import MANIFEST_NAME, BundleDirectory
 from bundle.trust.site.state import STATES, TrustState, find_state, load_states, save_state
 from bundle.trust.site.waiver import WAIVER_NAME
@@ -82,10 +82,6 @@ class ImportOutcome:
     leftovers: tuple[str, ...]
     expires: dt.datetime
     notices: tuple[str, ...]
-
-
-class _StoppedError(Exception):
-    """Another thread met an error; this one's result is not wanted."""
 
 
 def import_bundle(
@@ -218,15 +214,8 @@ def _take_all(
     ordered = sorted(blobs, key=lambda blob: blob.size, reverse=True)
     absent = {blob.digest for blob in taken.missing}
     stopped, marks = threading.Event(), Marks(depot)
+    advance, uncounted = until(stopped, progress.advance), until(stopped, lambda _: None)
     marked = marks.names()
-
-    def check_stopped(_: int) -> None:
-        if stopped.is_set():
-            raise _StoppedError
-
-    def advance(count: int) -> None:
-        check_stopped(count)
-        progress.advance(count)
 
     def work(blob: Content) -> None:
         if stopped.is_set():
@@ -237,7 +226,7 @@ def _take_all(
             marks.clear(blob.digest)
         elif not intake.check(blob, advance):
             # Its bytes were counted when it was compared.
-            taken.add(blob, intake.take(blob, check_stopped), healed=True)
+            taken.add(blob, intake.take(blob, uncounted), healed=True)
             marks.clear(blob.digest)
         elif blob.digest in marked:
             marks.clear(blob.digest)

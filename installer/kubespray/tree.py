@@ -17,6 +17,7 @@ from bundle.base.errors import FormatError
 from bundle.base.limits import MAX_KUBESPRAY_BYTES, MAX_KUBESPRAY_FILES
 from bundle.store.atomic import make_directory, storage_errors
 from bundle.store.hashing import check_content
+from bundle.store.reading import read_bounded
 from bundle.store.unpack import unpack_tar
 from installer.depot.accepted import AcceptedContent
 from installer.depot.directory import DepotDirectory
@@ -38,9 +39,7 @@ def unpack_tree(depot: DepotDirectory, bundle: AcceptedContent, digest: str, tar
         StorageError: The disk refused.
     """
     blob, size = depot.blob_path(digest), bundle.sizes[digest]
-    with storage_errors(f"read {blob}"), blob.open("rb") as file:
-        # One byte more tells a longer file.
-        data = file.read(min(size, MAX_KUBESPRAY_BYTES) + 1)
+    data = read_bounded(blob, min(size, MAX_KUBESPRAY_BYTES))
     check_content(str(blob), size, digest, len(data), digest_of(data))
     partial = target.with_name(f"{target.name}.partial")
     make_directory(target.parent)

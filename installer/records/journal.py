@@ -27,6 +27,7 @@ from bundle.base.errors import AuditError, BusyError, FormatError, StorageError
 from bundle.base.limits import MAX_JOURNAL_BYTES
 from bundle.base.plain import seen_in
 from bundle.store.atomic import fsync_directory, storage_errors
+from bundle.store.reading import read_bounded
 from installer.records.journal_head import JournalHead, Randomness
 
 JOURNAL_NAME: Final = "journal.jsonl"
@@ -210,14 +211,11 @@ def _head_line(head: JournalHead) -> bytes | None:
 def _bytes_of(path: Path) -> bytes:
     if not path.exists():
         return b""
-    with storage_errors(f"read {path}"), path.open("rb") as file:
-        data = file.read(MAX_JOURNAL_BYTES + 1)
-    if len(data) > MAX_JOURNAL_BYTES:
-        raise AuditError(
-            f"{path}: expected at most {MAX_JOURNAL_BYTES} bytes, found more",
-            "Keep it as evidence, then move it aside; the next run begins anew.",
-        )
-    return data
+    larger = AuditError(
+        f"{path}: expected at most {MAX_JOURNAL_BYTES} bytes, found more",
+        "Keep it as evidence, then move it aside; the next run begins anew.",
+    )
+    return read_bounded(path, MAX_JOURNAL_BYTES, larger)
 
 
 def _parsed(path: Path, data: bytes, head: bytes | None) -> _Found:

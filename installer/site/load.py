@@ -17,6 +17,7 @@ from bundle.base.problem import Problem
 from bundle.base.yaml.problems import structural_problems, text_problems
 from bundle.base.yaml.strict import load_yaml, yaml_lines
 from bundle.store.atomic import storage_errors
+from bundle.store.reading import read_bounded
 from installer.base.ssh_key import key_text_problem
 from installer.base.ssh_path import ssh_path_problem
 from installer.site.checks import site_problems
@@ -187,8 +188,7 @@ def _key_path(site: Site, path: Path) -> Path:
 def _read(path: Path) -> bytes:
     if not path.is_file():
         raise DefinitionError(f"{path}: expected a site file, found no such file", _ADVICE)
-    with storage_errors(f"read {path}"), path.open("rb") as file:
-        return file.read(MAX_DEFINITION_BYTES + 1)
+    return read_bounded(path, MAX_DEFINITION_BYTES)
 
 
 def _key_problems(key: Path) -> list[Problem]:

@@ -12,6 +12,7 @@ from bundle.base.limits import KIB, MAX_DEFINITION_BYTES
 from bundle.base.problem import Problem
 from bundle.base.yaml.strict import load_yaml, yaml_lines
 from bundle.store.atomic import storage_errors
+from bundle.store.reading import read_bounded
 from installer.site.secrets import NAMES, problem_of
 
 _FIELD: Final = "secrets"
@@ -26,8 +27,7 @@ def secrets_problems(path: Path) -> list[Problem]:
     if not path.is_file():
         return [Problem(_FIELD, f"expected a file at {path}, found none", _ADVICE)]
     try:
-        with storage_errors(f"read {path}"), path.open("rb") as file:
-            data = file.read(MAX_DEFINITION_BYTES + 1)
+        data = read_bounded(path, MAX_DEFINITION_BYTES)
         tree = load_yaml(
             data, dict[str, Any], where=str(path), limit=MAX_DEFINITION_BYTES, error=DefinitionError
         )
@@ -80,8 +80,7 @@ def load_secrets(path: Path, key: Path) -> dict[str, str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    with storage_errors(f"read {path}"), path.open("rb") as file:
-        data = file.read(MAX_DEFINITION_BYTES + 1)
+    data = read_bounded(path, MAX_DEFINITION_BYTES)
     return load_yaml(
         data, dict[str, Any], where=str(path), limit=MAX_DEFINITION_BYTES, error=DefinitionError
     )

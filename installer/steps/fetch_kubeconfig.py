@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from bundle.base.errors import StepError, UnreachableError
 from bundle.kinds.kubespray import plain_version
-from bundle.store.atomic import storage_errors, write_atomic
+from bundle.store.atomic import write_atomic
+from bundle.store.reading import read_bounded
 from installer.core.step import Change, Context
 from installer.kube.api_client import Answer, ApiClient, api_place
 from installer.kube.kubeconfig_file import (
@@ -123,14 +124,14 @@ def load_credentials(context: Context) -> Credentials:
             f"{path}: expected the administrator's credentials, found no such file",
             "The step `kubeconfig` writes it: run `isoward install` with --from kubeconfig.",
         )
-    return parse_kubeconfig(_read(path), str(path))
+    return parse_kubeconfig(read_bounded(path, MAX_KUBECONFIG_BYTES), str(path))
 
 
 def _find(context: Context, on_node: str) -> tuple[bytes, str]:
     """Return a kubeconfig of the administrator's, and where it was found."""
     path = context.state / ARTIFACT
     if path.is_file():
-        return _read(path), str(path)
+        return read_bounded(path, MAX_KUBECONFIG_BYTES), str(path)
     node = first_control_plane(context.site)
     where = f"{node.name}: {on_node}"
     with context.connect(node) as shell:
@@ -143,11 +144,6 @@ def _find(context: Context, on_node: str) -> tuple[bytes, str]:
             {"node": node.name},
         )
     return result.out.encode(), where
-
-
-def _read(path: Path) -> bytes:
-    with storage_errors(f"read {path}"), path.open("rb") as file:
-        return file.read(MAX_KUBECONFIG_BYTES + 1)
 
 
 def _found_version(answer: Answer, url: str) -> str:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from bundle.base.errors import DefinitionError
 from bundle.base.limits import KIB
 from bundle.kinds.policy import SignatureRule
-from bundle.store.atomic import storage_errors
+from bundle.store.reading import read_bounded
 from bundle.trust.upstream.chain import load_certificate
 from bundle.trust.upstream.public_keys import load_upstream_key
 from bundle.trust.upstream.strict_json import strict_object
@@ -65,8 +65,7 @@ def _text(given: str, folder: Path, where: str) -> str:
     path = folder / given
     if "\0" in given or "\n" in given or not path.is_file():
         raise DefinitionError(f"{where}: {given[:300]!r}: no such file", "Check the path.")
-    with storage_errors(f"read {path}"), path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
+    data = read_bounded(path, MAX_BYTES)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:

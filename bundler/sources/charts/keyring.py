@@ -12,8 +12,7 @@ from bundle.base.limits import KIB
 from bundle.base.paths import check_inner_path
 from bundle.kinds.chart_source import ChartSource, ProvenanceRule
 from bundle.kinds.openpgp import armoured_keyring
-from bundle.store.atomic import storage_errors
-from bundler.sources.files.local import open_local
+from bundler.sources.files.local import read_local
 
 MAX_KEYRING_BYTES: Final = 128 * KIB
 """One publisher's keys; its text must fit where a signature rule's key does."""
@@ -47,12 +46,11 @@ def _inline(chart: ChartSource, rule: ProvenanceRule, folder: Path, where: str) 
     else:
         check_inner_path(given, where)
         shown = f"{where}: {given[:300]!r}"
-        with open_local(folder, given, shown) as file, storage_errors(f"read {given}"):
-            data = file.read(MAX_KEYRING_BYTES + 1)
+        data = read_local(folder, given, MAX_KEYRING_BYTES, shown)
         if len(data) > MAX_KEYRING_BYTES:
             raise DefinitionError(
-                f"{where}: {given[:300]!r}: expected at most {MAX_KEYRING_BYTES} bytes, found more",
+                f"{shown}: expected at most {MAX_KEYRING_BYTES} bytes, found more",
                 "Name the keys of this chart's publisher alone.",
             )
-        text = armoured_keyring(data, f"{where}: {given[:300]!r}")
+        text = armoured_keyring(data, shown)
     return replace(chart, provenance=replace(rule, keyring=text))

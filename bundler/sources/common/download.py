@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from typing import Final
+from typing import Final, TypeVar
 
 from bundle.base.content import Content
 from bundle.base.digest import digest_of
@@ -19,8 +19,26 @@ from bundle.base.reference import Reference
 from bundler.sources.common.manifests import ManifestSource
 from bundler.sources.common.opener import BlobStream
 
+T = TypeVar("T")
+
 ATTEMPTS: Final = 5
 """How often a download that breaks is begun again; opening it has its own patience."""
+
+
+def persistently(receive: Callable[[], T]) -> T:
+    """Return what `receive` does, which is begun again when a transfer breaks.
+
+    Raises:
+        TransportError: It broke every time.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return receive()
+        except TransportError as error:
+            # The subclasses are refusals, which do not change by asking again.
+            if type(error) is not TransportError or attempt == ATTEMPTS:
+                raise
+    raise AssertionError  # the last attempt returned or raised
 
 
 def read_whole(open_stream: Callable[[], BlobStream], limit: int, where: str) -> bytes:

@@ -12,11 +12,11 @@ from typing import Final
 
 from bundle.base.content import Content
 from bundle.base.digest import PREFIX
-from bundle.base.errors import DigestMismatchError, SizeMismatchError, TransportError
+from bundle.base.errors import DigestMismatchError, SizeMismatchError
 from bundle.base.limits import CHUNK_BYTES
 from bundle.store.atomic import storage_errors
 from bundler.sources.common.context import SourceContext
-from bundler.sources.common.download import ATTEMPTS
+from bundler.sources.common.download import persistently
 from bundler.sources.common.keep import keeping
 
 LENGTHS: Final = {"sha256": 64, "sha512": 128, "sha384": 96}
@@ -63,14 +63,7 @@ def keep_promised(url: str, promise: Promise | None, limit: int, context: Source
     with storage_errors("look into the cache"):
         if known is not None and context.store.has(known.digest, known.size):
             return known
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return _receive(url, promise, limit, context)
-        except TransportError as error:
-            # The subclasses are refusals, which do not change by asking again.
-            if type(error) is not TransportError or attempt == ATTEMPTS:
-                raise
-    raise AssertionError  # the last attempt returned or raised
+    return persistently(lambda: _receive(url, promise, limit, context))
 
 
 def _receive(url: str, promise: Promise | None, limit: int, context: SourceContext) -> Content:

@@ -11,7 +11,6 @@ import os
 from typing import Final
 
 from bundle.base.digest import PREFIX
-from bundle.base.errors import TransportError
 from bundle.base.limits import CHUNK_BYTES
 from bundle.base.queries import shown_url
 from bundle.kinds.files import FileSource, LockedFile
@@ -19,7 +18,7 @@ from bundle.store.atomic import fsync_directory, storage_errors
 from bundle.store.hashing import write_all
 from bundler.registry.client import RegistryClient
 from bundler.sources.common.context import SourceContext
-from bundler.sources.common.download import ATTEMPTS, check_digest, check_typed
+from bundler.sources.common.download import check_digest, check_typed, persistently
 from bundler.sources.files.local import resolve_local_file
 
 _READ_ONLY: Final = 0o444
@@ -73,7 +72,7 @@ def fetch_file(url: str, digest: str, context: SourceContext, place: str = "") -
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if final.exists():
                 return final.lstat().st_size
-            size, found = _receive_all(descriptor, url, context.client)
+            size, found = persistently(lambda: _receive(descriptor, url, context.client))
             try:
                 if place:
                     check_typed(found, digest, f"{place} {shown_url(url)}")
@@ -89,17 +88,6 @@ def fetch_file(url: str, digest: str, context: SourceContext, place: str = "") -
             return size
         finally:
             os.close(descriptor)
-
-
-def _receive_all(descriptor: int, url: str, client: RegistryClient) -> tuple[int, str]:
-    """Write a whole download, from its start again when it breaks; its size and digest."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return _receive(descriptor, url, client)
-        except TransportError as error:
-            if type(error) is not TransportError or attempt == ATTEMPTS:
-                raise
-    raise AssertionError  # the last attempt returned or raised
 
 
 def _receive(descriptor: int, url: str, client: RegistryClient) -> tuple[int, str]:

@@ -85,6 +85,16 @@ def open_local(folder: Path, path: str, where: str = "") -> Iterator[io.FileIO]:
             raise IntegrityError(f"{where or path}: it changed while it was read", _CHANGED)
 
 
+def read_local(folder: Path, path: str, limit: int, where: str = "") -> bytes:
+    """Read a regular file below a folder, and of a large one at most a byte more than `limit`.
+
+    Raises:
+        DefinitionError, IntegrityError, StorageError: As `open_local`.
+    """
+    with open_local(folder, path, where) as file, storage_errors(f"read {path}"):
+        return file.read(limit + 1)
+
+
 def _state(file: io.FileIO) -> tuple[int, int, int]:
     found = os.fstat(file.fileno())
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns

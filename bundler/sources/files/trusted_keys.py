@@ -13,10 +13,9 @@ from bundle.base.limits import MAX_KEYRING_BYTES
 from bundle.kinds.openpgp import keyring_packets
 from bundle.kinds.os_names import KEYRING_NAMES
 from bundle.kinds.os_packages import LockedKeyring
-from bundle.store.atomic import storage_errors
 from bundler.sources.common.context import SourceContext
 from bundler.sources.common.opener import BlobStream, Opener, WholeBytes
-from bundler.sources.files.local import open_local
+from bundler.sources.files.local import read_local
 
 _ARMOUR: Final = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
 _END: Final = b"-----END PGP PUBLIC KEY BLOCK-----"
@@ -64,8 +63,7 @@ def keyring_opener(locked: LockedKeyring, context: SourceContext) -> Opener:
 
 def _read(source: str, context: SourceContext) -> tuple[bytes, bool]:
     """Read a keyring, in a form that every apt and rpm takes, and say whether that is armoured."""
-    with open_local(context.folder, source) as file, storage_errors(f"read {source}"):
-        data = file.read(MAX_KEYRING_BYTES + 1)
+    data = read_local(context.folder, source, MAX_KEYRING_BYTES)
     if data[8:12] == _KEYBOX:
         raise DefinitionError(
             f"keyring {source}: expected OpenPGP public keys, found a keybox, which is GnuPG's own",

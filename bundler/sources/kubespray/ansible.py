@@ -24,6 +24,7 @@ from bundle.base.errors import FormatError, MissingProgramError, ProgramError
 from bundle.base.extras import VENDOR, how_to_install
 from bundle.store.atomic import storage_errors
 from bundle.store.programs import Finished
+from bundler.sources.common.alone import bare_environment, can_run
 from bundler.sources.common.context import SourceContext
 from bundler.sources.kubespray.checkout import Tree
 from bundler.sources.kubespray.inventory import Inventory
@@ -99,11 +100,7 @@ def _write(path: Path, data: bytes) -> None:
 
 def _apart(folder: Path, context: SourceContext) -> Sequence[str]:
     """Return what takes the network away from a program, where this machine has it."""
-    try:
-        done = context.run([*APART, "true"], folder=folder, environment=_environment(folder))
-    except MissingProgramError:
-        done = None
-    if done is not None and done.code == 0:
+    if can_run([*APART, "true"], folder, _environment(folder), context):
         return APART
     context.progress.note(
         "Kubespray's variables are evaluated with the network in reach: this machine allows no "
@@ -113,14 +110,8 @@ def _apart(folder: Path, context: SourceContext) -> Sequence[str]:
 
 
 def _environment(folder: Path) -> Mapping[str, str]:
-    """Return an environment that has nothing of the user's but where programs are."""
     return {
-        **dict.fromkeys(os.environ, ""),
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
-        "LC_ALL": "C.UTF-8",
-        "TZ": "UTC",
+        **bare_environment(folder),
         "PYTHONDONTWRITEBYTECODE": "1",
         "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
         "ANSIBLE_HOME": str(folder / "home"),

@@ -22,6 +22,7 @@ from bundle.base.errors import DefinitionError
 from bundle.base.limits import MAX_REASON, MAX_REQUIREMENTS_BYTES
 from bundle.kinds.python_packages import normal_name
 from bundle.store.atomic import storage_errors
+from bundle.store.reading import read_bounded
 
 _COMMENT: Final = re.compile(r"(?:^|\s)#.*$")
 _HASH: Final = re.compile(r"--hash[= ](\S+)")
@@ -100,13 +101,11 @@ def _text(folder: Path, name: PurePosixPath, asked_by: str) -> str:
             )
         if not path.is_file():
             raise DefinitionError(f"{asked_by}: {name}: no such file", "Check the path.")
-        with path.open("rb") as file:
-            data = file.read(MAX_REQUIREMENTS_BYTES + 1)
-    if len(data) > MAX_REQUIREMENTS_BYTES:
-        raise DefinitionError(
-            f"{name}: expected at most {MAX_REQUIREMENTS_BYTES} bytes, found more",
-            "Is it a requirements file?",
-        )
+    larger = DefinitionError(
+        f"{name}: expected at most {MAX_REQUIREMENTS_BYTES} bytes, found more",
+        "Is it a requirements file?",
+    )
+    data = read_bounded(path, MAX_REQUIREMENTS_BYTES, larger)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bundle.base.errors import MissingProgramError
 from bundle.base.limits import KIB, MAX_HELM_ERRORS, MAX_HELM_MEMORY
+from bundler.sources.common.alone import bare_environment, can_run
 from bundler.sources.common.context import SourceContext
 
 SKIP_SCHEMAS: Final = "--skip-schema-validation"
@@ -95,15 +95,8 @@ def apart(folder: Path, context: SourceContext) -> Apart:
     """
     (folder / "root").mkdir(exist_ok=True)
     sealed = Apart(folder, sealed=True)
-    try:
-        done = context.run(
-            sealed.command(Path("/usr/bin/env"), ["true"]),
-            folder=folder,
-            environment=environment(folder),
-        )
-    except MissingProgramError:
-        done = None
-    if done is not None and done.code == 0:
+    tried = sealed.command(Path("/usr/bin/env"), ["true"])
+    if can_run(tried, folder, environment(folder), context):
         return sealed
     context.progress.note(
         "Charts are rendered without a look at their schemas (values.schema.json): this machine "
@@ -113,15 +106,10 @@ def apart(folder: Path, context: SourceContext) -> Apart:
 
 
 def environment(folder: Path) -> Mapping[str, str]:
-    """Return an environment that has nothing of the user's but where programs are."""
+    """Return what Helm sees of the environment."""
     homes = {name: str(folder / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
     return {
-        **dict.fromkeys(os.environ, ""),
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
-        "LC_ALL": "C.UTF-8",
-        "TZ": "UTC",
+        **bare_environment(folder),
         **{f"HELM_{name}_HOME": home for name, home in homes.items()},
         "HELM_PLUGINS": str(folder / "plugins"),
         "KUBECONFIG": os.devnull,

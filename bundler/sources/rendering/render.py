@@ -25,7 +25,7 @@ from bundle.kinds.rendering import Release, ValuesFile
 from bundle.store.atomic import storage_errors
 from bundler.model.chart import chart_artifact
 from bundler.sources.common.context import SourceContext
-from bundler.sources.files.local import open_local
+from bundler.sources.files.local import read_local
 from bundler.sources.rendering.apart import SKIP_SCHEMAS
 from bundler.sources.rendering.helm import Helm
 from bundler.sources.rendering.rendered_yaml import rendered_documents
@@ -77,8 +77,7 @@ def keep_values(chart: ChartSource, context: SourceContext) -> tuple[ValuesFile,
 
 def _keep_values(path: str, chart: ChartSource, context: SourceContext) -> ValuesFile:
     where = f"chart {chart.name}: values {path}"
-    with open_local(context.folder, path, where) as file, storage_errors(f"read {path}"):
-        data = file.read(MAX_VALUES_BYTES + 1)
+    data = read_local(context.folder, path, MAX_VALUES_BYTES, where)
     if len(data) > MAX_VALUES_BYTES:
         raise DefinitionError(
             f"{where}: expected at most {MAX_VALUES_BYTES} bytes", "Is it the right file?"

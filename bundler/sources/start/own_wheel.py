@@ -23,6 +23,7 @@ from bundle.base.errors import DefinitionError, DigestMismatchError
 from bundle.base.limits import MAX_OWN_WHEEL_BYTES
 from bundle.kinds.start import EXTRA, is_wheel_name
 from bundle.store.atomic import storage_errors
+from bundle.store.reading import read_bounded
 
 PACKAGES: Final = ("bundle", "bundler", "installer", "inventory", "manifests")
 """What a wheel of isoward has, besides what describes it; pyproject.toml says the same."""
@@ -104,13 +105,11 @@ def read_wheel(path: Path) -> MadeWheel:
     """
     if not path.is_file():
         raise DefinitionError(f"start.wheel: {path.name}: no such file", "Check the path.")
-    with storage_errors(f"read {path}"), path.open("rb") as file:
-        data = file.read(MAX_OWN_WHEEL_BYTES + 1)
-    if len(data) > MAX_OWN_WHEEL_BYTES:
-        raise DefinitionError(
-            f"start.wheel: {path.name}: expected at most {MAX_OWN_WHEEL_BYTES} bytes, found more",
-            "Name a wheel of isoward.",
-        )
+    larger = DefinitionError(
+        f"start.wheel: {path.name}: expected at most {MAX_OWN_WHEEL_BYTES} bytes, found more",
+        "Name a wheel of isoward.",
+    )
+    data = read_bounded(path, MAX_OWN_WHEEL_BYTES, larger)
     if not is_wheel_name(path.name) or requirements_of(MadeWheel(path.name, data)) is None:
         raise DefinitionError(
             f"start.wheel: expected a wheel of isoward, found {path.name!r}",
