@@ -9,19 +9,19 @@ import base64
 import binascii
 import os
 import re
-import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
 
-from bundle.base.errors import AuthenticationError, DefinitionError
+from bundle.base.errors import AuthenticationError, DefinitionError, ProgramError
 from bundle.base.hosts import host_key
 from bundle.base.limits import MAX_DEFINITION_BYTES
 from bundle.base.reference import DOCKER_HUB
+from bundle.store.programs import Runner, run_program
 
 _HUB_KEY: Final = "https://index.docker.io/v1/"
 _HUB_HOSTS: Final = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
@@ -46,18 +46,6 @@ class Credential:
         return "Basic " + base64.b64encode(pair).decode("ascii")
 
 
-@dataclass(frozen=True, slots=True)
-class HelperResult:
-    """What a credential helper did."""
-
-    status: int
-    output: bytes = field(repr=False)
-
-
-Runner = Callable[[Sequence[str], bytes], HelperResult]
-"""Runs a program with bytes on its standard input; OSError when it cannot be started."""
-
-
 class Credentials(Protocol):
     """Where credentials come from."""
 
@@ -73,26 +61,13 @@ class NoCredentials:
         return None
 
 
-def run_helper(command: Sequence[str], data: bytes) -> HelperResult:
-    """Run a credential helper; what it writes to standard error is not kept."""
-    done = subprocess.run(
-        list(command),
-        input=data,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        timeout=_HELPER_SECONDS,
-        check=False,
-    )
-    return HelperResult(done.returncode, done.stdout)
-
-
 class DockerCredentials:
     """The credentials of docker's config.json.
 
     Source: docker CLI, "docker login", "Credential helper protocol".
     """
 
-    def __init__(self, config: Mapping[str, Any], runner: Runner = run_helper) -> None:
+    def __init__(self, config: Mapping[str, Any], runner: Runner = run_program) -> None:
         """Use a parsed config.json."""
         self._runner = runner
         self._auths = {_host_of(k): v for k, v in _mapping(config, "auths").items()}
@@ -127,15 +102,16 @@ class DockerCredentials:
         program = f"docker-credential-{helper}"
         server = _HUB_KEY if host == DOCKER_HUB else host
         try:
-            result = self._runner((program, "get"), server.encode())
-        except (OSError, subprocess.SubprocessError) as error:
-            raise _helper_failed(program, host, type(error).__name__) from error
-        if result.status != 0:
-            if _NOT_FOUND in result.output.decode("utf-8", "replace").lower():
+            done = self._runner((program, "get"), given=server.encode(), seconds=_HELPER_SECONDS)
+        except ProgramError as error:
+            raise _helper_failed(program, host, error.message) from error
+        # What it writes to standard error is not shown: it may quote the secret.
+        if done.code != 0:
+            if _NOT_FOUND in done.output.decode("utf-8", "replace").lower():
                 return None
-            raise _helper_failed(program, host, f"exit code {result.status}")
+            raise _helper_failed(program, host, f"exit code {done.code}")
         try:
-            answer = msgspec.json.decode(result.output, type=dict[str, str])
+            answer = msgspec.json.decode(done.output, type=dict[str, str])
             user, secret = answer["Username"], answer["Secret"]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError):
             # Without its cause, whose text may quote the secret.
@@ -146,7 +122,7 @@ class DockerCredentials:
 
 
 def load_docker_credentials(
-    environ: Mapping[str, str] = os.environ, runner: Runner = run_helper
+    environ: Mapping[str, str] = os.environ, runner: Runner = run_program
 ) -> DockerCredentials:
     """Read $DOCKER_CONFIG/config.json or ~/.docker/config.json; none is as good as an empty one.
 

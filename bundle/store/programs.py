@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, BinaryIO, Final, Protocol, cast
 
@@ -34,13 +34,13 @@ class Finished:
 
     Attributes:
         code: Its exit code; negative for a signal.
-        output: Its standard output; empty where it went into a file.
+        output: Its standard output, which may be a secret; empty where it went into a file.
         errors: Its standard error.
     """
 
     code: int
-    output: bytes
-    errors: bytes
+    output: bytes = field(repr=False)
+    errors: bytes = field(repr=False)
 
 
 class Runner(Protocol):
@@ -55,6 +55,7 @@ class Runner(Protocol):
         into: BinaryIO | None = None,
         seconds: float = DEFAULT_SECONDS,
         file_bytes: int | None = None,
+        given: bytes = b"",
     ) -> Finished:
         """Run it.
 
@@ -65,6 +66,7 @@ class Runner(Protocol):
             into: Where its standard output goes, instead of into memory.
             seconds: After which it is ended, with what it started.
             file_bytes: The largest file that it may write; no limit when left out.
+            given: On its standard input; in memory only, so it may be a secret.
         Raises:
             MissingProgramError: There is no such program here.
             ProgramError: It did not end in time, or printed without end.
@@ -79,15 +81,17 @@ def run_program(
     into: BinaryIO | None = None,
     seconds: float = DEFAULT_SECONDS,
     file_bytes: int | None = None,
+    given: bytes = b"",
 ) -> Finished:
     """Run a program of this machine; the `Runner` that is not a test's."""
     wanted = {**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})}
+    source = _in_memory(given) if given else subprocess.DEVNULL
     try:
         process = subprocess.Popen(
             list(command),
             cwd=folder,
             env={name: value for name, value in wanted.items() if value},
-            stdin=subprocess.DEVNULL,
+            stdin=source,
             stdout=subprocess.PIPE if into is None else into,
             stderr=subprocess.PIPE,
             # What it starts itself ends with it; git leaves its work to others.
@@ -103,6 +107,9 @@ def run_program(
             f"Install {Path(command[0]).name}, and see that it is on the PATH.",
             {"program": command[0]},
         ) from error
+    finally:
+        if source != subprocess.DEVNULL:
+            os.close(source)
     try:
         if file_bytes is not None:
             # It has not started a program of its own yet, so none of them is without the limit.
@@ -112,6 +119,15 @@ def run_program(
     finally:
         _end(process)
     return Finished(process.returncode, output, errors)
+
+
+def _in_memory(given: bytes) -> int:
+    """Return the descriptor of a file in memory, which unlike a pipe needs nobody to fill it."""
+    descriptor = os.memfd_create("given")
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        file.write(given)
+        file.seek(0)
+    return descriptor
 
 
 def _listen(process: subprocess.Popen[bytes], name: str, seconds: float) -> tuple[bytes, bytes]:

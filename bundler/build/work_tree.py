@@ -5,15 +5,14 @@ Nothing here decides anything. What Git says is recorded in the provenance, and 
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bundle.base.errors import MissingProgramError, ProgramError
 from bundle.base.plain import carried
 from bundle.model.provenance import SignatureStatus, Source
+from bundle.store.programs import Finished, run_program
 
 _SECONDS: Final = 60
 """For one question; a work tree of a platform's definitions is small."""
@@ -34,32 +33,19 @@ _STATUS: Final[dict[str, SignatureStatus]] = {
 """Git's letters, `git log`, "PRETTY FORMATS", `%G?`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a program said: its exit code and standard output."""
-
-    code: int
-    output: bytes
+Git = Callable[[Sequence[str], Path], Finished]
+"""Runs git with these arguments in a folder; MissingProgramError where there is no git."""
 
 
-Git = Callable[[Sequence[str], Path], Answer]
-"""Runs git with these arguments in a folder; FileNotFoundError where there is no git."""
-
-
-def run_git(arguments: Sequence[str], folder: Path) -> Answer:
+def run_git(arguments: Sequence[str], folder: Path) -> Finished:
     """Run the machine's own git, in a way that writes nothing and asks nobody."""
     settings = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-    kept = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
-    done = subprocess.run(
-        ["git", "-c", "core.fsmonitor=false", "-c", "log.showSignature=false", *arguments],  # noqa: S607 - the vendor's own git
-        cwd=folder,
-        env={**kept, **settings},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        timeout=_SECONDS,
+    return run_program(
+        ["git", "-c", "core.fsmonitor=false", "-c", "log.showSignature=false", *arguments],
+        folder=folder,
+        environment={**dict.fromkeys(_ELSEWHERE, ""), **settings},
+        seconds=_SECONDS,
     )
-    return Answer(done.returncode, done.stdout)
 
 
 def source_of(lock: Path, git: Git = run_git) -> Source:
@@ -87,9 +73,9 @@ def source_of(lock: Path, git: Git = run_git) -> Source:
             signature=signature,
             signer=signer,
         )
-    except FileNotFoundError:
+    except MissingProgramError:
         return Source(kind="none", reason="this machine has no git")
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, ProgramError):
         return Source(kind="none", reason="git could not be run, or did not answer")
 
 

@@ -8,15 +8,17 @@ it. So a run gets the few variables that programs need, and the settings below.
 from __future__ import annotations
 
 import shlex
-import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from bundle.base.errors import ProgramError
+from bundle.store.programs import run_program
 from installer.base.ssh_path import ssh_path
 
+_CLOSE_SECONDS: Final = 10.0
 _INHERITED: Final = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ")
 _TEMPORARY: Final = "/tmp"  # noqa: S108 - in a folder of our own
 _RUNNERS_OWN: Final = (
@@ -130,9 +132,6 @@ def only_ours(environment: Mapping[str, str], settings: Mapping[str, str]) -> di
 def _close_masters(sockets: Path) -> None:
     """End the shared ssh connections of the run; each would end by itself half a minute later."""
     for path in sockets.iterdir():
-        subprocess.run(
-            ["ssh", "-F", "none", "-o", f"ControlPath={path}", "-O", "exit", "isoward"],  # noqa: S607
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
+        close = ["ssh", "-F", "none", "-o", f"ControlPath={path}", "-O", "exit", "isoward"]
+        with suppress(ProgramError):
+            run_program(close, seconds=_CLOSE_SECONDS)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
+
+from bundle.base.errors import MissingProgramError, ProgramError
+from bundle.store.programs import run_program
 
 COMMAND_SECONDS: Final = 20.0
 """Longest wait for the answer to one question."""
@@ -56,18 +58,12 @@ class LocalShell:
     def run(self, *argv: str, stdin: bytes = b"") -> Result:
         """Run a program here."""
         try:
-            done = subprocess.run(
-                in_known_environment(argv),
-                input=stdin,
-                capture_output=True,
-                timeout=COMMAND_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
+            done = run_program(in_known_environment(argv), given=stdin, seconds=COMMAND_SECONDS)
+        except MissingProgramError as error:
+            return Result(NOT_FOUND, "", error.message)
+        except ProgramError:
             return Result(NO_ANSWER, "", f"no answer within {COMMAND_SECONDS:.0f} s")
-        except OSError as error:
-            return Result(NOT_FOUND, "", str(error.strerror))
-        return Result(done.returncode, as_text(done.stdout), as_text(done.stderr))
+        return Result(done.code, as_text(done.output), as_text(done.errors))
 
 
 def whole_number(text: str) -> int | None:

@@ -69,7 +69,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "bundle.kinds": ("bundle.base", "bundle.texts"),
     "bundle.model": ("bundle.base", "bundle.texts", "bundle.kinds"),
     # What both sides know of registries: the vendor's pulls, the site's pushes.
-    "bundle.registry": _VALUES,
+    "bundle.registry": (*_VALUES, "bundle.store"),
     "bundle.store": _VALUES,
     "bundle.trust": (),
     # The trust folders read a bundle and keep a site's state: both by way of the store.

@@ -346,7 +346,7 @@ def run_git(
         environment=_environment(),
         into=into,
         seconds=seconds,
-        **({"file_bytes": MAX_GIT_PACK_BYTES} if long else {}),
+        file_bytes=MAX_GIT_PACK_BYTES if long else None,
     )
 
 

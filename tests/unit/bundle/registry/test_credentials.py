@@ -10,14 +10,19 @@ from typing import Any
 
 import pytest
 
-from bundle.base.errors import AuthenticationError, DefinitionError
+from bundle.base.errors import (
+    AuthenticationError,
+    DefinitionError,
+    MissingProgramError,
+    ProgramError,
+)
 from bundle.registry.challenge import Challenge, parse_challenges
 from bundle.registry.credentials import (
     Credential,
     DockerCredentials,
-    HelperResult,
     load_docker_credentials,
 )
+from bundle.store.programs import Finished
 
 HOST = "registry.example.org:5000"
 
@@ -29,19 +34,19 @@ def _auth(user: str, password: str) -> dict[str, str]:
 class Helper:
     """Answers as a credential helper, and remembers how it was called."""
 
-    def __init__(self, result: HelperResult | OSError) -> None:
+    def __init__(self, result: Finished | ProgramError) -> None:
         self.result = result
         self.calls: list[tuple[Sequence[str], bytes]] = []
 
-    def __call__(self, command: Sequence[str], data: bytes) -> HelperResult:
-        self.calls.append((command, data))
-        if isinstance(self.result, OSError):
+    def __call__(self, command: Sequence[str], *, given: bytes = b"", **_: Any) -> Finished:
+        self.calls.append((command, given))
+        if isinstance(self.result, ProgramError):
             raise self.result
         return self.result
 
 
-def _answer(user: str, secret: str) -> HelperResult:
-    return HelperResult(0, json.dumps({"Username": user, "Secret": secret}).encode())
+def _answer(user: str, secret: str) -> Finished:
+    return Finished(0, json.dumps({"Username": user, "Secret": secret}).encode(), b"")
 
 
 @pytest.mark.parametrize("key", [HOST, f"https://{HOST}", f"https://{HOST}/v2/", HOST.upper()])
@@ -85,22 +90,22 @@ def test_a_helper_may_give_an_identity_token() -> None:
 
 
 def test_a_helper_that_knows_nothing_leaves_us_anonymous() -> None:
-    nothing = HelperResult(1, b"credentials not found in native keychain\n")
+    nothing = Finished(1, b"credentials not found in native keychain\n", b"")
     assert DockerCredentials({"credsStore": "pass"}, Helper(nothing)).find(HOST) is None
 
 
 @pytest.mark.parametrize(
     "result",
     [
-        HelperResult(1, b"gpg: the agent is locked, secret s3cr3t"),
-        HelperResult(0, b'{"Username": "me", "Secret": ["s3cr3t"]}'),
-        HelperResult(0, b"s3cr3t"),
-        HelperResult(0, b'{"Username": "s3cr3t"}'),
-        FileNotFoundError("docker-credential-pass"),
+        Finished(1, b"gpg: the agent is locked, secret s3cr3t", b"s3cr3t"),
+        Finished(0, b'{"Username": "me", "Secret": ["s3cr3t"]}', b"s3cr3t"),
+        Finished(0, b"s3cr3t", b"s3cr3t"),
+        Finished(0, b'{"Username": "s3cr3t"}', b"s3cr3t"),
+        MissingProgramError("this machine has no such program", ""),
     ],
 )
 def test_a_helper_that_fails_is_an_error_and_its_words_are_not_repeated(
-    result: HelperResult | OSError,
+    result: Finished | ProgramError,
 ) -> None:
     with pytest.raises(AuthenticationError, match="docker-credential-pass failed") as caught:
         DockerCredentials({"credsStore": "pass"}, Helper(result)).find(HOST)
@@ -149,7 +154,7 @@ def test_a_real_helper_is_run_without_the_host_in_its_arguments(
 
 
 def test_secrets_do_not_show() -> None:
-    shown = repr(Credential("me", "s3cr3t", "t0k3n")) + repr(HelperResult(0, b"s3cr3t"))
+    shown = repr(Credential("me", "s3cr3t", "t0k3n")) + repr(Finished(0, b"s3cr3t", b"s3cr3t"))
     assert "s3cr3t" not in shown
     assert "t0k3n" not in shown
 

@@ -78,3 +78,13 @@ def test_a_file_without_end_is_ended(tmp_path: Path) -> None:
 
 def test_nothing_is_asked_of_a_person() -> None:
     assert run_program(["/bin/cat"]).output == b""
+
+
+def test_what_it_is_given_needs_nobody_to_read_it() -> None:
+    given = bytes(1_000_000)
+    assert run_program(["/bin/cat"], given=given).output == given
+    assert run_program(["/bin/true"], given=given).code == 0
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(MissingProgramError):
+        run_program(["isoward-none"], given=given)
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors

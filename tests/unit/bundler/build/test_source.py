@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from bundle.base.errors import MissingProgramError, ProgramError
 from bundle.model.summary import source_lines
-from bundler.build.work_tree import Answer, run_git, source_of
+from bundle.store.programs import Finished
+from bundler.build.work_tree import run_git, source_of
 from tests.support.programs.needs import requires_tool
 
 
@@ -158,11 +160,11 @@ def test_a_commit_with_a_bad_signature(tmp_path: Path, repository: Repository) -
 
 
 def test_no_git_and_a_git_that_hangs(tmp_path: Path) -> None:
-    def missing(arguments: Sequence[str], folder: Path) -> Answer:
-        raise FileNotFoundError("git")
+    def missing(arguments: Sequence[str], folder: Path) -> Finished:
+        raise MissingProgramError("this machine has no 'git' that can be run", "")
 
-    def slow(arguments: Sequence[str], folder: Path) -> Answer:
-        raise subprocess.TimeoutExpired("git", 60)
+    def slow(arguments: Sequence[str], folder: Path) -> Finished:
+        raise ProgramError("git: expected an end within 60 s", "")
 
     assert source_of(tmp_path / "x", missing).reason == "this machine has no git"
     assert "did not answer" in source_of(tmp_path / "x", slow).reason
@@ -177,12 +179,12 @@ def test_git_s_letters(tmp_path: Path, letter: str, status: str) -> None:
     lock = tmp_path / "x"
     lock.write_text("x")
 
-    def git(arguments: Sequence[str], folder: Path) -> Answer:
+    def git(arguments: Sequence[str], folder: Path) -> Finished:
         if "cat-file" in arguments:
-            return Answer(0, b"tree 0\ngpgsig -----BEGIN\n x\n\nmessage")
+            return Finished(0, b"tree 0\ngpgsig -----BEGIN\n x\n\nmessage", b"")
         if "log" in arguments:
-            return Answer(0, f"{letter}\0Ada \x1b[2J{'x' * 999}\n".encode())
-        return Answer(0, b"true" if "--is-inside-work-tree" in arguments else b"a" * 40)
+            return Finished(0, f"{letter}\0Ada \x1b[2J{'x' * 999}\n".encode(), b"")
+        return Finished(0, b"true" if "--is-inside-work-tree" in arguments else b"a" * 40, b"")
 
     source = source_of(lock, git)
     assert source.signature == status

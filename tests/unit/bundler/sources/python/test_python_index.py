@@ -33,6 +33,7 @@ class Pip:
         into: BinaryIO | None = None,
         seconds: float = 0,
         file_bytes: int | None = None,
+        given: bytes = b"",
     ) -> Finished:
         assert command[:3] == [sys.executable, "-m", "pip"]
         return Finished(self.code, self.text.encode(), b"No module named pip")
