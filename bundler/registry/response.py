@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import http.client
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 import urllib3
 
@@ -44,7 +45,28 @@ class Answer:
         """Do nothing: it has been read. It is here so that both kinds of answer are alike."""
 
 
-class Response:
+class Closing(ABC):
+    """What is closed at the end of a `with`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free what it holds, at any moment."""
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+
+class Response(Closing):
     """An answer whose body is still to be read; close it, for it holds one of the host's slots."""
 
     def __init__(
@@ -156,19 +178,6 @@ class Response:
         except TransportError:
             return
         self._finish()
-
-    def __enter__(self) -> Response:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _finish(self) -> None:
         if self._release is not None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
 
 from bundle.base.errors import FormatError
 from bundle.base.limits import MAX_DOWNLOAD_BYTES
 from bundler.registry.encoding import Uncoded
-from bundler.registry.response import Response
+from bundler.registry.response import Closing, Response
 
 
-class ContentStream:
+class ContentStream(Closing):
     """Unverified bytes of a blob or a file; close it.
 
     Nothing here checks a digest: the caller hashes what it reads while it writes it, so that each
@@ -72,19 +71,6 @@ class ContentStream:
     def close(self) -> None:
         """Free the connection, at any moment."""
         self._response.close()
-
-    def __enter__(self) -> ContentStream:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
 
 class BytesStream:

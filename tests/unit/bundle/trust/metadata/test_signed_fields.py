@@ -165,37 +165,36 @@ def test_a_draft_with_a_field_more_is_neither_explained_nor_signed(tmp_path: Pat
         sign_pending(kit.release, kit.roots[0].signer)
 
 
+_MOMENT = datetime(2027, 1, 1, 12, 0, 1, tzinfo=UTC)
+_COMMON: dict[str, Any] = {
+    "site": "north",
+    "reason": "reason 1",
+    "created": _MOMENT,
+    "expires": _MOMENT + timedelta(days=3),
+    "threshold": 2,
+    "signers": (NamedKey(key_id="1" * 64, name="Ada 1"), NamedKey(key_id="2" * 64, name="Ben 1")),
+}
+
+
 def _waiver() -> WaiverPredicate:
-    moment = datetime(2027, 1, 1, 12, 0, 1, tzinfo=UTC)
     return WaiverPredicate(
-        site="north",
-        reason="reason 1",
-        created=moment,
-        expires=moment + timedelta(days=3),
-        threshold=2,
-        signers=(NamedKey(key_id="1" * 64, name="Ada 1"), NamedKey(key_id="2" * 64, name="Ben 1")),
+        **_COMMON,
         waives="expired",
         ticket="T-1",
         name="tiny",
         version="1.0.1",
         release=3,
         root=DIGEST,
-        files=(ExpiredFile(file="trust/timestamp.json", expired=moment),),
+        files=(ExpiredFile(file="trust/timestamp.json", expired=_MOMENT),),
     )
 
 
 def _recovery() -> RecoveryPredicate:
-    moment = datetime(2027, 1, 1, 12, 0, 1, tzinfo=UTC)
     return RecoveryPredicate(
-        site="north",
-        reason="reason 1",
-        created=moment,
-        expires=moment + timedelta(days=3),
-        threshold=2,
-        signers=(NamedKey(key_id="1" * 64, name="Ada 1"), NamedKey(key_id="2" * 64, name="Ben 1")),
+        **_COMMON,
         floor=3,
         roots=("root 1", "root 2"),
-        last_seen=moment,
+        last_seen=_MOMENT,
     )
 
 
