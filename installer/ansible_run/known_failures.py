@@ -33,7 +33,7 @@ KNOWN: Final[tuple[Known, ...]] = (
         r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
         "{node} shows another host key than the site file pins: it was installed anew, or "
         "something else answers at its address",
-        "Look at the machine's console; if it was installed anew, pin its new key.",
+        "Look at the machine's console; if it was reinstalled, pin its new key.",
     ),
     Known(
         r"ssh: Could not resolve hostname",
@@ -43,18 +43,18 @@ KNOWN: Final[tuple[Known, ...]] = (
     Known(
         r"Load key [^\n]*: |Permissions [^\n]* for [^\n]* are too open|UNPROTECTED PRIVATE KEY",
         "ssh on this machine cannot read the private key that ssh.key names, or refuses its mode",
-        "`isoward site check` says what is wrong with it.",
+        "`isoward site check` explains what is wrong with it.",
     ),
     Known(
         r"assword change required|(password|account) has expired|lease login as the user|"
         r"This account is currently not available",
         "{node} lets the site's user in, and runs nothing for it: an account that has expired, has "
         "no shell, or is not the one to be used",
-        f"Log in there by hand, and do what it says. {_PREFLIGHT}",
+        f"Log in there by hand and follow what it says. {_PREFLIGHT}",
     ),
     Known(
         r"Permission denied \((publickey|[a-z,-]*publickey)",
-        "{node} does not take the site's SSH key for the site's user",
+        "{node} does not accept the site's SSH key for the site's user",
         "Put the public half of ssh.key into the user's authorized_keys there.",
     ),
     Known(
@@ -64,8 +64,8 @@ KNOWN: Final[tuple[Known, ...]] = (
     ),
     Known(
         r"must have a tty to run sudo",
-        "sudo on {node} wants a terminal (requiretty)",
-        "Take requiretty away for the site's user: Defaults:USER !requiretty in /etc/sudoers.d.",
+        "sudo on {node} requires a terminal (requiretty)",
+        "Disable requiretty for the site's user: Defaults:USER !requiretty in /etc/sudoers.d.",
     ),
     Known(
         r"sudo: a password is required|Missing sudo password|"
@@ -78,18 +78,18 @@ KNOWN: Final[tuple[Known, ...]] = (
         r"No space left on device|Disk quota exceeded|not enough free space|"
         r"Failed to create temporary directory",
         "a disk of {node} is full, or read-only",
-        "Look at `df -h` and `df -i` there, and make room.",
+        "Check `df -h` and `df -i` there, and free some space.",
     ),
     Known(
         r"Read-only file system",
-        "a file system of {node} is read-only: damaged, or mounted so",
-        "Look at `dmesg` and /proc/mounts there.",
+        "a file system of {node} is read-only: damaged, or mounted that way",
+        "Check `dmesg` and /proc/mounts there.",
     ),
     Known(
         r"Connection (timed out|refused|reset)|No route to host|Network is unreachable|"
         r"Broken pipe|closed by remote host|Shared connection .* closed|Operation timed out",
-        "{node} went away: powered off, restarting, or its network is down",
-        "See that it is up and answers, then run the same command again.",
+        "{node} is gone: powered off, restarting, or its network is down",
+        "Make sure that it is up and answers, then run the same command again.",
         unreachable=True,
     ),
     Known(
@@ -102,18 +102,18 @@ KNOWN: Final[tuple[Known, ...]] = (
     Known(
         r"exit code (-9|137)\b|\bKilled\b|Out of memory|Cannot allocate memory|MemoryError|"
         r"oom-kill",
-        "{node} ran out of memory, and the kernel ended a program",
-        "Give it more memory; `dmesg` there says what was ended.",
+        "{node} ran out of memory, and the kernel killed a program",
+        "Give it more memory; `dmesg` there shows what was killed.",
     ),
     Known(
         r"not yet valid|certificate has expired|is not valid yet|Release file .* is not valid",
-        "the clock of {node}, or of this machine, is wrong, or a certificate has ended",
+        "the clock of {node}, or of this machine, is wrong, or a certificate has expired",
         f"Compare `date -u` on all machines, and set the site's time servers. {_PREFLIGHT}",
     ),
     # Packages.
     Known(
         r"dpkg was interrupted|dpkg --configure -a",
-        "an installation of packages on {node} was cut off, such as by a power cut",
+        "an installation of packages on {node} was interrupted, such as by a power cut",
         "Run `dpkg --configure -a` there, or this command again, which does it first.",
     ),
     Known(
@@ -132,7 +132,7 @@ KNOWN: Final[tuple[Known, ...]] = (
         r"Unable to locate package (?P<what>\S+)|No package matching '?(?P<which>[^' ]+)|"
         r"has no installation candidate|No match for argument|nothing provides|Depsolve Error|"
         r"unmet dependencies",
-        "the depot has not all of the packages that Kubespray wants on {node}: {what}{which}",
+        "the depot lacks packages that Kubespray needs on {node}: {what}{which}",
         "Ask the vendor for a bundle whose osPackages have kubespray: true for this release.",
     ),
     Known(
@@ -144,8 +144,8 @@ KNOWN: Final[tuple[Known, ...]] = (
     # Downloads and images.
     Known(
         r"checksum[^\n]*did not match|does not match checksum",
-        "what {node} fetched is not what the inventory says that it must be",
-        "See what of the overrides sets a checksum or a version; the bundle's own ones fit.",
+        "what {node} fetched does not match the inventory's checksum",
+        "Check which override sets a checksum or a version; the bundle's own match.",
     ),
     Known(
         r"output has been hidden|censored",
@@ -158,7 +158,7 @@ KNOWN: Final[tuple[Known, ...]] = (
         r"Temporary failure in name resolution|Could not resolve host|"
         r"Name or service not known|no such host",
         "something asked for a name that the site does not know: an address outside of the depot",
-        "See which URL it is; an override, or a part of Kubespray that the bundle leaves out.",
+        "Check which URL it is: an override, or a part of Kubespray that the bundle leaves out.",
     ),
     Known(
         r"unknown authority|CERTIFICATE_VERIFY_FAILED|self.signed certificate|"
@@ -173,7 +173,7 @@ KNOWN: Final[tuple[Known, ...]] = (
     ),
     Known(
         r"401 Unauthorized|unauthorized: authentication|pull access denied|403 Forbidden",
-        "a registry wants a login: it is not the depot, which wants none",
+        "a registry requires a login: it is not the depot, which requires none",
         "See which registry the message names, and that containerd asks the depot for it.",
     ),
     Known(
@@ -196,29 +196,29 @@ KNOWN: Final[tuple[Known, ...]] = (
     ),
     Known(
         r"cgroups? v1|failCgroupV1",
-        "{node} has the first version of control groups, which this Kubernetes refuses",
-        "Boot it with systemd.unified_cgroup_hierarchy=1, or take a newer release.",
+        "{node} uses control groups version 1, which this Kubernetes refuses",
+        "Boot it with systemd.unified_cgroup_hierarchy=1, or use a newer release.",
     ),
     # kubeadm.
     Known(
         r"\[ERROR Swap\]|swap on is not supported|running with swap",
         "{node} has swap, with which the kubelet does not start",
-        f"Run `swapoff -a` there and take it out of /etc/fstab. {_PREFLIGHT}",
+        f"Run `swapoff -a` there and remove it from /etc/fstab. {_PREFLIGHT}",
     ),
     Known(
         r"\[ERROR Port-(?P<port>\d+)\]|Port (?P<other>\d+) is in use|address already in use",
         "a port that Kubernetes needs is taken on {node}: {port}{other}",
-        f"See who has it with `ss -ltnp`; a part of an older cluster? {_PREFLIGHT}",
+        f"Find what uses it with `ss -ltnp`; perhaps an older cluster. {_PREFLIGHT}",
     ),
     Known(
         r"\[ERROR (FileAvailable|DirAvailable)[^\]]*\]: (?P<what>[^\n]+)",
         "{node} has remains of another cluster: {what}",
-        "Reset it, if nothing of that is wanted: `kubeadm reset` there.",
+        "Reset it, if none of that is needed: `kubeadm reset` there.",
     ),
     Known(
         r"\[ERROR (NumCPU|Mem)\]",
-        "{node} is too small for a control plane, which wants 2 processors and 1700 MB",
-        "Take a larger machine.",
+        "{node} is too small for a control plane, which needs 2 processors and 1700 MB",
+        "Use a larger machine.",
     ),
     Known(
         r"\[ERROR CRI\]|container runtime is not running|containerd\.sock",
@@ -228,18 +228,18 @@ KNOWN: Final[tuple[Known, ...]] = (
     Known(
         r"ip_forward",
         "{node} does not forward packets between its networks",
-        "Set net.ipv4.ip_forward to 1 there, and see what sets it back.",
+        "Set net.ipv4.ip_forward to 1 there, and find what resets it.",
     ),
     Known(
         r"hostname \"?(?P<name>[^\s\"]+)\"? could not be (reached|resolved)|"
         r"nodes? \"(?P<other>[^\"]+)\" not found|hostname .*differs",
-        "the machine has another name than the site file gives it: {name}{other}",
+        "the machine's name differs from the site file: {name}{other}",
         "Give it the site file's name: `hostnamectl set-hostname {node}`.",
     ),
     Known(
         r"(couldn't validate the identity|token .* (expired|invalid)|unable to fetch the "
         r"kubeadm-config)",
-        "{node} could not join: the first control plane does not answer it, or its token ended",
+        "{node} could not join: the first control plane does not answer it, or its token expired",
         "Run the same command again, which makes a new token; then see the API server's log.",
     ),
     Known(
@@ -270,19 +270,19 @@ KNOWN: Final[tuple[Known, ...]] = (
     ),
     Known(
         r"exit code 124\b|Timeout when waiting for|timed out|timeout",
-        "{node} was too slow, or waits for something that does not come",
-        "See how busy it is; then run the same command again, which goes on.",
+        "{node} was too slow, or waits for something that never comes",
+        "Check how busy it is; then run the same command again, which resumes.",
     ),
     # The inventory.
     Known(
         r"Assertion failed|evaluated_to|assertion",
         "Kubespray refuses a setting",
-        "See what of the overrides it is about.",
+        "Check which override it concerns.",
         task=r"validate|verify|assert|stop if|check",
     ),
     Known(
         r"'(?P<name>\w+)' is undefined|has no attribute '(?P<other>\w+)'",
         "a variable is missing: {name}{other}",
-        "See whether an override takes the place of a file that sets it.",
+        "Check whether an override replaces a file that sets it.",
     ),
 )

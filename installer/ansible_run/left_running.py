@@ -80,7 +80,7 @@ def _end_all(is_meant: Callable[[Path], bool]) -> int:
     if left:
         raise InstallError(
             f"expected the programs of an earlier run to end, found {sorted(left)} still running",
-            "Look at them with ps; then run the same command again.",
+            "Inspect them with ps; then run the same command again.",
         )
     return len(ended)
 

@@ -143,7 +143,7 @@ def run_playbook(run: Run, progress: Progress, log: EventLog | None = None) -> E
     if status == "canceled":
         raise InterruptedByUserError(
             f"stopped by the user; events are in {run.artifacts}",
-            "Run the same command again to go on; what was done stays done.",
+            "Run the same command again to resume; finished work is kept.",
         )
     _require_success(run, events, code)
     return events
@@ -260,7 +260,7 @@ def _require_success(run: Run, log: EventLog, code: int) -> None:
     raise StepError(
         f"{run.playbook}: expected every node to finish, found exit code {code} and "
         f"{_last_line(run.artifacts / LOG_NAME)!r}",
-        f"All that was said is in {run.artifacts}.",
+        f"All output is in {run.artifacts}.",
         context,
     )
 

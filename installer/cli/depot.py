@@ -32,7 +32,7 @@ _CODES = {
     "size": SizeMismatchError.exit_code,
     "digest": DigestMismatchError.exit_code,
 }
-_RESTORE = "Import a good medium of it again: `isoward import` restores what is damaged."
+_RESTORE = "Import it again from a good medium: `isoward import` restores damaged content."
 
 
 @click.group("depot")
@@ -43,7 +43,7 @@ def command() -> None:
 
 @command.command("check")
 @depot_option()
-@click.option("--restart", is_flag=True, help="Begin anew, also if a check was interrupted.")
+@click.option("--restart", is_flag=True, help="Start over, even if a check was interrupted.")
 @output_options
 @pass_output
 def check(output: Output, depot: Path, restart: bool) -> int:
@@ -59,7 +59,7 @@ def check(output: Output, depot: Path, restart: bool) -> int:
     settings = Settings(threads=HASH_THREADS, batch_bytes=_BATCH_BYTES)
     result = run_pass(opened, record, _now, settings, output.progress)
     if result.unwritten:
-        output.warn(f"nothing can be kept of this check: {result.unwritten}")
+        output.warn(f"the result of this check cannot be recorded: {result.unwritten}")
     output.result(_facts(result), *_page(result))
     return _exit_code(result)
 
@@ -86,7 +86,7 @@ def _page(result: CheckResult) -> list[str]:
     checked = f"{count} with {readable_size(result.content.size)}, of {bundles}"
     bad = len(result.marks) + len(result.content.broken)
     if not bad:
-        return [f"the depot is good: {checked}"]
+        return [f"the depot is intact: {checked}"]
     lines = [f"the depot is damaged: {counted(bad, 'thing')} of {checked}"]
     lines += [_line(mark) for mark in result.marks]
     lines += [f"  bundle {found.name}: {found.problem}" for found in result.content.broken]

@@ -34,7 +34,7 @@ _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 
 @click.command("enroll")
 @click.argument("source", metavar="ROOT|BUNDLE", type=Given("root", "bundle", "release"))
-@depot_option("The depot; it is made if need be.")
+@depot_option("The depot; created if missing.")
 @click.option(
     "--fingerprint",
     metavar="HEX",
@@ -49,7 +49,7 @@ _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
     type=Given("public-key"),
     multiple=True,
     metavar="PUB",
-    help="Public key of one of the site's own people, for waivers and recovery; repeat it.",
+    help="Public key of one of the site's key holders, for waivers and recovery; repeatable.",
 )
 @click.option(
     "--site-threshold",
@@ -57,7 +57,7 @@ _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
     default=MIN_THRESHOLD,
     show_default=True,
     metavar="N",
-    help="How many of them decide together.",
+    help="How many of them must sign.",
 )
 @output_options
 @pass_output
@@ -106,7 +106,7 @@ def _authority(site: str, keys: tuple[Path, ...], threshold: int) -> Authority |
     if site and not _NAME.fullmatch(site):
         raise UsageError(
             f"--site: expected lower-case letters, digits, '.' and '-', found {site[:100]!r}",
-            "Give the site the name by which the vendor knows it, such as hospital-north.",
+            "Use the name by which the vendor knows the site, such as hospital-north.",
         )
     if not keys:
         return None

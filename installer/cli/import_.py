@@ -93,11 +93,11 @@ def _page(outcome: ImportOutcome) -> list[str]:
         )
         content += f" ({ways})" if ways else ""
     healed = [
-        f"  restored     {digest}, of which the depot's copy was damaged: {told(names)}"
+        f"  restored     {digest}, whose copy in the depot was damaged: {told(names)}"
         for digest, names in outcome.healed.items()
     ]
     left = shown_leftovers(outcome.leftovers)
-    passed = [f"  passed over  {left}: left by another system, and not read"] if left else []
+    passed = [f"  passed over  {left}: left by another system, not read"] if left else []
     return [
         first,
         f"  bundle.json  {record.digest}",

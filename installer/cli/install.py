@@ -30,7 +30,7 @@ from installer.installation.sequence import serve_depot, steps_for
     type=click.Choice(["ssh", "local"]),
     default="ssh",
     show_default=True,
-    help="local takes this machine for the node.",
+    help="local treats this machine as the node.",
 )
 @age_key_option
 @click.option("--dry-run", is_flag=True, help="Change nothing on the nodes; say what would be.")

@@ -28,21 +28,19 @@ _OPTIONS: Final = (
         "--bundle",
         "medium",
         type=Given("bundle"),
-        help="A bundle, such as on a medium, imported first.",
+        help="A bundle to import first, such as on a medium.",
     ),
     click.option(
         "--waiver", type=_PATH, metavar="FILE", help="The site's signed waiver, for --bundle."
     ),
     click.option("--ca", type=_PATH, help="The site's CA, PEM; otherwise the depot's own."),
-    click.option(
-        "--overrides", type=_PATH, help="A folder whose files take the place of the inventory's."
-    ),
+    click.option("--overrides", type=_PATH, help="A folder whose files override the inventory's."),
     click.option(
         "--from",
         "again_from",
         default="",
         metavar="STEP",
-        help="Do this step again, and all after it.",
+        help="Repeat this step and all after it.",
     ),
     click.option("--until", default="", metavar="STEP", help="Stop when this step is done."),
 )
@@ -54,7 +52,7 @@ age_key_option: Final = click.option(
     default=Path("~/.config/sops/age/keys.txt"),
     show_default=True,
     metavar="FILE",
-    help="Your private key of age, which opens the site's secrets file.",
+    help="Your age private key, which decrypts the site's secrets file.",
 )
 """For commands that need the secrets themselves."""
 

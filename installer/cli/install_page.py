@@ -26,11 +26,11 @@ def plan_page(plan: Plan) -> list[str]:
         lines += [f"   {change.where}: {change.what}" for change in planned.changes]
     left = [planned for planned in plan.steps if not planned.done]
     if not left:
-        return [*lines, "", "Everything is done already."]
+        return [*lines, "", "Everything is already done."]
     known = sum(planned.expected is not None for planned in left)
     about = f", about {duration(plan.seconds)}" if known else ""
     short = f" for the {known} whose time is known" if 0 < known < len(left) else ""
-    counts = f"{len(left)} of {len(plan.steps)} steps are to be done"
+    counts = f"{len(left)} of {len(plan.steps)} steps to do"
     return [*lines, "", f"{counts}{about}{short}."]
 
 
@@ -38,11 +38,11 @@ def _standing(planned: PlannedStep) -> str:
     if planned.done:
         return "done already"
     expected = planned.expected
-    how_long = "nobody has recorded yet how long it takes"
+    how_long = "no recorded duration yet"
     if expected is not None:
         where = "as it last took here" if expected.recorded_here else "as it took on lab machines"
         how_long = f"about {duration(expected.seconds)}, {where}"
-    return f"was stopped in the middle; goes on; {how_long}" if planned.stopped else how_long
+    return f"interrupted; will resume; {how_long}" if planned.stopped else how_long
 
 
 def result_data(request: InstallRequest, done: InstallResult) -> dict[str, Any]:
@@ -86,15 +86,15 @@ def result_page(request: InstallRequest, done: InstallResult) -> list[str]:
     changes = sum(len(tasks) for tasks in first["changed"].values()) if first else 0
     until = "" if done.complete else f" until {done.steps[-1].name}"
     if not now:
-        lines = [f"{site} is installed already{until}; nothing was to be done"]
-        lines += ["  `--from STEP` does a step again, and all after it"]
+        lines = [f"{site} is already installed{until}; nothing to do"]
+        lines += ["  `--from STEP` repeats a step and all after it"]
     elif request.rehearsal:
         what = f"{changes} change(s) to files would be made; nothing was changed"
         lines = [f"rehearsed {site}{until}: {what}"]
     else:
         took = duration(sum(step.seconds for step in now))
         before = len(done.steps) - len(now)
-        earlier = f"; {before} had been done before" if before else ""
+        earlier = f"; {before} already done" if before else ""
         lines = [f"installed {site}{until}: {counted(len(now), 'step')} in {took}{earlier}"]
         lines += [f"{changes} change(s) on {len(first['nodes'])} node(s)"] if first else []
     if first:

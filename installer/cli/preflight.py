@@ -29,7 +29,7 @@ _PATH = click.Path(path_type=Path)
     "--overrides", type=_PATH, help="A folder whose files take the place of the inventory's."
 )
 @age_key_option
-@click.option("--page", type=_PATH, metavar="FILE.html", help="Write the answers as a page, too.")
+@click.option("--page", type=_PATH, metavar="FILE.html", help="Also write the answers as a page.")
 @output_options
 @pass_output
 def command(

@@ -30,7 +30,7 @@ _PATH = click.Path(path_type=Path)
     "--floor",
     type=click.IntRange(min=1),
     metavar="RELEASE",
-    help="The oldest release that may come in again: the newest that was ever imported here.",
+    help="The oldest release to accept from now on: the newest ever imported here.",
 )
 @click.option(
     "--lower-clock",
@@ -42,9 +42,9 @@ _PATH = click.Path(path_type=Path)
     "--root",
     type=Given("bundle", "root"),
     metavar="PATH",
-    help="A bundle or root file, if the depot has none.",
+    help="A bundle or root file, if the depot has no root.",
 )
-@click.option("-o", "--output", "file", type=_PATH, help="The new file, to be signed.")
+@click.option("-o", "--output", "file", type=_PATH, help="The new file to sign.")
 @output_options
 @pass_output
 @click.pass_context
@@ -148,7 +148,7 @@ def apply(output: Output, file: Path, depot: Path) -> None:
         f"  recorded in  {done.path}",
     ]
     lines += [
-        f"NOTICE: bundles/{name[:16]}... does not verify any more; import it again"
+        f"NOTICE: bundles/{name[:16]}... no longer verifies; import it again"
         for name in done.left_out
     ]
     output.result(facts, *lines)

@@ -44,14 +44,14 @@ _PATH = click.Path(path_type=Path)
     type=click.IntRange(0, 65535),
     default=DEFAULT_PORT,
     show_default=True,
-    help="Port to listen on; 0 takes any that is free.",
+    help="Port to listen on; 0 for any free port.",
 )
 @click.option(
     "--name",
     "names",
     multiple=True,
     metavar="NAME",
-    help="Host name or address of the depot, for its certificate; may be repeated.",
+    help="Host name or address of the depot, for its certificate; repeatable.",
 )
 @click.option("--tls-cert", type=_PATH, help="The site's own certificate chain, PEM.")
 @click.option("--tls-key", type=_PATH, help="Its private key, PEM.")
@@ -181,7 +181,7 @@ def _announce(
     lines.append(f"its certificate is valid until {identity.expires:%Y-%m-%d}")
     lines += [f"NOTICE: {line}" for line in said]
     if not bundles:
-        lines.append("the depot is empty; `isoward import` may fill it while it is being served")
+        lines.append("the depot is empty; `isoward import` can fill it while it is served")
     output.result(data, *lines)
     # Last, so that whoever waits for the file finds everything said.
     if ready_file is not None:

@@ -53,7 +53,7 @@ def check(output: Output, *, file: Path) -> int:
 
 
 def _good(file: Path, site: Site, warnings: list[Problem]) -> list[str]:
-    lines = [f"{file}: nothing is wrong with the site {site.metadata.name}"]
+    lines = [f"{file}: no problems in the site {site.metadata.name}"]
     for warning in warnings:
         lines += [f"{file}: look at {warning.placed}", f"  {warning.hint}"]
     for zone in site.all_zones:

@@ -127,7 +127,7 @@ class Asker:
             _refuse(objections(self._with(question.name, answer), self._file, question.fields))
             return answer
 
-        hint = f" ({_LEAVE_OUT} leaves it out)" if again and question.default == "" else ""
+        hint = f" ({_LEAVE_OUT} omits it)" if again and question.default == "" else ""
         self.draft = self._with(question.name, ask(question.text + hint, default, take))
         self._remember()
 
@@ -236,10 +236,10 @@ def _compared(node: Mapping[str, Any]) -> str:
         raise click.BadParameter(f"{error.message}. {error.hint}") from error
     tell(
         f"  It shows {key.fingerprint}",
-        f"  Run this on its own console, and compare: {_CONSOLE}",
+        f"  Run this on its own console and compare: {_CONSOLE}",
     )
-    if not confirm("  Does the console show the very same?"):
-        raise click.BadParameter("the key that it shows is not taken.")
+    if not confirm("  Does the console show the same?"):
+        raise click.BadParameter("that key is not accepted.")
     return host_key_text(key)
 
 
@@ -256,6 +256,6 @@ def _say(problem: Problem) -> None:
 def _missing(name: str) -> UsageError:
     option = "--" + name.removesuffix("s" if name in {"zones", "nodes"} else "").replace("_", "-")
     return UsageError(
-        f"{option}: expected it, found none, and nobody is there to ask",
+        f"{option}: expected a value, found none, and there is no terminal to ask on",
         "Run this on a terminal, or give every answer as an option.",
     )

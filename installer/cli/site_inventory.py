@@ -23,10 +23,10 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("inventory")
 @click.argument("site", metavar="SITE", type=Given("site"))
-@click.option("--depot", type=Given("depot"), help="The depot whose newest bundle is meant.")
-@click.option("--bundle", type=Given("bundle"), help="A bundle instead, which is not verified.")
+@click.option("--depot", type=Given("depot"), help="Use the newest bundle of this depot.")
+@click.option("--bundle", type=Given("bundle"), help="Use this unverified bundle instead.")
 @click.option("--ca", type=_PATH, help="The CA that vouches for the identity provider, PEM.")
-@click.option("--overrides", type=_PATH, help="A folder whose files take the place of those made.")
+@click.option("--overrides", type=_PATH, help="A folder whose files override the generated ones.")
 @click.option("-o", "--output", "folder", type=_PATH, required=True, help="A new folder.")
 @output_options
 @pass_output
@@ -42,7 +42,7 @@ def inventory(
 ) -> None:
     """Write Kubespray's inventory of a SITE file and a bundle."""
     if (depot is None) == (bundle is None):
-        raise UsageError("expected one of --depot and --bundle", "Say which bundle is meant.")
+        raise UsageError("expected one of --depot and --bundle", "Choose one bundle.")
     require_folder_for_kubespray(folder, "--output")
     loaded = load_site(site)
     carried = of_depot(depot) if depot is not None else of_bundle(bundle or Path())

@@ -55,7 +55,7 @@ _LISTS: Final = ("time_servers", "dns_servers", "names")
     "machine; repeat it.",
 )
 @click.option("--image", metavar="REFERENCE", help="One of the bundle, to run on every node.")
-@click.option("--image-command", metavar="WORD", multiple=True, help="What it runs; repeat it.")
+@click.option("--image-command", metavar="WORD", multiple=True, help="What it runs; repeatable.")
 @click.option("--kubernetes", metavar="VERSION", help="As the bundle carries; `none` for none.")
 @click.option("--network-plugin", type=click.Choice(ENFORCING_PLUGINS), help="Of the cluster.")
 @click.option("--control-plane", metavar="ADDRESS", help="The load balancer's, if there is one.")
@@ -71,7 +71,7 @@ _LISTS: Final = ("time_servers", "dns_servers", "names")
     "names",
     multiple=True,
     metavar="NAME=ADDRESS",
-    help="Known to nodes and pods without DNS; repeat it.",
+    help="Known to nodes and pods without DNS; repeatable.",
 )
 @click.option("--secrets", metavar="FILE", help="The file that SOPS encrypted, relative to SITE.")
 @output_options
@@ -93,7 +93,7 @@ def new(output: Output, /, *, file: Path, **given: Any) -> None:
         raise DefinitionError(f"{file}: not written: {shown}", problems[0].hint)
     write_new(file, data)
     answers_path(file).unlink(missing_ok=True)
-    lines = [f"written: {file}", f"  `isoward site check {file}` finds nothing wrong with it."]
+    lines = [f"written: {file}", f"  `isoward site check {file}` finds no problems in it."]
     for warning in warnings_of(file, examine_site_file(file)[0]):
         lines += [f"  Look at {warning.placed}", f"    {warning.hint}"]
     output.result({"site": draft.answers["name"], "file": str(file)}, *lines)
@@ -111,7 +111,7 @@ def _asked(given: Mapping[str, Any], file: Path) -> Draft:
             raise
         raise InterruptedByUserError(
             f"stopped by the user; the answers so far are in {path}",
-            "Run the same command again to go on with them.",
+            "Run the same command again to continue with them.",
         ) from error
 
 
@@ -121,12 +121,12 @@ def _offered(path: Path) -> SiteAnswers:
     if kept is None:
         if path.is_symlink() or path.exists():
             # Another person's, open to others or damaged: not to be used, and not to be lost.
-            tell(f"{path} is not usable as the answers of an earlier time.")
+            tell(f"{path} cannot be used as earlier answers.")
             _set_aside(path)
         return NO_ANSWERS
     tell(f"{path} has the answers of an earlier time, {len(kept.answers)} and "
          f"{len(kept.zones)} zones and {len(kept.nodes)} nodes.")  # fmt: skip
-    if confirm("Go on with them?", default=True):
+    if confirm("Continue with them?", default=True):
         return kept
     _set_aside(path)
     return NO_ANSWERS

@@ -40,11 +40,11 @@ def signed_lines(facts: dict[str, Any]) -> tuple[str, str]:
     first = (
         f"signed by {facts['signer']}: {facts['file']}"
         if facts["added"]
-        else f"{facts['signer']} has signed it already; nothing was changed: {facts['file']}"
+        else f"{facts['signer']} has already signed it; nothing to do: {facts['file']}"
     )
     missing = facts["missing"]
     needed = f"{missing} more signature(s) are needed"
-    return first, needed if missing else "it has all signatures it needs"
+    return first, needed if missing else "it has all required signatures"
 
 
 def common_lines(predicate: SitePredicate, signed: Sequence[str]) -> list[str]:

@@ -34,12 +34,12 @@ def command() -> None:
 @click.argument("bundle", type=Given("bundle"))
 @depot_option()
 @click.option("--reason", required=True, metavar="TEXT", help="Why the bundle is needed now.")
-@click.option("--ticket", required=True, metavar="ID", help="Where the decision is written down.")
+@click.option("--ticket", required=True, metavar="ID", help="Where the decision is recorded.")
 @click.option(
     "--days",
     type=click.IntRange(1, MAX_LIFETIME_DAYS),
     required=True,
-    help="How many days it holds.",
+    help="How many days it is valid.",
 )
 @click.option("-o", "--output", "file", type=_PATH, required=True, help="The new file.")
 @output_options

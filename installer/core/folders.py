@@ -30,8 +30,8 @@ def require_folder_for_ssh(folder: Path, what: str) -> None:
         problem = ssh_path_problem(path)
         if problem:
             raise UsageError(
-                f"{what}: expected a folder with a path that ssh takes, found {problem}",
-                "Take a folder with plain letters and digits in its path.",
+                f"{what}: expected a folder with a path that ssh accepts, found {problem}",
+                "Use a folder with plain letters and digits in its path.",
             )
 
 
@@ -48,9 +48,9 @@ def require_folder_for_kubespray(folder: Path, what: str) -> None:
         bad = sorted({letter for letter in str(path) if not _is_plain(letter)})
         if bad:
             raise UsageError(
-                f"{what}: expected a folder with a path that Kubespray takes, found "
+                f"{what}: expected a folder with a path that Kubespray accepts, found "
                 f"{' and '.join(map(repr, bad))} in {str(path)[:300]!r}",
-                f"Take one whose path has letters, digits and {' '.join(sorted(_PLAIN))} only.",
+                f"Use one whose path has only letters, digits and {' '.join(sorted(_PLAIN))}.",
             )
 
 

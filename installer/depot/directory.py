@@ -189,8 +189,8 @@ def create_depot(path: Path) -> DepotDirectory:
     for directory in (depot.blobs.parent, depot.blobs, depot.bundles, depot.staging, depot.trust):
         if directory.is_symlink():
             raise UnsafePathError(
-                f"{directory}: a link, and what is imported would be written elsewhere",
-                "Give --depot the directory itself; mount a larger disk there if need be.",
+                f"{directory}: it is a link, so imports would be written elsewhere",
+                "Give --depot the directory itself; mount a larger disk there if necessary.",
             )
     for directory in (depot.blobs, depot.bundles):
         make_directory(directory)
@@ -214,7 +214,7 @@ def open_depot(path: Path) -> DepotDirectory:
             raise
         raise FormatError(
             f"{path}: not a depot: it has no {DEPOT_NAME}",
-            "Make one with `isoward import BUNDLE --depot DIR`.",
+            "Create one with `isoward import BUNDLE --depot DIR`.",
         ) from error
     decode_canonical(data, DepotFile, str(marker))
     depot = DepotDirectory(path)
@@ -232,8 +232,8 @@ def _require_own(depot: DepotDirectory) -> None:
     problem = way_problem(depot.path) or next(filter(None, found), "")
     if problem:
         raise UnsafePathError(
-            f"{depot.path}: the depot is not to be believed: {problem}",
-            "Whoever that is may have changed it. Find out, give it to root and take the mode away "
+            f"{depot.path}: the depot cannot be trusted: {problem}",
+            "They may have changed it. Find out, give it to root and remove the mode "
             "(chown -R root, chmod -R go-w), then run `isoward depot check`.",
         )
 

@@ -97,5 +97,5 @@ def _notices(depot: DepotDirectory) -> Iterator[str]:
         if entry is not None:
             yield (
                 f"release {record.release} of {record.metadata.name} was REVOKED by its approvers: "
-                f"{entry.reason}; it is served, and not installed any more"
+                f"{entry.reason}; it is still served, but no longer installed"
             )

@@ -87,7 +87,7 @@ def read_candidate(path: Path, fingerprint: str | None, now: datetime) -> Candid
             found = ", ".join(hex_of(digest_of(root)) for root in roots.values())
             raise TrustError(
                 f"{path}: expected a root with fingerprint {hex_of(fingerprint)}, found {found}",
-                "This is not the root that the vendor told you of; do not use it, and ask.",
+                "This is not the root that the vendor told you; do not use it, and ask them.",
                 {"expected": fingerprint},
             )
         data = matching[0]
@@ -219,13 +219,13 @@ def _check_authority(
     present = load_authority(directory)
     if authority is not None and present is not None and authority != present:
         raise UsageError(
-            "the site's keys are enrolled already and cannot be changed",
-            "Other keys need a new depot, which enrols the root again.",
+            "the site's keys are already enrolled and cannot be changed",
+            "Other keys need a new depot that enrolls the root again.",
         )
     accepted = any(state.accepted for state in states) or import_traces(directory.parent)
     if authority is not None and present is None and accepted:
         raise UsageError(
-            "the site's keys are given before the first import, and there has been one",
+            "the site's keys must be given before the first import, and there has been one",
             "Make a new depot with `isoward enroll --site-key`, and import the bundle there.",
         )
     in_force = authority or present

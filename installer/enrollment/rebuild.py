@@ -120,8 +120,8 @@ def _require_later(moment: datetime, last_seen: datetime) -> None:
 def _chain(roots: Sequence[str], fingerprint: str) -> dict[int, Metadata[Root]]:
     if digest_of(roots[0].encode()) != fingerprint:
         raise CouldNotVerifyError(
-            "the recovery's roots do not begin with the root that it is about",
-            "Make the recovery anew with `isoward recover`.",
+            "the recovery's roots do not begin with its own root",
+            "Make a new recovery with `isoward recover`.",
         )
     parsed: Metadata[Any] = Metadata.from_bytes(roots[0].encode())
     first = parsed.signed.version

@@ -147,7 +147,7 @@ def problem_of(directory: Path, fingerprint: str) -> str:
     if not enrolled and not any(t and SHA256 + t.root == fingerprint for t in traces):
         raise RecoveryError(
             f"{directory}: nothing shows that the root {hex_of(fingerprint)} was enrolled here",
-            "Compare the fingerprint; a root that was never enrolled is enrolled, not recovered.",
+            "Compare the fingerprint; a root that was never enrolled cannot be recovered.",
         )
     return f"{state_path(directory, fingerprint)}: the record is gone"
 
@@ -209,7 +209,7 @@ def _authority(directory: Path) -> Authority:
         found = read_authority(directory)
     if found is None:
         raise RecoveryError(
-            f"{directory}: this site has named no keys of its own, so nobody can sign a recovery",
+            f"{directory}: this site has no keys of its own, so nobody can sign a recovery",
             "Begin with a new depot, `isoward enroll` and the newest release; "
             "docs/runbooks/recovery.md says how.",
         )
@@ -223,7 +223,7 @@ def _require_problem(directory: Path, fingerprint: str, lowered: datetime | None
     if not problem:
         raise RecoveryError(
             f"{state_path(directory, fingerprint)}: nothing is wrong with this record",
-            "A recovery would make the site forget; it is refused while the record is whole.",
+            "A recovery would make the site forget; it is refused while the record is intact.",
         )
     return problem
 
@@ -251,7 +251,7 @@ def _find_roots(depot: Path, fingerprint: str, source: Path | None) -> tuple[str
             best = tuple(data.decode("ascii") for _, data in sorted(chain.items()))
     if not best:
         raise RecoveryError(
-            f"no root with the fingerprint {hex_of(fingerprint)} is to be found",
+            f"no root with the fingerprint {hex_of(fingerprint)} was found",
             "Give --root with the newest bundle of this vendor.",
         )
     return best
@@ -288,8 +288,8 @@ def apply_recovery(depot: Path, data: bytes, now: datetime, where: str) -> Recov
         number, begun = _record_for(directory, digest_of(data))
         if begun is not None and begun.done:
             raise RecoveryError(
-                f"{where}: this recovery was applied already, on {begun.at:%Y-%m-%d %H:%M} UTC",
-                "Each recovery needs a statement of its own; make one with `isoward recover`.",
+                f"{where}: this recovery was already applied, on {begun.at:%Y-%m-%d %H:%M} UTC",
+                "Each recovery needs its own statement; make one with `isoward recover`.",
             )
         found = problem_of(directory, signed.digest)
         if not found and begun is None:

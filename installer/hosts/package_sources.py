@@ -23,7 +23,7 @@ _ARCHITECTURES: Final = {
     "rpm": {"x86_64": "x86_64", "aarch64": "aarch64"},
 }
 _ANY: Final = frozenset({"all", "noarch"})
-_WRITTEN: Final = "# Written by `isoward install`, which makes it again; a change here is lost.\n"
+_WRITTEN: Final = "# Written by `isoward install`, which makes it again; changes here are lost.\n"
 _SIGNATURE: Final = "/repodata/repomd.xml.asc"
 
 APT_SOURCES: Final = "/etc/apt/sources.list.d/isoward.sources"
@@ -79,7 +79,7 @@ def choose_sets(
         raise StepError(
             f"the bundle {bundle} has packages of {', '.join(carried) or 'no release'}, and none "
             f"for {', '.join(lacking)}; nothing was changed on any node",
-            "Set these nodes up with a release that the bundle has, or ask the vendor for one "
+            "Reinstall these nodes with a release that the bundle has, or ask the vendor for one "
             "with osPackages of theirs.",
             {"nodes": len(lacking)},
         )

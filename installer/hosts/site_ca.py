@@ -17,7 +17,7 @@ _MAX_BYTES: Final = 256 * 1024
 _CERTIFICATE: Final = re.compile(
     r"-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]+?-----END CERTIFICATE-----"
 )
-_ADVICE: Final = "It is made by the first `isoward serve`; give another one with --ca."
+_ADVICE: Final = "The first `isoward serve` makes it; give another one with --ca."
 
 
 def read_ca(path: Path) -> bytes:

@@ -71,7 +71,7 @@ def read_overrides(folder: Path) -> dict[str, bytes]:
                 continue
             if path.is_symlink() or not path.is_file():
                 raise UsageError(
-                    f"--overrides: expected files only, found {path}", "Put a file in its place."
+                    f"--overrides: expected files only, found {path}", "Replace it with a file."
                 )
             size += path.stat().st_size
             if size > MAX_INVENTORY_BYTES or len(found) >= MAX_INVENTORY_FILES:

@@ -147,7 +147,7 @@ def _require_one_machine(request: InstallRequest) -> None:
     if request.local and not request.rehearsal and nodes > 1:
         raise UsageError(
             f"--connection local: expected a site of one node, found {nodes}",
-            "This machine can be one node only; rehearse with --dry-run, or install over ssh.",
+            "This machine can be only one node; rehearse with --dry-run, or install over ssh.",
         )
 
 
@@ -167,7 +167,7 @@ class _Runner:
         for number, planned in enumerate(plan.steps, start=1):
             place = f"[{number}/{len(plan.steps)}] {planned.step.name}"
             if planned.done:
-                self.progress.note(f"{place}: done already")
+                self.progress.note(f"{place}: already done")
                 outcomes.append(_done_before(self.journal, planned))
                 continue
             self.progress.note(_announcement(place, planned))
@@ -208,7 +208,7 @@ class _Runner:
 
 
 def _announcement(place: str, planned: PlannedStep) -> str:
-    again = ", which was stopped in the middle" if planned.stopped else ""
+    again = ", which was interrupted" if planned.stopped else ""
     expected = ""
     if planned.expected is not None:
         expected = f" (about {duration(planned.expected.seconds)})"

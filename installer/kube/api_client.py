@@ -76,7 +76,7 @@ class ApiClient:
             raise StepError(
                 "the administrator's credentials: expected certificates and the key that belongs "
                 f"to them, found some that cannot be used ({error.reason})",
-                "Have the step `cluster` write them anew.",
+                "Repeat the step `cluster`: `--from cluster`.",
             ) from error
 
     def get(self, path: str) -> Answer:

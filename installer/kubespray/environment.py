@@ -187,7 +187,7 @@ def _make(
     target: Path,
     here: ThisMachine,
 ) -> None:
-    hint = "See how much space there is; then run the same command again."
+    hint = "Check the free space; then run the same command again."
     with TemporaryDirectory(prefix="isoward-wheels-") as temporary:
         wheels = Path(temporary)
         for name, digest in chosen.wheels.items():

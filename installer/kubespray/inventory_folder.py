@@ -104,13 +104,13 @@ def inventory_files(
     for path in overrides:
         if path in {RECORD_NAME, "known_hosts"}:
             raise UsageError(
-                f"--overrides: {path} is not to be overridden",
-                "Host keys are pinned in the site file alone.",
+                f"--overrides: {path} cannot be overridden",
+                "Host keys are pinned only in the site file.",
             )
         if PurePosixPath(path).parts[0] in KEPT:
             raise UsageError(
-                f"--overrides: {path} is Kubespray's own to write",
-                "Take it out; what Kubespray makes there is kept between runs.",
+                f"--overrides: {path} is written by Kubespray itself",
+                "Remove it; what Kubespray makes there is kept between runs.",
             )
     return {**{path: text.encode() for path, text in rendered.items()}, **overrides}
 

@@ -198,7 +198,7 @@ def _read(path: Path, head: JournalHead) -> _Found:
         # A run that goes on meanwhile may have written between the two.
         if _head_line(head) == before:
             return _parsed(path, data, before)
-    raise BusyError(f"{path}: it is being written without a pause", "Run the command again.")
+    raise BusyError(f"{path}: another process keeps writing to it", "Run the command again.")
 
 
 def _head_line(head: JournalHead) -> bytes | None:
@@ -213,7 +213,7 @@ def _bytes_of(path: Path) -> bytes:
         return b""
     larger = AuditError(
         f"{path}: expected at most {MAX_JOURNAL_BYTES} bytes, found more",
-        "Keep it as evidence, then move it aside; the next run begins anew.",
+        "Keep it as evidence, then move it aside; the next run starts over.",
     )
     return read_bounded(path, MAX_JOURNAL_BYTES, larger)
 
@@ -223,7 +223,7 @@ def _parsed(path: Path, data: bytes, head: bytes | None) -> _Found:
     # What follows the last newline was never finished; the head has it whole.
     whole = len(data) - len(lines.pop())
     if head is None and lines:
-        raise _broken(f"{path}: its head is gone, which says how it ends")
+        raise _broken(f"{path}: its head, which records its end, is gone")
     last = lines[-1] if lines else None
     ahead = head is not None and head != last
     if head is not None and ahead:

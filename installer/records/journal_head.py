@@ -103,7 +103,7 @@ def _read(path: Path, limit: int) -> bytes | None:
             data = file.read(limit + 1)
     others = found.st_uid not in {0, os.geteuid()} or found.st_mode & 0o022
     if not stat.S_ISREG(found.st_mode) or others:
-        raise FormatError(f"{path}: expected a file that nobody else can write, found another")
+        raise FormatError(f"{path}: expected a file that nobody else can write to, found another")
     if len(data) > limit:
         raise FormatError(f"{path}: expected at most {limit} bytes, found more")
     return data

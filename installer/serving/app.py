@@ -84,7 +84,7 @@ def _route(snapshot: Snapshot, request: Request, expiry: Expiry | None) -> Reply
         return _health(snapshot, expiry)
     if request.path == "/":
         return _welcome(snapshot)
-    return text_reply(404, "there is nothing here; / says what is where\n")
+    return text_reply(404, "not found; / lists what is where\n")
 
 
 def _health(snapshot: Snapshot, expiry: Expiry | None) -> Reply:

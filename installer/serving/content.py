@@ -71,7 +71,7 @@ class BlobReader:
             logger.error("blob %s: expected %d bytes, found %s", path, size, what)
             return broken_reply(digest)
         if self._marks.find(digest) is not None:
-            logger.error("blob %s: not served, for it was found damaged", path)
+            logger.error("blob %s: not served, because it is damaged", path)
             return broken_reply(digest)
         return file_reply(request, path, size, digest, headers)
 
@@ -132,7 +132,7 @@ class BlobReader:
             return self._cache[digest]
         path = self._depot.blob_path(digest)
         if size > MAX_OCI_MANIFEST_BYTES:
-            logger.error("blob %s: %d bytes are too many to look into", path, size)
+            logger.error("blob %s: %d bytes are too many to check", path, size)
             raise BlobBrokenError(digest)
         try:
             with path.open("rb") as file:

@@ -103,7 +103,7 @@ class LiveDepot:
             logger.error("no bundle can be verified: %s", error)
             return ()
         for problem in problems:
-            logger.error("bundles below this record are not served anew: %s", problem)
+            logger.error("bundles under this record were not reloaded: %s", problem)
         return found
 
     def _load_one(self, name: str, states: tuple[TrustState, ...]) -> AcceptedContent | None:

@@ -36,5 +36,5 @@ def unopened_reply(digest: str, error: OSError) -> Reply:
     if error.errno not in _OF_THE_MOMENT:
         return broken_reply(digest)
     extra = {"retry-after": str(_AGAIN_SECONDS)}
-    message = "the depot has too much open; ask again"
+    message = "the depot has too many files open; try again"
     return error_reply(503, "UNAVAILABLE", message, {"digest": digest}, extra)

@@ -200,6 +200,6 @@ def key_paths(certificate: Path | None, key: Path | None) -> tuple[Path, Path] |
     if certificate is None and key is None:
         return None
     raise UsageError(
-        "--tls-cert and --tls-key go together: one was given without the other",
-        "Give both for the site's own certificate, or neither for one that isoward makes.",
+        "--tls-cert and --tls-key must be given together",
+        "Give both for the site's own certificate, or neither for one made by isoward.",
     )

@@ -89,7 +89,7 @@ class ShownIdentity:
         self.identity, self._pair = found, pair
         self._said = None
         until = f"{found.expires:%Y-%m-%d %H:%M} UTC"
-        logger.info("the certificate was taken anew: sha256 %s until %s", found.leaf, until)
+        logger.info("the certificate was replaced: sha256 %s until %s", found.leaf, until)
         return self.certificate, self.key
 
     def watch(self, reload: Callable[[], None]) -> None:
@@ -110,7 +110,7 @@ class ShownIdentity:
         self._said = now
         end = f"{expiry.expires:%Y-%m-%d %H:%M} UTC"
         if self.identity.ca is not None:
-            logger.warning("the certificate ends on %s: making another", end)
+            logger.warning("the certificate ends on %s: making a new one", end)
             reload()
         elif expiry.state == "expired":
             logger.error("the certificate ended on %s: no node trusts the depot; %s", end, _HOW)

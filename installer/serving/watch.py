@@ -102,10 +102,10 @@ class Watch:
             self._say(f"the depot could not be checked: {error}")
             return None
         for mark in result.marks:
-            of = ", ".join(mark.of) or "nothing that is named"
+            of = ", ".join(mark.of) or "nothing in the catalog"
             logger.error("blob %s is %s: %s", mark.digest, PROBLEM_WORDS[mark.problem], of)
         if result.unwritten:
-            self._say(f"the depot's check is not kept: {result.unwritten}")
+            self._say(f"the result of the depot's check was not recorded: {result.unwritten}")
         return result
 
     def _is_due(self) -> bool:
@@ -138,7 +138,7 @@ class Watch:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             descriptor = os.open(folder / ".lock", flags, 0o600)
         except (IsowardError, OSError) as error:
-            self._say(f"the depot's check is not kept: {error}")
+            self._say(f"the result of the depot's check was not recorded: {error}")
             yield
             return
         try:

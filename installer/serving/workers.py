@@ -217,7 +217,7 @@ class WorkerPool(_Supervisor):  # type: ignore[misc]
             return not self.interrupt_signal and all(worker.is_alive() for worker in started)
 
         if not self._link.wait_ready(len(started), go_on):
-            logger.error("new workers did not start; the old ones go on")
+            logger.error("new workers did not start; the old ones continue")
             for worker in started:
                 worker.terminate()
         else:

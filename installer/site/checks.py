@@ -50,7 +50,7 @@ def _first_image(site: Site) -> Iterator[Problem]:
         yield Problem(
             "firstImage",
             "expected an image of the bundle to run on every node, found none",
-            "Name one; only a site with kubernetes: can do without.",
+            "Name one; only a site with kubernetes: does not need one.",
         )
 
 
@@ -67,7 +67,7 @@ def _servers(site: Site) -> Iterator[Problem]:
             yield Problem(
                 path,
                 f"expected {nodes[name]}, the address of the node {name}, found {text}",
-                "Leave it out: every node knows all nodes by their names.",
+                "Leave it out: every node knows the names of all nodes.",
             )
 
 
@@ -105,7 +105,7 @@ def _key(key: str, path: str, what: str) -> Iterator[Problem]:
             path,
             f"expected {what} of your own, found {key!r}",
             f"Those below {_OURS}/ are set by isoward itself, those below "
-            f"{' and '.join(_KUBERNETES)} by Kubernetes; take a name of the site's before the '/'.",
+            f"{' and '.join(_KUBERNETES)} by Kubernetes; use your own domain before the '/'.",
         )
 
 
@@ -142,7 +142,7 @@ def _unique(values: Sequence[str], path: str, what: str) -> Iterator[Problem]:
             other = path.format(first[value])
             yield Problem(
                 path.format(i),
-                f"{what} {value[:80]!r} stands twice, first at {other}",
-                "Each one must be different.",
+                f"duplicate {what} {value[:80]!r}, first at {other}",
+                "Each must be different.",
             )
         first.setdefault(value, i)

@@ -41,7 +41,7 @@ def cluster_problems(site: Site) -> Iterator[Problem]:
         yield Problem(
             "kubernetes.oidc.issuer",
             f"expected an https:// address, found {options.oidc.issuer[:100]!r}",
-            "The API server takes no other; the site's CA vouches for it.",
+            "The API server accepts no other; its certificate must be of the site's CA.",
         )
 
 
@@ -51,7 +51,7 @@ def _roles(site: Site) -> Iterator[Problem]:
             yield Problem(
                 f"nodes[{i}]",
                 f"expected roles of {', '.join(_NEEDED)} for {node.name}, found none",
-                "Write roles: [worker], or what the node is to be.",
+                "Write roles: [worker], or the node's other roles.",
             )
         if address_of(node.address) is None:
             yield Problem(
@@ -68,7 +68,7 @@ def _roles(site: Site) -> Iterator[Problem]:
             yield Problem(
                 f"nodes[{i}].address",
                 f"{node.address} is the address of {other} too",
-                "Nodes of a cluster are machines of their own, whatever port their SSH has.",
+                "Each node of a cluster must be its own machine, whatever its SSH port.",
             )
     for role in _NEEDED:
         count = len(site.nodes_with(role))
@@ -78,7 +78,7 @@ def _roles(site: Site) -> Iterator[Problem]:
             yield Problem(
                 "nodes",
                 f"expected an odd number of nodes with the role etcd, found {count}",
-                "An even number survives no more failures than one fewer: take 1, 3 or 5.",
+                "An even number survives no more failures than one fewer: use 1, 3 or 5.",
             )
 
 
@@ -96,7 +96,7 @@ def _zones(site: Site) -> Iterator[Problem]:
             yield Problem(
                 f"zones[{i}]",
                 f"expected the networks of the zone {zone.name!r}, found none",
-                "Write networks: [10.20.1.0/24]; policies between zones are made of them.",
+                "Write networks: [10.20.1.0/24]; policies between zones are derived from them.",
             )
     repelled = [
         any(taint.effect in REPELS for taint in zones[node.zone].taints)
@@ -106,7 +106,7 @@ def _zones(site: Site) -> Iterator[Problem]:
     if all(repelled) and repelled:
         yield Problem(
             "zones",
-            "every node would be tainted, so that the cluster's own DNS could run nowhere",
+            "every node would be tainted, so the cluster's own DNS would have nowhere to run",
             "Leave the taints out of one zone, such as the one of the control plane.",
         )
 
@@ -124,7 +124,7 @@ def _egress(site: Site, options: Kubernetes) -> Iterator[Problem]:
                         f"zones[{i}].egress[{k}].to",
                         f"expected a network outside of the cluster, found {egress.to}, which is "
                         f"in {text}, {whose}",
-                        "Zones do not reach each other; correct the network, or leave it out.",
+                        "Zones cannot reach each other; correct the network, or leave it out.",
                     )
 
 
@@ -166,7 +166,7 @@ def _audit(options: Kubernetes) -> Iterator[Problem]:
         yield Problem(
             "kubernetes.audit.retentionDays",
             f"expected at least {SIX_YEARS_DAYS} days, found {audit.retention_days}",
-            "HIPAA wants records kept for six years: 45 CFR 164.316(b)(2)(i).",
+            "HIPAA requires records to be kept for six years: 45 CFR 164.316(b)(2)(i).",
         )
     if audit.log_days > audit.retention_days:
         yield Problem(

@@ -130,7 +130,7 @@ class Site(Document, frozen=True, kw_only=True):
         if self.first_image is None:
             raise DefinitionError(
                 "firstImage: expected an image of the bundle to run on every node, found none",
-                "Name one in the site file; a site with kubernetes: can do without.",
+                "Name one in the site file; a site with kubernetes: does not need one.",
             )
         return self.first_image
 

@@ -156,8 +156,8 @@ def _secret_problems(text: str) -> list[Problem]:
     return [
         Problem(
             "",
-            "a private key stands in the site file",
-            "Take it out, and take the key for lost: the file is read by many. Keep secrets in "
+            "the site file contains a private key",
+            "Remove it and treat the key as compromised: many read this file. Keep secrets in "
             "the file that secrets: names.",
             number,
         )
@@ -224,7 +224,7 @@ def _key_problems(key: Path) -> list[Problem]:
         return [
             Problem(
                 "ssh.key",
-                f"expected a path that ssh takes, found {problem}",
+                f"expected a path that ssh accepts, found {problem}",
                 "Put the key where folders have plain names, and name it there.",
             )
         ]

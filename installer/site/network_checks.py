@@ -59,9 +59,7 @@ def network_problems(site: Site) -> Iterator[Problem]:
     networks = [(path, found) for path, text in texts if (found := network_of(text)) is not None]
     for (one, first), (other, second) in combinations(networks, 2):
         if overlap(first, second):
-            yield Problem(
-                other, f"{second} overlaps {first} of {one}", "Give each a range of its own."
-            )
+            yield Problem(other, f"{second} overlaps {first} of {one}", "Give each its own range.")
     yield from _placed(site)
     yield from _edges(site)
     yield from _unreachable(site)
@@ -103,7 +101,7 @@ def _edges(site: Site) -> Iterator[Problem]:
                     path,
                     f"expected the address of a machine, found {text}, the first or last of "
                     f"{network}",
-                    "Those two mean the network itself, and all of its machines.",
+                    "Those two stand for the network itself and for broadcast.",
                 )
 
 
@@ -142,7 +140,7 @@ def _reserved(site: Site, networks: Sequence[tuple[str, IpNetwork]]) -> Iterator
                 yield Problem(
                     path,
                     f"{text} is in {network}, which is {where}",
-                    "Those addresses exist within the cluster only; choose another range for one.",
+                    "Those addresses exist only within the cluster; choose another range for one.",
                 )
 
 
@@ -191,7 +189,7 @@ def _nowhere(
     networks: Sequence[tuple[str, IpNetwork]], allowed: Sequence[tuple[str, str]]
 ) -> Iterator[Problem]:
     """Yield networks where nothing can be reached, and those that are allowed and lead there."""
-    hint = "Take a private range of the site's, such as one in 10.0.0.0/8."
+    hint = "Use one of the site's private ranges, such as one in 10.0.0.0/8."
     for path, network in networks:
         for range_, what in nowhere(network):
             yield Problem(path, f"{network} overlaps {range_}, which is {what}", hint)
@@ -204,7 +202,7 @@ def _nowhere(
                     path,
                     f"expected a network that can be reached, found {text}, which is in {range_}, "
                     f"{what}",
-                    "Write the network of the machines that are to be reached.",
+                    "Write the network of the machines to reach.",
                 )
 
 
@@ -239,5 +237,5 @@ def _sizes(site: Site, options: Kubernetes) -> Iterator[Problem]:
             "kubernetes.podNetwork",
             f"{network} has room for {2**bits} nodes with a /{options.node_prefix} each, and "
             f"there are {len(site.nodes)}",
-            "Take a larger network, or a longer nodePrefix.",
+            "Use a larger network, or a longer nodePrefix.",
         )

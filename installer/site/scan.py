@@ -42,6 +42,6 @@ def pinned_node(node: Mapping[str, Any], scan: Scan = scan_host_key) -> dict[str
             f"--node {node.get('name')}: expected a host key with the fingerprint {wanted[:100]}, "
             f"found {key.fingerprint}",
             "Read it again on the machine's console: ssh-keygen -lf "
-            "/etc/ssh/ssh_host_ed25519_key.pub. If it is right, somebody is between.",
+            "/etc/ssh/ssh_host_ed25519_key.pub. If it is right, somebody may intercept you.",
         )
     return {**found, "hostKey": host_key_text(key)}

@@ -54,7 +54,7 @@ def scan_host_key(address: str, port: int = SSH_PORT) -> HostKey:
         return HostKey(found.get_name(), found.asbytes())
     except (paramiko.SSHException, OSError, EOFError) as error:
         raise UnreachableError(
-            f"{where}: expected a host key, found something that shows none ({error})",
+            f"{where}: expected a host key, found something that has none ({error})",
             "Is it sshd that listens there? The machine's console shows its key too.",
         ) from error
     finally:

@@ -110,7 +110,7 @@ def _unknown(tree: dict[str, Any], data: bytes, path: Path) -> list[Problem]:
         Problem(
             _FIELD,
             f"{path}: line {lines.get(name, 1)}: expected one of {', '.join(NAMES)}, found {name}",
-            'Take it out with `sops edit`; see docs/FORMAT.md, "Secrets file".',
+            'Remove it with `sops edit`; see docs/FORMAT.md, "Secrets file".',
         )
         for name in tree
         if name not in NAMES

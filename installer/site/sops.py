@@ -62,10 +62,10 @@ def decrypt(tree: Mapping[str, Any], identities: Sequence[str], where: str) -> d
             whole.update(values[name].encode())
     at = str(metadata.get("lastmodified", ""))
     if _TIME.fullmatch(at) is None:
-        raise _refuse(where, "it does not say when it was written")
+        raise _refuse(where, "it has no time of writing")
     promised = _open(key, metadata.get("mac"), at, where, "mac")
     if not hmac.compare_digest(promised, whole.hexdigest().upper()):
-        raise _refuse(where, "its MAC is of other values: something was added, removed or moved")
+        raise _refuse(where, "its MAC does not match: something was added, removed or moved")
     return values
 
 
@@ -93,7 +93,7 @@ def _file_key(metadata: Mapping[str, Any], identities: Sequence[str], where: str
             return bytes(key)
     known = [str(recipient.get("recipient")) for recipient in recipients if recipient]
     raise DefinitionError(
-        f"{where}: none of the given keys opens it; it is for {', '.join(known)[:300]}",
+        f"{where}: none of the given keys decrypts it; it is for {', '.join(known)[:300]}",
         "Name the file of the private key with --age-key.",
     )
 
@@ -121,5 +121,5 @@ def _open(key: bytes, value: Any, bound_to: str, where: str, name: str) -> str:
 
 def _refuse(where: str, why: str) -> DefinitionError:
     return DefinitionError(
-        f"{where}: {why}", "Take the file that SOPS wrote, or encrypt it again with `sops`."
+        f"{where}: {why}", "Use the file that SOPS wrote, or encrypt it again with `sops`."
     )

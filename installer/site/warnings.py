@@ -26,8 +26,8 @@ def _examples(site: Site) -> Iterator[Problem]:
         if is_documentation(text):
             yield Problem(
                 path,
-                f"{text} is of a range for examples in documents, which no network uses",
-                "Write the address that the machine has.",
+                f"{text} is in a range reserved for documentation, which no network uses",
+                "Write the machine's real address.",
             )
 
 
@@ -37,7 +37,7 @@ def _idle_zones(site: Site) -> Iterator[Problem]:
         if zone.name not in used:
             yield Problem(
                 f"zones[{i}]",
-                f"the zone {zone.name!r} has no worker, so that its workloads run nowhere",
+                f"the zone {zone.name!r} has no worker, so its workloads have nowhere to run",
                 "Add a node to it, or leave the zone out until there is one.",
             )
 
@@ -50,7 +50,7 @@ def _tainted_workers(site: Site) -> Iterator[Problem]:
     if workers and all(node.zone in tainted for node in workers):
         yield Problem(
             "zones",
-            "every worker is tainted, so that what tolerates no taint runs nowhere",
+            "every worker is tainted, so pods without tolerations have nowhere to run",
             "Leave the taints out of one zone, for services of the cluster as a whole.",
         )
 
@@ -70,7 +70,7 @@ def _unknown_names(site: Site) -> Iterator[Problem]:
         if address_of(text) is None and text not in site.names:
             yield Problem(
                 path,
-                f"nodes must know the address of {text}, and names: does not have it",
+                f"nodes must know the address of {text}, and it is not under names:",
                 f"Write names: {{{text}: its address}}, or see to it that the DNS servers in the "
                 "nodes' resolv.conf know it.",
             )

@@ -42,7 +42,7 @@ class PreflightStep:
     """Asks every node everything, and refuses to go on unless all of them are ready."""
 
     name: Final = "preflight"
-    title: Final = "Ask the machines"
+    title: Final = "Check the machines"
 
     def changes(self, context: Context) -> Sequence[Change]:
         """Change nothing."""

@@ -49,7 +49,7 @@ def with_depots_word(
     for depot in context.site.depots:
         try:
             check(depot, context.ca, files)
-            said.append(f"{url_of(depot)} has all files that it must have")
+            said.append(f"{url_of(depot)} has all required files")
         except IsowardError as lack:
             said.append(lack.message)
     url = _url_of(hidden.item, context)

@@ -50,7 +50,9 @@ _CHANGES: Final[dict[Role, str]] = {
     "control-plane": "runs the control plane: kube-apiserver, -controller-manager, -scheduler",
     "worker": "runs workloads",
 }
-_EVERY_NODE: Final = "installs containerd, kubelet and what else Kubespray needs, from the depot"
+_EVERY_NODE: Final = (
+    "installs containerd, kubelet and everything else that Kubespray needs, from the depot"
+)
 _FACTS_SECONDS: Final = 86_400
 
 
@@ -197,7 +199,9 @@ def _settle(context: Context, run: Run) -> None:
 
     begun = context.state / _BEGUN
     if begun.exists():
-        context.progress.note("an earlier run was cut off; looking at what it left on the machines")
+        context.progress.note(
+            "an earlier run was interrupted; checking what it left on the machines"
+        )
         unfinished = not (context.state / EXPECTED_NAME).exists()
         variables = {**run.variables, "settle_unfinished": unfinished}
         settle = replace(

@@ -45,7 +45,7 @@ def require_same_key(context: Context, path: str = KEY_FILE) -> None:
         if done.code != 0:
             raise StepError(
                 f"{node.name}: expected to read {path} as root, found {done.said}",
-                "See the file on the node; nothing was changed.",
+                "Check the file on the node; nothing was changed.",
                 {"node": node.name},
             )
         _compare(node, path, done.out, wanted)

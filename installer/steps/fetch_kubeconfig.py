@@ -39,7 +39,7 @@ class KubeconfigStep:
     """Checks the administrator's credentials, tries them, and writes them for the operator."""
 
     name = "kubeconfig"
-    title = "Take the administrator's credentials"
+    title = "Fetch the administrator's credentials"
 
     def __init__(
         self, *, on_node: str = ON_NODE, sleep: Callable[[float], None] = time.sleep
@@ -107,7 +107,7 @@ class KubeconfigStep:
                 raise StepError(
                     f"{url}: expected the administrator's credentials to be taken, found status "
                     f"{answer.status}",
-                    "Are they of this cluster? Have the step `cluster` write them anew.",
+                    "Are they of this cluster? Repeat the step `cluster`: `--from cluster`.",
                 )
 
 

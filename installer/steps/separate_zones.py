@@ -52,7 +52,7 @@ class ZonesStep:
     """Marks nodes, and makes each zone's namespace with its policies."""
 
     name = "zones"
-    title = "Set the zones apart"
+    title = "Separate the zones"
 
     def __init__(self, *, kubectl: Sequence[str] = KUBECTL) -> None:
         """Use kubectl with these credentials, on the first control-plane node."""
@@ -68,7 +68,7 @@ class ZonesStep:
             changes.append(
                 Change(
                     where,
-                    f"makes the namespace {zone.name}, closed but for DNS, itself and {open_to}",
+                    f"makes the namespace {zone.name}, closed except for DNS, itself and {open_to}",
                 )
             )
         return changes
@@ -101,7 +101,7 @@ class ZonesStep:
             context.progress.note(f"{name}: {', '.join(lines) or 'marked already'}")
         for name in left:
             context.progress.note(
-                f"the namespace {name} of a former zone is not empty, and stays as closed as it was"
+                f"the namespace {name} of a former zone is not empty, so it stays, closed as before"
             )
         return {
             "marked": marked,

@@ -26,7 +26,7 @@ class DepotStep:
     """
 
     name: Final = "depot"
-    title: Final = "Make sure of the depot"
+    title: Final = "Check the depot"
 
     def __init__(self, *, machine: ThisMachine | None = None) -> None:
         """Look at this machine, unless a test says otherwise."""
@@ -64,7 +64,7 @@ class DepotStep:
             count = check_depot(depot, context.ca, wanted)
             seconds = (context.now() - begun).total_seconds()
             context.progress.note(
-                f"{url_of(depot)}: has all that is needed: {counted(count, 'item')}"
+                f"{url_of(depot)}: has everything needed: {counted(count, 'item')}"
             )
             asked.append({"url": url_of(depot), "has": count, "seconds": round(seconds, 3)})
         return {"service": outcome, "depots": asked}

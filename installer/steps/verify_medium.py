@@ -25,7 +25,7 @@ class VerifyStep:
     medium: Path | None = None
     waiver: Path | None = None
     name: str = "verify"
-    title: str = "Verify the bundle, every byte of it"
+    title: str = "Verify every byte of the bundle"
 
     def changes(self, context: Context) -> Sequence[Change]:
         """Say what comes into the depot."""
@@ -33,7 +33,7 @@ class VerifyStep:
         if context.depot.bundle_path(context.bundle.record.digest).is_dir():
             return ()
         return (
-            Change("this machine", f"takes {name.name} {name.version} into {context.depot.path}"),
+            Change("this machine", f"imports {name.name} {name.version} into {context.depot.path}"),
         )
 
     def inputs(self, context: Context) -> Mapping[str, Any]:

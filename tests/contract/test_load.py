@@ -157,7 +157,7 @@ def test_a_new_certificate_is_taken_without_dropping_a_connection(
                 time.sleep(0.01)
         assert clients.errors == []
         assert clients.received.digest() == hashlib.sha256(CONTENT).digest()
-        assert "the certificate was taken anew" in served.child.log.read_text()
+        assert "the certificate was replaced" in served.child.log.read_text()
         # The workers that showed the former one end with their last connection.
         for _ in range(600):
             if len(psutil.Process(served.child.pid).children()) == 2:

@@ -157,7 +157,7 @@ def test_two_depots_do_not_share_a_port(depot_path: Path, tmp_path: Path) -> Non
         (["serve", "--depot", "{depot}", "--address", "203.0.113.9"], 2, "cannot listen"),
         (["serve", "--depot", "{depot}", "--port", "70000"], 2, "70000"),
         (["serve", "--depot", "{depot}", "--name", "a b"], 2, "--name"),
-        (["serve", "--depot", "{depot}", "--tls-cert", "{tmp}/x"], 2, "go together"),
+        (["serve", "--depot", "{depot}", "--tls-cert", "{tmp}/x"], 2, "given together"),
         (["serve", "--depot", "{depot}", "--tls-cert", "{tmp}/x", "--tls-key", "{tmp}/y"], 10, "x"),
         (["serve", "--depot", "{depot}", "--workers", "0"], 2, "workers"),
         (["import", "{tmp}/none", "--depot", "{depot}"], 11, "not a bundle"),

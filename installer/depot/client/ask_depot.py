@@ -89,7 +89,7 @@ def _probe(depot: DepotAddress, url: str, trust: ssl.SSLContext) -> None:
     if lacks:
         raise UnreachableError(
             f"{url}: expected a depot, found a server that answers {lacks[0].found}",
-            "Is depot: in the site file right?",
+            "Check depot: in the site file.",
             {"depot": url},
         )
 
@@ -137,6 +137,6 @@ def _silent(url: str, error: Exception) -> UnreachableError:
         )
     return UnreachableError(
         f"{url}: nothing answers as a depot ({getattr(error, 'strerror', None) or error})",
-        "Run `isoward serve` on that machine, and see that the address and port are right.",
+        "Run `isoward serve` on that machine, and check the address and port.",
         {"depot": url},
     )

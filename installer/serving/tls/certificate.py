@@ -115,7 +115,7 @@ def _wrong_clock(now: dt.datetime, known: dt.datetime) -> ClockError:
     return ClockError(
         f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, and it is {known:%Y-%m-%d %H:%M} UTC "
         "or later: a certificate that is made now would be refused by every machine",
-        "Set the clock right (`date -u` shows it; it is in UTC), then run the command again. If it "
+        "Correct the clock (`date -u` shows it; it is in UTC), then run the command again. If it "
         "is right, it was ahead before: two people lower what was seen with `isoward recover "
         "--lower-clock`; docs/runbooks/recovery.md.",
     )
@@ -162,7 +162,7 @@ def _authority(
         raise DefinitionError(
             f"{path}: the depot's CA begins on {ca.not_valid_before_utc:%Y-%m-%d %H:%M} UTC, and "
             f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC",
-            "Set the clock right. If it is right, it was ahead when the CA was made: move "
+            "Correct the clock. If it is right, it was ahead when the CA was made: move "
             f"{directory} away; `isoward serve` makes a new one, which nodes must be given.",
         )
     if now + _RENEW > ca.not_valid_after_utc:

@@ -61,7 +61,7 @@ def test_what_a_killed_installer_left_running_is_ended_before_anything_else(
         done = ClusterStep().run(world.context())
         assert not [process for process in left if process.is_running()]
         assert any("an earlier run of st-example left" in line for line in world.notes.lines)
-        assert any("an earlier run was cut off" in line for line in world.notes.lines)
+        assert any("an earlier run was interrupted" in line for line in world.notes.lines)
         assert (world.root / "node1").is_file()
         assert done["changed"] == {}
         assert not (world.state / "cluster-began").exists()

@@ -128,7 +128,7 @@ def test_a_node_whose_power_is_cut_is_named_and_the_next_run_goes_on(
     cut.cut_power()
     with pytest.raises(UnreachableError, match="node2: lost during") as caught:
         ClusterStep().run(world.context())
-    assert "went away" in caught.value.hint
+    assert "is gone" in caught.value.hint
     assert caught.value.context["node"] == "node2"
     cut.boot()
     world.manifest = good

@@ -134,7 +134,7 @@ def test_1_an_installation_ends_and_a_second_one_does_nothing(world: World) -> N
     _require_installed(world)
     _require_nothing_done_twice(world.journal())
     before = len(world.journal())
-    assert "nothing was to be done" in world.install()
+    assert "nothing to do" in world.install()
     assert len(world.journal()) == before
 
 

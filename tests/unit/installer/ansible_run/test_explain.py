@@ -36,24 +36,24 @@ _MESSAGES = [
     (
         "",
         "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct",
-        "cut off",
+        "interrupted",
     ),
     ("", "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 7", "another"),
     ("", "The following signatures couldn't be verified: NO_PUBKEY 0E98404D386FA1D9", "signature"),
-    ("", "No package matching 'conntrack' is available", "wants on node1: conntrack"),
-    ("", "E: Unable to locate package ipset", "wants on node1: ipset"),
+    ("", "No package matching 'conntrack' is available", "needs on node1: conntrack"),
+    ("", "E: Unable to locate package ipset", "needs on node1: ipset"),
     ("", "Failed to update apt cache: unknown reason", "depot's packages"),
-    ("", "No match for argument: ipvsadm", "has not all of the packages"),
+    ("", "No match for argument: ipvsadm", "lacks packages"),
     (
         "container-engine/runc : Download_file | Download item",
         "the output has been hidden due to the fact that 'no_log: true' was specified",
         "could not fetch runc-1.4.2.amd64",
     ),
-    ("", "The checksum for /tmp/releases/etcd did not match abc; it was def.", "is not what"),
+    ("", "The checksum for /tmp/releases/etcd did not match abc; it was def.", "does not match"),
     ("", "lookup registry.k8s.io: Temporary failure in name resolution", "outside of the depot"),
     ("", "tls: failed to verify certificate: x509: certificate signed by unknown authority", "CA"),
     ("", "x509: certificate is valid for depot, not 10.0.0.9", "the name 10.0.0.9"),
-    ("", "failed to authorize: unexpected status: 401 Unauthorized", "wants a login"),
+    ("", "failed to authorize: unexpected status: 401 Unauthorized", "requires a login"),
     ("", 'failed to resolve reference "registry.k8s.io/pause:3.10.1": not found', "have an image"),
     ("", "modprobe: FATAL: Module ip_vs_wrr not found in directory", "no module ip_vs_wrr"),
     ("", "[ERROR Swap]: running with swap on is not supported.", "swap"),
@@ -65,8 +65,8 @@ _MESSAGES = [
     ),
     ("", "[ERROR NumCPU]: the number of available CPUs 1 is less than 2", "too small"),
     ("", "kubelet is configured to not run on a host using cgroup v1", "control groups"),
-    ("", 'hostname "node7" could not be reached', "another name"),
-    ("", 'Error from server (NotFound): nodes "node1" not found', "another name"),
+    ("", 'hostname "node7" could not be reached', "name differs"),
+    ("", 'Error from server (NotFound): nodes "node1" not found', "name differs"),
     ("", "[kubelet-check] The kubelet is not healthy after 4m0s", "kubelet of node1"),
     (
         "etcd : Configure | Wait for etcd cluster to be healthy",
@@ -103,7 +103,7 @@ def test_a_node_that_went_away_is_told_from_one_that_refuses_a_connection() -> N
     words = "ssh: connect to host 10.0.0.1 port 22: Connection refused"
     lost = explain(Failure("node1", "t", words, True))
     assert lost is not None
-    assert "went away" in lost.cause
+    assert "is gone" in lost.cause
     assert explain(Failure("node1", "t", words, False)) is None
 
 

@@ -55,7 +55,7 @@ def test_a_key_whose_path_ssh_would_change_is_refused_by_the_check(
     path = write_site(tmp_path, site_data(ssh={"key": name}))
     (problem,) = examine_site_file(path)[1]
     assert (problem.path, problem.line > 0) == ("ssh.key", True)
-    says = "a path that ssh takes" if name.isprintable() else "expected one line of text"
+    says = "a path that ssh accepts" if name.isprintable() else "expected one line of text"
     assert says in problem.message
     assert problem.message.isprintable()
     # Nor by a link with a plain name, which is followed.
@@ -89,12 +89,12 @@ def test_kubespray_is_given_plain_folders_only(tmp_path: Path, name: str) -> Non
     if plain:
         require_folder_for_kubespray(tmp_path / name, "--depot")
         return
-    with pytest.raises(UsageError, match="a path that Kubespray takes") as caught:
+    with pytest.raises(UsageError, match="a path that Kubespray accepts") as caught:
         require_folder_for_kubespray(tmp_path / name / "depot", "--depot")
     assert caught.value.message.isprintable()
     (tmp_path / name).mkdir()
     (tmp_path / "link").symlink_to(tmp_path / name)
-    with pytest.raises(UsageError, match="a path that Kubespray takes"):
+    with pytest.raises(UsageError, match="a path that Kubespray accepts"):
         require_folder_for_kubespray(tmp_path / "link", "--depot")
 
 

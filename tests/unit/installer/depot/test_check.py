@@ -266,7 +266,7 @@ def test_the_command_names_what_is_hit(
 ) -> None:
     isoward = Isoward(capsys)
     good = isoward("depot", "check", "--depot", site.depot.path)
-    assert (good.code, good.out.startswith("the depot is good: ")) == (0, True)
+    assert (good.code, good.out.startswith("the depot is intact: ")) == (0, True)
     flip(layer)
     bad = isoward("depot", "check", "--depot", site.depot.path)
     assert bad.code == 21

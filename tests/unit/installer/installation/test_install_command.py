@@ -236,5 +236,5 @@ def test_stopped_while_it_asks_and_run_again_it_goes_on_there(
     assert (read_journal(journal)[-1].step, read_journal(journal)[-1].event) == ("preflight", event)
     again = _isoward(site, "--depot", depot)
     assert again.returncode == 53
-    assert "[1/3] verify: done already" in again.stderr
-    assert "Ask the machines, which was stopped in the middle" in again.stderr
+    assert "[1/3] verify: already done" in again.stderr
+    assert "Check the machines, which was interrupted" in again.stderr

@@ -144,5 +144,5 @@ def test_certificate_and_key_go_together() -> None:
     assert key_paths(None, None) is None
     assert key_paths(Path("a"), Path("b")) == (Path("a"), Path("b"))
     for pair in ((Path("a"), None), (None, Path("b"))):
-        with pytest.raises(UsageError, match="go together"):
+        with pytest.raises(UsageError, match="given together"):
             key_paths(*pair)

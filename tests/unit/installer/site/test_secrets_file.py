@@ -71,10 +71,10 @@ def _in_sops(name: str, value: object) -> Change:
     ("change", "says"),
     [
         (_swap, "was changed after"),
-        (lambda data: data.pop("encryptionKey"), "MAC is of other values"),
-        (_set("sudoPassword", ""), "MAC is of other values"),
+        (lambda data: data.pop("encryptionKey"), "MAC does not match"),
+        (_set("sudoPassword", ""), "MAC does not match"),
         (_in_sops("lastmodified", "2026-01-02T03:04:06Z"), "'mac' was changed"),
-        (_in_sops("lastmodified", "yesterday"), "when it was written"),
+        (_in_sops("lastmodified", "yesterday"), "no time of writing"),
         (_in_sops("key_groups", [{"age": []}]), "key_groups"),
         (_in_sops("mac_only_encrypted", True), "mac_only_encrypted"),
         (_set("sudoPassword", "ENC[AES256_GCM,data:x,iv:x,tag:x,type:str]"), "damaged"),

@@ -46,7 +46,7 @@ def test_addresses(address: str) -> None:
         ("10.0.0.11", "'[::1]'", r"nodes\[0\]\.address"),
         ("zone: clinical", "zone: office", "expected one of clinical, found 'office'"),
         ("zones: [clinical]", "zones: []", "zones"),
-        ("zones: [clinical]", "zones: [clinical, clinical]", "stands twice"),
+        ("zones: [clinical]", "zones: [clinical, clinical]", "duplicate"),
         ("ssh-ed25519 ", "ssh-dss ", "hostKey"),
         (HOST_KEY, f'"{HOST_KEY}\\n"', "hostKey"),
         (HOST_KEY, f"{HOST_KEY} comment", "hostKey"),
@@ -64,9 +64,9 @@ def test_addresses(address: str) -> None:
         ("[/bin/true]", "[]", "firstImage.command"),
         ("[/bin/true]", "/bin/true", "firstImage.command"),
         ("[/bin/true]", "['']", "firstImage.command"),
-        ("firstImage:", SECOND.replace("node2", "node1"), "name 'node1' stands twice"),
-        ("firstImage:", SECOND.replace("10.0.0.12", "10.0.0.11"), "address .* stands twice"),
-        ("firstImage:", SECOND.replace("AAAAJ", "AAAAI"), "hostKey .* stands twice"),
+        ("firstImage:", SECOND.replace("node2", "node1"), "duplicate name 'node1'"),
+        ("firstImage:", SECOND.replace("10.0.0.12", "10.0.0.11"), "duplicate address"),
+        ("firstImage:", SECOND.replace("AAAAJ", "AAAAI"), "duplicate hostKey"),
     ],
 )
 def test_a_broken_site_is_refused_with_its_place(old: str, new: str, why: str) -> None:

@@ -126,7 +126,7 @@ def test_an_address_of_a_sample_is_pointed_at() -> None:
     for address in ("192.0.2.5", "198.51.100.5", "203.0.113.5", "2001:db8::5"):
         data = {**cluster(), "timeServers": [address]}
         (warning,) = warned(json.dumps(data))
-        assert (warning.path, "examples" in warning.message) == ("timeServers[0]", True)
+        assert (warning.path, "documentation" in warning.message) == ("timeServers[0]", True)
 
 
 def test_no_scope_and_nothing_behind_it_is_ever_an_address() -> None:

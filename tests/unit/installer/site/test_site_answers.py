@@ -24,7 +24,7 @@ BEGUN = [("Name of node 1", "node1"), ("Its zone", "clinical")]
 def _interrupted(child: pexpect.spawn[str]) -> Any:
     child.sendintr()
     child.expect_exact("the answers so far are in ")
-    child.expect_exact("Run the same command again to go on with them.")
+    child.expect_exact("Run the same command again to continue with them.")
     child.expect(pexpect.EOF)
     child.close()
     return child.exitstatus
@@ -69,7 +69,7 @@ def test_the_next_run_goes_on_where_the_last_one_ended(
     assert not path.exists()
     again = Dialogue(path)
     again.child.expect_exact("has the answers of an earlier time")
-    again.answer([("Go on with them?", "")])
+    again.answer([("Continue with them?", "")])
     # The half node's answers are the defaults; nothing before it is asked.
     again.answer([("Name of node 1 [node1]", ""), ("Its zone [clinical]", ""), *NODE[2:], *LAST])
     again.ends()
@@ -88,7 +88,7 @@ def test_whoever_begins_anew_loses_nothing_either(tmp_path: Path) -> None:
     first.child.expect_exact("Address of the depot")
     assert _interrupted(first.child) == 130
     again = Dialogue(path)
-    again.answer([("Go on with them?", "n")])
+    again.answer([("Continue with them?", "n")])
     again.child.expect_exact("asked.yaml.draft.old now")
     again.child.expect_exact("Name of the site")
     again.child.sendintr()

@@ -23,7 +23,7 @@ ENCRYPTED = {
 def test_a_good_site_is_said_to_be_good(tmp_path: Path, capsys: Said) -> None:
     path = write_site(tmp_path, site_data())
     assert run(["site", "check", str(path)]) == 0
-    assert "nothing is wrong with the site ward" in capsys.readouterr().out
+    assert "no problems in the site ward" in capsys.readouterr().out
     assert run(["site", "check", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {
         "site": "ward",

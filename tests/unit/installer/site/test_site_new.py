@@ -123,7 +123,7 @@ def test_an_answer_that_nobody_gives_is_asked_for_by_its_option(
 ) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: False)
     assert run(["site", "new", str(tmp_path / "new.yaml"), "--name", "north"]) == 2
-    assert "--depot: expected it, found none" in capsys.readouterr().err
+    assert "--depot: expected a value, found none" in capsys.readouterr().err
 
 
 class Dialogue:
@@ -309,12 +309,12 @@ def test_a_host_key_is_taken_when_a_person_has_compared_it(tmp_path: Path) -> No
         dialogue.child.expect_exact(shown)
         dialogue.answer(
             [
-                ("Does the console show the very same?", ""),
-                ("Error: the key that it shows is not taken", ""),
+                ("Does the console show the same?", ""),
+                ("Error: that key is not accepted", ""),
             ]
         )
         dialogue.child.expect_exact(shown)
-        dialogue.answer([("Does the console show the very same?", "y"), ("Another node", "n")])
+        dialogue.answer([("Does the console show the same?", "y"), ("Another node", "n")])
         dialogue.answer([("Time servers", ""), ("Image", "registry.example.org/a:1")])
         dialogue.answer([("Secrets file", "")])
         dialogue.ends()

@@ -65,7 +65,7 @@ def warned(text: str) -> list[Problem]:
         ("# Encrypted", "dnsServers: [10.20.2.255]\n# E", "dnsServers[0]", "the first or last"),
         ("# Encrypted", "names: {a.x: 10.20.1.255}\n# E", "names.a.x", "the first or last"),
         ("# Encrypted", "timeServers: [10.20.0.300]\n# E", "timeServers[0]", "an IP address"),
-        ("# Encrypted", "timeServers: [10.20.0.5, 10.20.0.5]\n# E", "timeServers[1]", "twice"),
+        ("# Encrypted", "timeServers: [10.20.0.5, 10.20.0.5]\n# E", "timeServers[1]", "duplicate"),
         ("# Encrypted", "timeServers: ['a b']\n# E", "timeServers[0]", "an IP address or a host"),
         ("# Encrypted", 'timeServers: ["10.0.0.1\\nx"]\n# E', "timeServers[0]", "an IP address"),
         ("# Encrypted", "timeServers: [10.233.64.1]\n# E", "timeServers[0]", "podNetwork"),

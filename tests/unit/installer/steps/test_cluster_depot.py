@@ -41,7 +41,7 @@ def test_why_a_hidden_download_failed_is_asked_of_the_depots(context: Context) -
     error = with_depots_word(StepError("m", "h."), [failure], context, check)
     assert error.message == "m"
     assert error.hint == (
-        "h. Asked now: https://10.0.0.1:5443 has all files that it must have; "
+        "h. Asked now: https://10.0.0.1:5443 has all required files; "
         "https://10.0.0.2:5443: lacks the file kubelet; "
         "try it on node1: curl -sSfo /dev/null https://10.0.0.1:5443/files/dl.k8s.io/kubelet."
     )
