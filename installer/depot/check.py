@@ -13,6 +13,8 @@ import stat
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from bundle.base.digest import PREFIX, is_digest
 from bundle.base.errors import IsowardError
 from bundle.base.limits import CHUNK_BYTES
@@ -73,21 +75,6 @@ class DepotContent:
         return sum(target.size or 0 for target in self.targets)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A blob that is not what its name says.
-
-    Attributes:
-        digest: Its name.
-        problem: In which way.
-        file: What was read, if there was something.
-    """
-
-    digest: str
-    problem: Problem
-    file: FileIdentity | None
-
-
 def look_at(depot: DepotDirectory) -> DepotContent:
     """List what there is to be read; the documents of each bundle are verified for it.
 
@@ -109,34 +96,39 @@ def look_at(depot: DepotDirectory) -> DepotContent:
     return DepotContent(tuple(bundles), tuple(broken), targets)
 
 
-def check_blob(depot: DepotDirectory, target: Target, advance: Advance) -> Finding | None:
+def check_blob(depot: DepotDirectory, target: Target, when: str, advance: Advance) -> Mark | None:
     """Read one blob from the disk, and say what is wrong with it.
 
     Args:
         depot: That has it.
         target: Which one.
+        when: UTC, RFC 3339.
         advance: Told of bytes as they are read.
     """
     path = depot.blob_path(target.digest)
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     file: FileIdentity | None = None
+
+    def mark(problem: Problem) -> Mark:
+        return Mark(digest=target.digest, problem=problem, when=when, file=file)
+
     try:
         descriptor = os.open(path, flags)
         with os.fdopen(descriptor, "rb", buffering=0) as stream:
             found = os.fstat(stream.fileno())
             file = FileIdentity.of(found)
             if not stat.S_ISREG(found.st_mode):
-                return Finding(target.digest, "unreadable", file)
+                return mark("unreadable")
             if target.size is not None and found.st_size != target.size:
-                return Finding(target.digest, "size", file)
+                return mark("size")
             same = _digest(stream.fileno(), advance) == target.digest
-            return None if same else Finding(target.digest, "digest", file)
+            return None if same else mark("digest")
     except FileNotFoundError:
-        return None if target.size is None else Finding(target.digest, "missing", None)
+        return None if target.size is None else mark("missing")
     except OSError:
         with contextlib.suppress(OSError):
             file = FileIdentity.of(path.lstat())
-        return Finding(target.digest, "unreadable", file)
+        return mark("unreadable")
 
 
 def _digest(descriptor: int, advance: Advance) -> str:
@@ -166,21 +158,10 @@ def names_of(
     return {digest: tuple(sorted(names)) for digest, names in found.items()}
 
 
-def marks_of(
-    depot: DepotDirectory, content: DepotContent, findings: Sequence[Finding], when: str
-) -> list[Mark]:
-    """Make the marks of what was found, with the names of what is hit."""
-    names = names_of(depot, content, (finding.digest for finding in findings))
-    return [
-        Mark(
-            digest=finding.digest,
-            problem=finding.problem,
-            when=when,
-            file=finding.file,
-            of=names.get(finding.digest, ()),
-        )
-        for finding in findings
-    ]
+def with_names(depot: DepotDirectory, content: DepotContent, marks: Sequence[Mark]) -> list[Mark]:
+    """Add to marks what is hit."""
+    names = names_of(depot, content, (mark.digest for mark in marks))
+    return [msgspec.structs.replace(mark, of=names.get(mark.digest, ())) for mark in marks]
 
 
 def _names(depot: DepotDirectory) -> list[str]:

@@ -20,7 +20,7 @@ from bundle.base.limits import KIB
 from bundle.base.progress import NO_PROGRESS, Progress
 from bundle.store.atomic import make_directory, write_atomic
 from bundle.store.hashing import StoppedError, run_parallel
-from installer.depot.check import DepotContent, Finding, Target, check_blob, look_at, marks_of
+from installer.depot.check import DepotContent, Target, check_blob, look_at, with_names
 from installer.depot.directory import DepotDirectory
 from installer.depot.marks import Mark, Marks
 
@@ -135,8 +135,8 @@ def run_pass(
     progress.start("checking", sum(target.size or 0 for target in rest))
     try:
         for batch in _batches(rest, settings.batch_bytes):
-            found = _read(depot, batch, settings, progress)
-            made = marks_of(depot, result.content, found, _text(clock()))
+            found = _read(depot, batch, _text(clock()), settings, progress)
+            made = with_names(depot, result.content, found)
             reached = msgspec.structs.replace(
                 reached, last=batch[-1].digest, blobs=reached.blobs + len(batch)
             )
@@ -179,9 +179,13 @@ def _batches(targets: Sequence[Target], size: int) -> Iterator[list[Target]]:
 
 
 def _read(
-    depot: DepotDirectory, batch: Sequence[Target], settings: Settings, progress: Progress
-) -> list[Finding]:
-    findings: list[Finding] = []
+    depot: DepotDirectory,
+    batch: Sequence[Target],
+    when: str,
+    settings: Settings,
+    progress: Progress,
+) -> list[Mark]:
+    marks: list[Mark] = []
     stopped = Event()
 
     def advance(count: int) -> None:
@@ -191,12 +195,12 @@ def _read(
         progress.advance(count)
 
     def check(target: Target) -> None:
-        found = None if stopped.is_set() else check_blob(depot, target, advance)
+        found = None if stopped.is_set() else check_blob(depot, target, when, advance)
         if found is not None:
-            findings.append(found)
+            marks.append(found)
 
     run_parallel(check, batch, settings.threads, stopped.set)
-    return sorted(findings, key=lambda found: found.digest)
+    return sorted(marks, key=lambda mark: mark.digest)
 
 
 def _text(moment: dt.datetime) -> str:

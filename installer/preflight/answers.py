@@ -1,47 +1,11 @@
-"""Answers: what was asked of a machine, what was expected, what was found."""
+"""Answers: what each node of a site was asked, what was expected and what was found."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from typing import Any
 
-
-class Verdict(StrEnum):
-    """What an answer means for the installation."""
-
-    OK = "ok"
-    WARN = "warn"
-    NEED = "would need"
-    """A failure in a rehearsal on this machine, where nothing is going to be changed."""
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one question found out."""
-
-    expected: str
-    found: str
-    verdict: Verdict
-    advice: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A finding with its question.
-
-    Attributes:
-        id: Stable, for machines.
-        asked: For a person.
-    """
-
-    id: str
-    asked: str
-    expected: str
-    found: str
-    verdict: Verdict
-    advice: str = ""
+from bundle.model.finding import Finding, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +15,12 @@ class NodeAnswers:
     node: str
     address: str
     reachable: bool
-    answers: tuple[Answer, ...]
+    answers: tuple[Finding, ...]
 
     @property
-    def failed(self) -> tuple[Answer, ...]:
+    def failed(self) -> tuple[Finding, ...]:
         """The answers that forbid the installation."""
-        return tuple(answer for answer in self.answers if answer.verdict is Verdict.FAIL)
+        return tuple(answer for answer in self.answers if answer.verdict.blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,26 +49,11 @@ class Report:
                 "node": node.node,
                 "address": node.address,
                 "reachable": node.reachable,
-                "answers": [asdict(answer) for answer in node.answers],
+                "answers": [answer.data("asked") for answer in node.answers],
             }
             for node in self.nodes
         ]
 
 
-def _as_need(answer: Answer) -> Answer:
-    return replace(answer, verdict=Verdict.NEED) if answer.verdict is Verdict.FAIL else answer
-
-
-def ok(expected: str, found: str) -> Finding:
-    """Say that it is as it should be."""
-    return Finding(expected, found, Verdict.OK)
-
-
-def warn(expected: str, found: str, advice: str) -> Finding:
-    """Say that the installation may go on, but somebody should know."""
-    return Finding(expected, found, Verdict.WARN, advice)
-
-
-def fail(expected: str, found: str, advice: str) -> Finding:
-    """Say that the installation may not go on."""
-    return Finding(expected, found, Verdict.FAIL, advice)
+def _as_need(answer: Finding) -> Finding:
+    return replace(answer, verdict=Verdict.NEED) if answer.verdict.blocks else answer

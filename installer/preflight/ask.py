@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from bundle.base.errors import PreflightError, UnreachableError
-from installer.preflight.answers import Answer, NodeAnswers, Report, Verdict
+from bundle.model.finding import Finding, advice_of, fail, lines_of, ok
+from installer.preflight.answers import NodeAnswers, Report
 from installer.preflight.question import Machine
 from installer.preflight.shell import LocalShell, Shell
 from installer.preflight.sudo import SUDO, SudoShell
@@ -54,32 +55,26 @@ def require_ready(report: Report) -> None:
                 answer.found, answer.advice,
                 {"node": node.node, "address": node.address, "expected": answer.expected},
             )  # fmt: skip
-    lacking = [
-        f"{node.node}: {answer.id}: expected {answer.expected}, found {answer.found}"
-        for node in report.nodes
-        for answer in node.failed
-    ]
+    lacking = [answer for node in report.nodes for answer in node.failed]
     if lacking:
-        advice = [answer.advice for node in report.nodes for answer in node.failed]
         raise PreflightError(
-            f"{len(lacking)} answer(s) forbid the installation: {'; '.join(lacking)}",
-            advice[0] if len(advice) == 1 else "The table says what to do about each.",
+            f"{len(lacking)} answer(s) forbid the installation: {lines_of(lacking)}",
+            advice_of(lacking, "The table says what to do about each."),
             {"failed": len(lacking)},
         )
 
 
-def visit(node: Node, connect: Connect, ask: Callable[[Machine], Sequence[Answer]]) -> NodeAnswers:
+def visit(node: Node, connect: Connect, ask: Callable[[Machine], Sequence[Finding]]) -> NodeAnswers:
     """Open a node and ask it; one that cannot be opened is an answer, and no error."""
     expected = parse_host_key(node.host_key, f"{node.name}.hostKey").fingerprint
-    id_, asked = _REACHED
     try:
         with connect(node) as shell:
             local = isinstance(shell, LocalShell)
             found = "this machine itself" if local else "the pinned key"
-            first = Answer(id_, asked, expected, found, Verdict.OK)
+            first = ok(expected, found).under(*_REACHED, node.name)
             root = shell.run("id", "-u").out.strip() == "0"
             answers = (first, *ask(Machine(shell, () if root else SUDO)))
     except UnreachableError as error:
-        answer = Answer(id_, asked, expected, error.message, Verdict.FAIL, error.hint)
+        answer = fail(expected, error.message, error.hint).under(*_REACHED, node.name)
         return NodeAnswers(node.name, node.address, reachable=False, answers=(answer,))
     return NodeAnswers(node.name, node.address, reachable=True, answers=answers)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from bundle.base.progress import NO_PROGRESS, Progress
 from bundle.kinds.systems import BY_MAJOR
+from bundle.model.finding import Finding, fail, ok
 from installer.preflight import (
     judge_disks,
     judge_leftovers,
@@ -20,11 +21,11 @@ from installer.preflight import (
     system,
 )
 from installer.preflight import reachable as reach
-from installer.preflight.answers import Answer, Finding, NodeAnswers, Report, Verdict, fail, ok
+from installer.preflight.answers import NodeAnswers, Report
 from installer.preflight.ask import Connect, visit
 from installer.preflight.facts import Facts, ask_facts
 from installer.preflight.ports import listened, reached, tunnel
-from installer.preflight.question import Machine, Question, Wanted, answer_of
+from installer.preflight.question import Machine, Question, Wanted
 from installer.preflight.situation import Cluster, Judgement, Offset, Subject, shown
 from installer.site.document import Node, Site
 
@@ -125,13 +126,13 @@ def _judged(
     if facts is None:
         return own
     subject = Subject(node, facts, cluster)
-    answers: list[Answer] = []
+    answers: list[Finding] = []
     for judgement in judgements:
         if judgement.part in facts.troubles:
             continue
         finding = judgement.judge(subject)
         if finding is not None:
-            answers.append(answer_of(judgement, finding))
+            answers.append(finding.under(judgement.id, judgement.asked, node.name))
     return replace(own, answers=(*own.answers, *answers))
 
 
@@ -142,11 +143,11 @@ def _visit(
     facts: list[Facts] = []
     offsets: list[Offset] = []
 
-    def ask(machine: Machine) -> list[Answer]:
-        answers = [answer_of(question, question.ask(machine, wanted)) for question in questions]
+    def ask(machine: Machine) -> list[Finding]:
+        answers = [question.answer(machine, wanted, node.name) for question in questions]
         if site.kubernetes is None:
             return answers
-        failed = [a.id for a in answers if a.verdict is Verdict.FAIL and a.id in _NEEDED]
+        failed = [a.id for a in answers if a.verdict.blocks and a.id in _NEEDED]
         if not failed:
             offsets.append(measure_offset(machine, wanted))
             facts.append(ask_facts(machine, wants(node, site, wanted)))
@@ -157,7 +158,7 @@ def _visit(
     return _Visited(answers, facts[0] if facts else None, offsets[0] if offsets else None)
 
 
-def _last_of(answer: Answer) -> Answer:
+def _last_of(answer: Finding) -> Finding:
     return replace(answer, advice=f"{answer.advice} Until then nothing else can be asked.")
 
 

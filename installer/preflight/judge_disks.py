@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from installer.preflight.answers import Finding, fail, ok, warn
+from bundle.model.finding import Finding, fail, ok, warn
 from installer.preflight.facts import Place
 from installer.preflight.situation import Judgement, Subject, shown
 from installer.site.document import Node

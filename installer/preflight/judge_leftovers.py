@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from installer.preflight.answers import Finding, fail, ok, warn
+from bundle.model.finding import Finding, fail, ok, warn
 from installer.preflight.situation import Judgement, Subject, shown
 
 

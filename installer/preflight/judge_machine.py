@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from bundle.kinds.kubespray import plain_version
-from installer.preflight.answers import Finding, fail, ok, warn
+from bundle.model.finding import Finding, fail, ok, warn
 from installer.preflight.facts import Sysctl
 from installer.preflight.situation import Judgement, Subject, shown
 

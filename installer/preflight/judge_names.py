@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from installer.preflight.answers import Finding, fail, ok, warn
+from bundle.model.finding import Finding, fail, ok, warn
 from installer.preflight.facts import Facts
 from installer.preflight.situation import Judgement, Subject, shown
 

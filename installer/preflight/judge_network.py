@@ -6,7 +6,7 @@ import ipaddress
 from collections import Counter
 from typing import Final
 
-from installer.preflight.answers import Finding, fail, ok, warn
+from bundle.model.finding import Finding, fail, ok, warn
 from installer.preflight.facts import Facts, Interface
 from installer.preflight.ports import listened, tunnel
 from installer.preflight.situation import Judgement, Subject, shown

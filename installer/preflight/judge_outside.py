@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote
 
-from installer.preflight.answers import Finding, fail, ok, warn
+from bundle.model.finding import Finding, fail, ok, warn
 from installer.preflight.facts import Depot
 from installer.preflight.question import Wanted
 from installer.preflight.reachable import ACCEPT

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
 from bundle.base.reference import Reference
-from installer.preflight.answers import Answer, Finding
+from bundle.model.finding import Finding
 from installer.preflight.shell import Result, Shell
 
 
@@ -74,26 +73,6 @@ class Question:
     asked: str
     ask: Callable[[Machine, Wanted], Finding]
 
-
-class Asked(Protocol):
-    """Whatever is asked: what its answer is called."""
-
-    @property
-    def id(self) -> str:
-        """Stable, for machines."""
-
-    @property
-    def asked(self) -> str:
-        """For a person."""
-
-
-def answer_of(question: Asked, finding: Finding) -> Answer:
-    """Put a finding under its question."""
-    return Answer(
-        question.id,
-        question.asked,
-        finding.expected,
-        finding.found,
-        finding.verdict,
-        finding.advice,
-    )
+    def answer(self, machine: Machine, wanted: Wanted, node: str) -> Finding:
+        """Ask a node."""
+        return self.ask(machine, wanted).under(self.id, self.asked, node)

@@ -6,7 +6,7 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-from installer.preflight.answers import Finding, fail, ok, warn
+from bundle.model.finding import Finding, fail, ok, warn
 from installer.preflight.question import Machine, Question, Wanted
 from installer.preflight.shell import NOT_FOUND
 

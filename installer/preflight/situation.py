@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from bundle.base.plain import visible
-from installer.preflight.answers import Finding
+from bundle.model.finding import Finding
 from installer.preflight.facts import Facts
 from installer.preflight.question import Wanted
 from installer.site.cluster_part import Kubernetes

@@ -7,7 +7,7 @@ from typing import Final
 
 from bundle.base.platform import matches
 from bundle.kinds.systems import release_name, supported, systems_text
-from installer.preflight.answers import Finding, fail, ok, warn
+from bundle.model.finding import Finding, fail, ok, warn
 from installer.preflight.question import Machine, Question, Wanted
 from installer.preflight.shell import NOT_FOUND, Result, whole_number
 from installer.preflight.sudo import SUDO

@@ -10,11 +10,12 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from bundle.base.errors import UnreachableError
+from bundle.model.finding import Finding, failed, not_proven, proven
 from installer.kube.api_client import ApiClient, Place
 from installer.kube.kubectl import MANAGED_BY, complaint
 from installer.kube.zone_manifests import zone_tolerations
 from installer.kubespray.settings import cluster_options
-from installer.proofs.evidence import Bench, Finding, Proof, failed, judged, not_proven, proven
+from installer.proofs.evidence import Bench, Proof, judged
 from installer.proofs.parts import etcdctl, read_json
 from installer.site.cluster_part import PINNING_LABEL, Zone
 from installer.site.document import Node

@@ -1,13 +1,13 @@
-"""What a proof is, what it may look at, and what it found."""
+"""What a proof is, and what it may look at."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from bundle.model.finding import Finding, failed, proven
 from installer.core.step import Context
 from installer.kube.api_client import Place
 from installer.kube.kubectl import Kubectl
@@ -19,24 +19,6 @@ T = TypeVar("T")
 PAUSE_SECONDS: Final = 2.0
 PROOF_LABEL: Final = "isoward/proof"
 """On everything that a proof makes and that outlives one request."""
-
-
-class ProofVerdict(StrEnum):
-    """How a proof ended. What was not looked at is never a pass."""
-
-    PROVEN = "proven"
-    FAILED = "failed"
-    NOT_PROVEN = "not proven"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one proof found out."""
-
-    expected: str
-    found: str
-    verdict: ProofVerdict
-    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,37 +80,9 @@ class Proof:
     controls: tuple[str, ...]
     ask: Callable[[Bench], Finding]
 
-
-@dataclass(frozen=True, slots=True)
-class ProofResult:
-    """A finding with its proof."""
-
-    id: str
-    proves: str
-    controls: tuple[str, ...]
-    expected: str
-    found: str
-    verdict: ProofVerdict
-    advice: str
-
-    def data(self) -> dict[str, Any]:
-        """Return plain data."""
-        return {**asdict(self), "controls": list(self.controls), "verdict": self.verdict.value}
-
-
-def proven(expected: str, found: str) -> Finding:
-    """Say that it holds."""
-    return Finding(expected, found, ProofVerdict.PROVEN)
-
-
-def failed(expected: str, found: str, advice: str) -> Finding:
-    """Say that it does not hold."""
-    return Finding(expected, found, ProofVerdict.FAILED, advice)
-
-
-def not_proven(expected: str, found: str, advice: str) -> Finding:
-    """Say that it could not be looked at, or does not hold always, and why."""
-    return Finding(expected, found, ProofVerdict.NOT_PROVEN, advice)
+    def data(self, finding: Finding) -> dict[str, Any]:
+        """Return what it found as plain data."""
+        return {**finding.data("proves"), "controls": list(self.controls)}
 
 
 def judged(expected: str, troubles: Sequence[str], good: str, advice: str) -> Finding:

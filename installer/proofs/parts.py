@@ -7,12 +7,13 @@ from typing import Any, Final
 
 from bundle.base.errors import StepError
 from bundle.kinds.kubespray import plain_version
+from bundle.model.finding import Finding, failed, not_proven, proven
 from installer.kube.kubectl import FIELD_MANAGER, as_list, complaint
 from installer.kube.zone_manifests import key_of, zone_documents
 from installer.kube.zone_marks import Marks, describe, node_patch, wanted_marks
 from installer.kubespray.settings import cluster_options
 from installer.preflight.shell import Result
-from installer.proofs.evidence import Bench, Finding, Proof, failed, judged, not_proven, proven
+from installer.proofs.evidence import Bench, Proof, judged
 from installer.site.document import Node
 from installer.steps.separate_zones import find_node
 

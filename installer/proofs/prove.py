@@ -12,6 +12,7 @@ from typing import Any, Final
 from bundle.base.canonical import canonical_json
 from bundle.base.documents import API_VERSION
 from bundle.base.errors import IsowardError, StepError
+from bundle.model.finding import PROOF, Finding, advice_of, failed, lines_of
 from bundle.store.atomic import write_atomic
 from installer.core.step import Change, Context
 from installer.kube.api_client import API_PORT, Place, api_place
@@ -28,15 +29,7 @@ from installer.proofs import api as proofs_api
 from installer.proofs import parts as proofs_cluster
 from installer.proofs import runs as proofs_pods
 from installer.proofs import ways as proofs_network
-from installer.proofs.evidence import (
-    PROOF_LABEL,
-    Bench,
-    Finding,
-    Proof,
-    ProofResult,
-    ProofVerdict,
-    failed,
-)
+from installer.proofs.evidence import PROOF_LABEL, Bench, Proof
 from installer.site.document import Node, Site
 
 PROOFS_NAME: Final = "proofs.json"
@@ -61,11 +54,6 @@ AUDIT_LOG: Final = "/var/log/kubernetes/audit/kube-apiserver-audit.log"
 _PREFIX: Final = "isoward-proofs-"
 _MAX_NAME: Final = 63
 _TOKEN_BYTES: Final = 4
-_MARKS: Final = {
-    ProofVerdict.PROVEN: "proven",
-    ProofVerdict.FAILED: "FAILED",
-    ProofVerdict.NOT_PROVEN: "not proven",
-}
 
 
 class ProofsStep:
@@ -131,21 +119,21 @@ class ProofsStep:
         with self._bench(context) as bench:
             results = []
             for proof in self._proofs:
-                result = _try(proof, bench)
-                results.append(result)
-                context.progress.note(f"{proof.id}: {_MARKS[result.verdict]}: {result.found}")
-        data = [result.data() for result in results]
+                finding = _try(proof, bench)
+                results.append(finding)
+                said = finding.verdict.upper() if finding.verdict.blocks else finding.verdict
+                context.progress.note(f"{proof.id}: {said}: {finding.found}")
+        data = [proof.data(r) for proof, r in zip(self._proofs, results, strict=True)]
         document = {"apiVersion": API_VERSION, "kind": "Proofs", "proofs": data}
         write_atomic(context.run / PROOFS_NAME, canonical_json(document))
-        wrong = [result for result in results if result.verdict is ProofVerdict.FAILED]
+        wrong = [result for result in results if result.verdict.blocks]
         if wrong:
-            texts = [f"{r.id}: expected {r.expected}, found {r.found}" for r in wrong]
             raise StepError(
-                f"{len(wrong)} of {len(results)} proofs failed: {'; '.join(texts)}",
-                wrong[0].advice if len(wrong) == 1 else f"See {context.run / PROOFS_NAME}.",
+                f"{len(wrong)} of {len(results)} proofs failed: {lines_of(wrong)}",
+                advice_of(wrong, f"See {context.run / PROOFS_NAME}."),
                 {"failed": len(wrong)},
             )
-        counts = {v.value: sum(r.verdict is v for r in results) for v in ProofVerdict}
+        counts = {v.value: sum(r.verdict is v for r in results) for v in PROOF}
         return {"proofs": data, "counts": counts}
 
     @contextmanager
@@ -192,24 +180,12 @@ def namespace_of(run: str) -> str:
     return f"{_PREFIX}{text}"[:_MAX_NAME].strip("-")
 
 
-def _try(proof: Proof, bench: Bench) -> ProofResult:
+def _try(proof: Proof, bench: Bench) -> Finding:
     try:
         finding = proof.ask(bench)
     except IsowardError as error:
         finding = failed(proof.proves, error.message, error.hint)
-    return _result(proof, finding)
-
-
-def _result(proof: Proof, finding: Finding) -> ProofResult:
-    return ProofResult(
-        proof.id,
-        proof.proves,
-        proof.controls,
-        finding.expected,
-        finding.found,
-        finding.verdict,
-        finding.advice,
-    )
+    return finding.under(proof.id, proof.proves)
 
 
 def _make_namespace(bench: Bench) -> None:

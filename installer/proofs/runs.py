@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from installer.preflight.answers import Report, Verdict
+from bundle.model.finding import Finding, Verdict, failed, not_proven, proven
+from installer.preflight.answers import Report
 from installer.preflight.ask_site import ask_site
 from installer.preflight.judge_outside import JUDGEMENTS
-from installer.proofs.evidence import Bench, Finding, Proof, failed, not_proven, proven
+from installer.proofs.evidence import Bench, Proof
 from installer.proofs.pods import (
     Pod,
     PodState,

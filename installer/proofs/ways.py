@@ -6,16 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bundle.model.finding import Finding, Verdict, failed, not_proven, proven
 from installer.base.networks import address_of, network_of
-from installer.proofs.evidence import (
-    Bench,
-    Finding,
-    Proof,
-    ProofVerdict,
-    failed,
-    not_proven,
-    proven,
-)
+from installer.proofs.evidence import Bench, Proof
 from installer.proofs.pods import (
     Pod,
     PodState,
@@ -152,7 +145,7 @@ def ask_network(bench: Bench) -> Finding:
         plan = _Plan(image, parties, targets, expected_ways(bench.site, targets))
         finding = _try(bench, plan, 1)
         for attempt in range(2, _ATTEMPTS + 1):
-            if finding.verdict is not ProofVerdict.FAILED:
+            if finding.verdict is not Verdict.FAILED:
                 break
             finding = _try(bench, plan, attempt)
         return finding

@@ -15,6 +15,7 @@ from bundle.base.errors import DefinitionError
 from bundle.base.limits import MAX_INVENTORY_BYTES
 from bundle.base.reference import Reference, parse_reference
 from bundle.base.yaml.strict import load_yaml
+from bundle.model.finding import READINESS, Verdict
 from bundle.model.manifest import Manifest
 from bundle.store.atomic import write_atomic
 from installer.core.step import Change, Context
@@ -22,7 +23,7 @@ from installer.hosts.choose_image import image_of
 from installer.hosts.inquiry import System
 from installer.hosts.package_sources import sets_of
 from installer.kubespray.carried import parts_of
-from installer.preflight.answers import Report, Verdict
+from installer.preflight.answers import Report
 from installer.preflight.ask import require_ready
 from installer.preflight.ask_site import ask_site
 from installer.preflight.question import Wanted
@@ -83,7 +84,7 @@ class PreflightStep:
         require_ready(report)
         return {
             "nodes": len(report.nodes),
-            "counts": {verdict.value: report.count(verdict) for verdict in Verdict},
+            "counts": {verdict.value: report.count(verdict) for verdict in READINESS},
             "warnings": _notes(report),
             "answers": str(context.run / ANSWERS_NAME),
             "page": str(context.run / PAGE_NAME),

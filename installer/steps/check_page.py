@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
+from bundle.model.finding import Finding, Verdict
 from installer.kubespray.inventory import render_html
-from installer.preflight.answers import Answer, Report, Verdict
+from installer.preflight.answers import Report
 
 _TEMPLATE: Final = "preflight.html.j2"
-_MARKS: Final = {
-    Verdict.OK: "ok",
-    Verdict.WARN: "warn",
-    Verdict.NEED: "warn",
-    Verdict.FAIL: "fail",
-}
 
 
 def render_page(site: str, report: Report, when: datetime) -> str:
@@ -53,5 +47,6 @@ def render_page(site: str, report: Report, when: datetime) -> str:
     )
 
 
-def _marked(answer: Answer) -> dict[str, Any]:
-    return {**asdict(answer), "mark": _MARKS[answer.verdict]}
+def _marked(answer: Finding) -> dict[str, Any]:
+    mark = Verdict.WARN if answer.verdict is Verdict.NEED else answer.verdict
+    return {**answer.data("asked"), "mark": mark.value}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from bundle.base.reference import Reference
-from installer.preflight.answers import Finding
+from bundle.model.finding import Finding
 from installer.preflight.ask_site import JUDGEMENTS
 from installer.preflight.facts import read_facts
 from installer.preflight.judge_machine import SYSCTLS

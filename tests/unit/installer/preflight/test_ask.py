@@ -11,7 +11,8 @@ import pytest
 
 from bundle.base.errors import PreflightError, UnreachableError
 from bundle.base.reference import Reference
-from installer.preflight.answers import Finding, Report, fail, ok, warn
+from bundle.model.finding import Finding, fail, ok, warn
+from installer.preflight.answers import Report
 from installer.preflight.ask import on_this_machine, require_ready
 from installer.preflight.ask_site import ask_site
 from installer.preflight.question import Machine, Question, Wanted

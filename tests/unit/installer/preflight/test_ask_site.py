@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from bundle.base.errors import PreflightError, UnreachableError
-from installer.preflight.answers import Answer, NodeAnswers, Report, Verdict
+from bundle.model.finding import fail
+from installer.preflight.answers import NodeAnswers, Report
 from installer.preflight.ask import require_ready
 from installer.preflight.ask_site import ask_site, measure_offset, wants
 from installer.preflight.facts import read_facts
@@ -97,9 +98,7 @@ def test_the_table_has_a_line_for_each_question() -> None:
 
 
 def test_what_many_nodes_lack_is_advised_once() -> None:
-    answers = tuple(
-        Answer("swap", "?", "no swap", f"/dev/sd{c}", Verdict.FAIL, "swapoff") for c in "ab"
-    )
+    answers = tuple(fail("no swap", f"/dev/sd{c}", "swapoff").under("swap", "?") for c in "ab")
     report = Report(tuple(NodeAnswers(f"n{i}", "x", True, (a,)) for i, a in enumerate(answers)))
     assert by_question(report) == [
         "  fail  swap  n0: /dev/sda",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from installer.preflight.answers import Verdict
+from bundle.model.finding import Verdict
 from installer.preflight.ask_site import DIRECT, JUDGEMENTS
 from tests.support.sites.node_facts import GIB, NOON, Raw, alarms, cluster_site, judged
 

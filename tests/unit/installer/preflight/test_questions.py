@@ -9,9 +9,9 @@ from itertools import chain, repeat
 import pytest
 
 from bundle.base.reference import Reference
+from bundle.model.finding import Verdict
 from installer.preflight import reachable as reach
 from installer.preflight import system
-from installer.preflight.answers import Verdict
 from installer.preflight.question import Machine, Wanted
 from installer.preflight.shell import NOT_FOUND, LocalShell, Result
 

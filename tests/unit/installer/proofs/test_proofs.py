@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from installer.preflight.answers import Answer, NodeAnswers, Report, Verdict
-from installer.proofs.evidence import ProofVerdict
+from bundle.model.finding import Finding, Verdict
+from installer.preflight.answers import NodeAnswers, Report
 from installer.proofs.pods import PodState, image_for, read_state
 from installer.proofs.prove import PROOFS, namespace_of
 from installer.proofs.runs import judge_ways_out
@@ -62,7 +62,7 @@ def test_the_depot_is_open_to_a_zone_whose_allow_list_has_it() -> None:
 
 def test_all_as_wanted_is_proven() -> None:
     finding = judge(wanted(), wanted(), {})
-    assert finding.verdict is ProofVerdict.PROVEN
+    assert finding.verdict is Verdict.PROVEN
     assert finding.found == "20 ways tried, 5 of them open, as wanted"
 
 
@@ -80,25 +80,25 @@ def test_a_way_that_is_not_as_wanted_fails(way: Way, says: str) -> None:
     found = wanted()
     found[way] = not found[way]
     finding = judge(wanted(), found, {})
-    assert (finding.verdict, finding.found) == (ProofVerdict.FAILED, says)
+    assert (finding.verdict, finding.found) == (Verdict.FAILED, says)
 
 
 def test_what_was_not_tried_is_never_a_pass() -> None:
     found = wanted()
     del found[Way("clinical", "research")]
-    assert judge(wanted(), found, {}).verdict is ProofVerdict.FAILED
-    assert judge(wanted(), {}, {}).verdict is ProofVerdict.FAILED
+    assert judge(wanted(), found, {}).verdict is Verdict.FAILED
+    assert judge(wanted(), {}, {}).verdict is Verdict.FAILED
 
 
 def test_closed_ways_prove_nothing_when_none_can_be_open() -> None:
     closed = dict.fromkeys(wanted(), False)
-    assert judge(wanted(), closed, {}).verdict is ProofVerdict.NOT_PROVEN
+    assert judge(wanted(), closed, {}).verdict is Verdict.NOT_PROVEN
 
 
 def test_a_depot_that_answers_no_pod_is_said_and_not_counted() -> None:
     found = wanted() | {Way("no zone", "the depot"): False}
     finding = judge(wanted(), found, {})
-    assert finding.verdict is ProofVerdict.PROVEN
+    assert finding.verdict is Verdict.PROVEN
     assert finding.found.startswith("16 ways tried")
     assert "were not looked at" in finding.found
 
@@ -115,7 +115,7 @@ def test_lines_of_a_pod_that_are_no_answers_are_passed_over() -> None:
 def test_a_way_that_is_open_when_a_pod_begins_is_no_pass() -> None:
     early = {Way("clinical", "no zone"): True, Way("no zone", "no zone"): True}
     finding = judge(wanted(), wanted(), early)
-    assert finding.verdict is ProofVerdict.NOT_PROVEN
+    assert finding.verdict is Verdict.NOT_PROVEN
     assert finding.found.endswith("open for a moment when a pod begins: clinical to no zone")
 
 
@@ -185,7 +185,7 @@ def test_a_pods_status_is_read_as_far_as_it_goes() -> None:
 def report_of(**verdicts: Verdict) -> Report:
     """Return what one node answered about ways out, by question; `-` is written as `_`."""
     answers = tuple(
-        Answer(id_.replace("_", "-"), "", "none", f"said {id_}", verdict)
+        Finding("none", f"said {id_}", verdict, id=id_.replace("_", "-"))
         for id_, verdict in verdicts.items()
     )
     return Report((NodeAnswers("node1", "10.0.0.1", True, answers),))
@@ -194,13 +194,13 @@ def report_of(**verdicts: Verdict) -> Report:
 @pytest.mark.parametrize(
     ("changes", "verdict", "says"),
     [
-        ({}, ProofVerdict.PROVEN, "none, asked on 1 node(s)"),
-        ({"way_out": Verdict.WARN}, ProofVerdict.NOT_PROVEN, "node1: said way_out"),
-        ({"egress": Verdict.FAIL}, ProofVerdict.FAILED, "node1: said egress"),
-        ({"outside_names": Verdict.FAIL}, ProofVerdict.FAILED, "node1: said outside_names"),
+        ({}, Verdict.PROVEN, "none, asked on 1 node(s)"),
+        ({"way_out": Verdict.WARN}, Verdict.NOT_PROVEN, "node1: said way_out"),
+        ({"egress": Verdict.FAIL}, Verdict.FAILED, "node1: said egress"),
+        ({"outside_names": Verdict.FAIL}, Verdict.FAILED, "node1: said outside_names"),
     ],
 )
-def test_a_way_out_is_found(changes: dict[str, Verdict], verdict: ProofVerdict, says: str) -> None:
+def test_a_way_out_is_found(changes: dict[str, Verdict], verdict: Verdict, says: str) -> None:
     good = dict.fromkeys(("way_out", "egress", "outside_names"), Verdict.OK)
     finding = judge_ways_out(report_of(**{**good, **changes}))
     assert (finding.verdict, finding.found) == (verdict, says)
@@ -208,7 +208,7 @@ def test_a_way_out_is_found(changes: dict[str, Verdict], verdict: ProofVerdict, 
 
 def test_a_node_that_could_not_be_asked_about_ways_out_proves_nothing() -> None:
     finding = judge_ways_out(report_of(way_out=Verdict.OK))
-    assert finding.verdict is ProofVerdict.NOT_PROVEN
+    assert finding.verdict is Verdict.NOT_PROVEN
     assert "egress could not be asked" in finding.found
 
 

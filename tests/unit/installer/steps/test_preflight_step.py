@@ -18,10 +18,11 @@ import pytest
 
 from bundle.base.errors import DefinitionError, PreflightError
 from bundle.base.progress import NO_PROGRESS
+from bundle.model.finding import fail, ok
 from installer.core.step import Context
 from installer.depot.accepted import AcceptedContent
 from installer.depot.directory import DepotDirectory, ImportRecord, open_depot
-from installer.preflight.answers import Answer, NodeAnswers, Report, Verdict
+from installer.preflight.answers import NodeAnswers, Report
 from installer.preflight.ask_site import DIRECT, JUDGEMENTS
 from installer.preflight.shell import Result, Shell
 from installer.serving.tls.certificate import made_identity
@@ -148,7 +149,7 @@ def test_a_bundle_without_an_image_is_refused(tmp_path: Path) -> None:
 
 def test_the_page_shows_hostile_text_as_text() -> None:
     hostile = "<script>alert(1)</script> {{ 7 * 7 }}"
-    answer = Answer("hostname", "Is it?", "x", hostile, Verdict.FAIL, "a & b")
+    answer = fail("x", hostile, "a & b").under("hostname", "Is it?")
     page = render_page(hostile, Report((NodeAnswers("n1", "10.0.0.1", True, (answer,)),)), NOON)
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt; {{ 7 * 7 }}" in page
@@ -159,7 +160,7 @@ def test_the_page_shows_hostile_text_as_text() -> None:
 
 
 def test_a_page_without_alarms_says_that_all_are_ready() -> None:
-    good = Answer("cpu", "Enough?", "2", "4", Verdict.OK)
+    good = ok("2", "4").under("cpu", "Enough?")
     page = render_page("ward", Report((NodeAnswers("n1", "10.0.0.1", True, (good,)),)), NOON)
     assert "Every node is ready." in page
     assert "What is to be done" not in page
