@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import shutil
@@ -10,7 +9,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from bundle.base.errors import (
     DigestMismatchError,
     NotEnrolledError,
     SizeMismatchError,
+    TransportError,
     TransportRefusedError,
     UsageError,
 )
@@ -33,65 +32,15 @@ from tests.support.registries.oci import sha256
 from tests.support.registries.push import pusher
 from tests.support.registries.registry import (
     PASSWORD,
-    USER,
     Registry,
     Settings,
     distribution_registry,
 )
 from tests.support.registries.seeded import SeededImage, Upstream
+from tests.support.registries.site_registry import PREFIX, TYPES, Site, log_in
 from tests.support.registries.tls import ServerTls, make_server_tls
 
-PREFIX = "hospital/mirror"
 NAMES = [recipe.name for recipe in RECIPES]
-
-
-@dataclass(frozen=True)
-class Site:
-    """A registry with TLS by an authority of the site's own, and a user who is logged in."""
-
-    registry: Registry
-    tls: ServerTls
-    machine: Machine
-    depot: Path
-    auth: Path
-
-    @property
-    def to(self) -> str:
-        return f"{self.registry.host}/{PREFIX}"
-
-    @property
-    def options(self) -> list[str | Path]:
-        return ["push", "--depot", self.depot, "--to", self.to, "--ca", self.tls.ca]
-
-    def where(self, reference: str) -> str:
-        host, _, rest = reference.partition("/")
-        return f"{self.to}/{host.replace(':', '_')}/{rest}"
-
-    def repository(self, image: SeededImage) -> str:
-        return self.where(image.reference).partition("/")[2].rpartition(":")[0]
-
-    def get(self, path: str) -> urllib3.BaseHTTPResponse:
-        pair = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        headers = {"Authorization": f"Basic {pair}", "Accept": "*/*, " + ", ".join(_TYPES)}
-        with urllib3.PoolManager(ca_certs=str(self.tls.ca)) as pool:
-            return pool.request("GET", f"{self.registry.url}/v2/{path}", headers=headers)
-
-
-_TYPES = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-)
-
-
-def log_in(machine: Machine, host: str, password: str = PASSWORD) -> Path:
-    """Write what `docker login` would."""
-    pair = base64.b64encode(f"{USER}:{password}".encode()).decode()
-    path = machine.home / ".docker" / "config.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"auths": {host: {"auth": pair}}}), encoding="utf-8")
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -361,7 +310,7 @@ def _assert_tags_are_whole(registry: Registry) -> None:
                 pending = [tag]
                 while pending:
                     found = pool.request("GET", f"{base}/manifests/{pending.pop()}",
-                                         headers={"Accept": ", ".join(_TYPES)})  # fmt: skip
+                                         headers={"Accept": ", ".join(TYPES)})  # fmt: skip
                     assert found.status == 200
                     body = found.json()
                     pending += [entry["digest"] for entry in body.get("manifests", ())]
@@ -399,3 +348,26 @@ def test_a_registry_that_is_read_only_is_said(journey: Journey, tmp_path: Path) 
         )
     assert done.returncode == TransportRefusedError.exit_code
     assert "read-only" in done.stderr
+
+
+@pytest.mark.root
+def test_a_registry_whose_disk_is_full_is_said_and_gone_on_with(
+    journey: Journey, tmp_path: Path
+) -> None:
+    storage = tmp_path / "registry" / "storage"
+    storage.mkdir(parents=True)
+    mount: list[str | Path] = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", storage]
+    subprocess.run(mount, check=True)
+    try:
+        with distribution_registry(tmp_path / "registry") as registry:
+            machine = Machine(tmp_path / "home")
+            options = ["push", "--depot", str(journey.depot), "--to", f"http://{registry.host}"]
+            done = machine.attempt(*options)
+            assert done.returncode in {TransportError.exit_code, TransportRefusedError.exit_code}
+            assert "no space left on device" in done.stderr
+            _assert_tags_are_whole(registry)
+            subprocess.run(["mount", "-o", "remount,size=1g", storage], check=True)
+            assert machine.result(*options)["sent"]["blobs"] > 0
+            _assert_tags_are_whole(registry)
+    finally:
+        subprocess.run(["umount", "-l", storage], check=True)
