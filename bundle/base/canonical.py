@@ -32,25 +32,27 @@ def canonical_digest(value: Any) -> str:
 def decode_canonical(data: bytes, type_: type[T], where: str) -> T:
     """Decode canonical JSON strictly.
 
-    Re-encoding must give the same bytes, which refuses duplicate keys, unknown fields, defaults
-    written out, white space and any second spelling of the same document. No text in it has a
-    character that is not seen, or another spelling than Unicode's composed one.
+    Re-encoding must give the same bytes, which refuses duplicate keys, unknown fields, explicit
+    defaults, white space and other encodings of the same document. Its texts must be in Unicode's
+    composed form (NFC) and free of invisible characters.
 
     Raises:
-        FormatError: Not JSON, not of this type, not in the canonical form, or with such a text.
+        FormatError: Not JSON, not of this type, not canonical, or a text breaks these rules.
     """
     try:
         value = msgspec.json.decode(data, type=type_, strict=True)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         what, at, place = str(error).partition(" - at ")
-        # msgspec repeats the value that it does not like, however long it is.
+        # msgspec repeats the offending value, however long it is.
         why = f"{in_words(what)}{at}{place}"[:MAX_REASON]
         raise FormatError(f"{where}: {why}", "The file is damaged or was edited.") from error
     if canonical_json(value) != data:
         raise FormatError(
-            f"{where}: expected canonical JSON, found another spelling of it",
-            "The file is damaged or was edited; make it again with `isoward build`.",
+            f"{where}: expected canonical JSON, found another encoding",
+            "The file is damaged or was edited; rebuild it with `isoward build`.",
         )
     if flaw := flaw_of_json(data):
-        raise FormatError(f"{where}: it has {flaw}", "No document of ours has it; do not use it.")
+        raise FormatError(
+            f"{where}: contains {flaw}", "No Isoward document contains this; do not use it."
+        )
     return value

@@ -1,4 +1,4 @@
-"""What every kind of content comes down to: bytes by digest and size, of some media type."""
+"""What every kind of content comes down to: bytes with a digest, a size and a media type."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MediaType = Annotated[
 
 
 class Content(Document, frozen=True, kw_only=True):
-    """Some bytes by digest and size."""
+    """Bytes, identified by digest and size."""
 
     digest: Digest
     size: Size

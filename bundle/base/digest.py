@@ -26,19 +26,19 @@ Digest = Annotated[
     str,
     formed(
         _PATTERN,
-        "a digest, sha256: and 64 digits and small letters a to f",
+        "a digest: sha256: and 64 lowercase hex digits",
         "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
         min_length=_LENGTH,
         max_length=_LENGTH,
     ),
 ]
-"""A digest as it stands in documents; msgspec checks it on the way in."""
+"""A digest in a document; msgspec validates it during decoding."""
 
 Hex64 = Annotated[
     str,
     formed(
         r"^[0-9a-f]{64}$(?!\n)",
-        "64 digits and small letters a to f",
+        "64 lowercase hex digits",
         "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
     ),
 ]
@@ -54,7 +54,7 @@ def digest_of(data: bytes) -> str:
 
 
 def is_digest(text: str) -> bool:
-    """Say whether `text` is a digest in the one form that is accepted."""
+    """Return whether `text` is a digest in the only accepted form."""
     return _FULL.fullmatch(text) is not None
 
 
@@ -81,5 +81,5 @@ def hex_of(digest: str) -> str:
 
 
 def short(digest: str) -> str:
-    """Return the first 12 hexadecimal characters, for a person to read."""
+    """Return the first 12 hexadecimal characters, for display."""
     return hex_of(digest)[:12]

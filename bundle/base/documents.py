@@ -1,4 +1,4 @@
-"""What all of our documents have in common: frozen, camelCase, unknown fields refused."""
+"""What all our documents share: frozen, camelCase, unknown fields refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Name = Annotated[
     str,
     formed(
         r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$(?!\n)",
-        "small letters and digits, and in between also '-' and '.', at most 63 characters",
+        "lowercase letters and digits, with '-' and '.' allowed in between, at most 63 characters",
         "st-example",
         max_length=63,
     ),
@@ -28,16 +28,16 @@ Version = Annotated[
     str,
     formed(
         r"^[0-9A-Za-z]([0-9A-Za-z.+_-]{0,126}[0-9A-Za-z])?$(?!\n)",
-        "a version: letters and digits, and in between also '.', '+', '_' and '-'",
+        "a version: letters and digits, with '.', '+', '_' and '-' allowed in between",
         "1.0.0",
         max_length=128,
     ),
 ]
-"""A version: semantic or not, but safe in a file name."""
+"""A version, semantic or not, that is safe in a file name."""
 
 
 def line(max_length: int = 4096, min_length: int | None = None) -> msgspec.Meta:
-    """Return the constraint of a free text: one line in which every character is seen."""
+    """Return the constraint of free text: one line without invisible characters."""
     return formed(
         rf"^[^{UNSEEN}]*$(?!\n)",
         "one line of text, without line breaks, control characters or invisible ones",
@@ -48,7 +48,7 @@ def line(max_length: int = 4096, min_length: int | None = None) -> msgspec.Meta:
 
 
 def block(max_length: int, min_length: int | None = None) -> msgspec.Meta:
-    """Return the constraint of a text of several lines, such as a key in PEM."""
+    """Return the constraint of text with several lines, such as a key in PEM."""
     return formed(
         rf"^[^{UNSEEN_IN_BLOCK}]*$(?!\n)",
         "text without control characters or invisible ones",
@@ -59,13 +59,13 @@ def block(max_length: int, min_length: int | None = None) -> msgspec.Meta:
 
 
 Text = Annotated[str, line()]
-"""Free text for a person, or a name that has checks of its own."""
+"""Free text for people, or a name that is checked elsewhere."""
 
 Url = Annotated[
     str,
     formed(
         r"^https?://[^\s#?@/\\\x00-\x1f\x7f]+(/[^\s#?\\\x00-\x1f\x7f]*)?$(?!\n)",
-        "an address that begins with http:// or https://, without a user, '?' and '#'",
+        "an address that begins with http:// or https://, without a user name, '?' or '#'",
         "https://example.org/path",
         max_length=2048,
     ),
@@ -77,12 +77,12 @@ QueriedUrl = Annotated[
     formed(
         r"^https?://[^\s#?@/\\\x00-\x1f\x7f]+(/[^\s#?\\\x00-\x1f\x7f]*)?"
         r"(\?[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*)?$(?!\n)",
-        "an address that begins with http:// or https://, without a user and '#'",
+        "an address that begins with http:// or https://, without a user name or '#'",
         "https://example.org/path?ref=main",
         max_length=2048,
     ),
 ]
-"""One that a publisher gave, with a query that holds no secret (see `queries`)."""
+"""An address from a publisher, whose query holds no secret (see `queries`)."""
 
 
 class Document(
@@ -93,7 +93,7 @@ class Document(
     omit_defaults=True,
     kw_only=True,
 ):
-    """Base of every structure in a document of ours."""
+    """Base class of every structure in our documents."""
 
 
 class Metadata(Document, frozen=True, kw_only=True):
@@ -104,15 +104,13 @@ class Metadata(Document, frozen=True, kw_only=True):
 
 
 def each_once(values: Iterable[str], where: str) -> None:
-    """Check that nothing stands twice in a list.
+    """Check that a list has no duplicates.
 
     Raises:
-        DefinitionError: Something does.
+        DefinitionError: It has one.
     """
     seen: set[str] = set()
     for value in values:
         if value in seen:
-            raise DefinitionError(
-                f"{where}: {value!r} stands twice", "Remove one of the two entries."
-            )
+            raise DefinitionError(f"{where}: duplicate {value!r}", "Remove one of the two entries.")
         seen.add(value)

@@ -1,7 +1,7 @@
-"""Every error that Isoward raises, each with an exit code and a stable id.
+"""Every error that Isoward raises, with its exit code and a stable id.
 
-A message names the thing, what was expected and what was found; the hint says what to do next.
-docs/EXIT_CODES.md is generated from the classes in this file (and a test keeps it so).
+A message names the thing, what was expected and what was found; the hint gives the next step.
+docs/EXIT_CODES.md is generated from the classes in this file; a test keeps it current.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from bundle.base.root_error import IsowardError as IsowardError  # noqa: PLC0414
 
 
 class UsageError(IsowardError):
-    """The command line asks for something that cannot be done as asked."""
+    """The command line is wrong, or asks for something that is not possible."""
 
     exit_code = 2
     id = "usage"
@@ -35,14 +35,14 @@ class FormatError(IsowardError):
 
 
 class StorageError(IsowardError):
-    """The disk refused: full, read-only, or no permission."""
+    """A disk operation failed: disk full, read-only, or permission denied."""
 
     exit_code = 12
     id = "storage"
 
 
 class NoSpaceError(StorageError):
-    """Not enough free space for what is to be written."""
+    """Not enough free space."""
 
     exit_code = 13
     id = "no-space"
@@ -56,37 +56,37 @@ class BusyError(StorageError):
 
 
 class ProgramError(IsowardError):
-    """A program of this machine that does a part of the work failed."""
+    """An external program failed."""
 
     exit_code = 15
     id = "program"
 
 
 class MissingProgramError(ProgramError):
-    """A program that does a part of the work is not installed on this machine."""
+    """A required external program is not installed on this machine."""
 
     exit_code = 16
     id = "missing-program"
 
 
 class ClosureError(IsowardError):
-    """Something in the bundle wants an image that the bundle would not have."""
+    """Something in the bundle needs an image that the bundle does not have."""
 
     exit_code = 17
     id = "closure"
     missing: bytes = b""
-    """The document that says which images those are, for a file; empty when there is none."""
+    """The document that lists those images, to be written to a file; empty if there is none."""
 
 
 class IntegrityError(IsowardError):
-    """Bytes are not the bytes that were promised."""
+    """Content is not what was promised."""
 
     exit_code = 20
     id = "integrity"
 
 
 class DigestMismatchError(IntegrityError):
-    """The right length, other bytes."""
+    """The length is right, but the bytes differ."""
 
     exit_code = 21
     id = "digest-mismatch"
@@ -100,28 +100,28 @@ class SizeMismatchError(IntegrityError):
 
 
 class MissingBlobError(IntegrityError):
-    """A file that the bundle must have is not there."""
+    """A file that belongs to the bundle is missing."""
 
     exit_code = 23
     id = "missing-blob"
 
 
 class UnexpectedFileError(IntegrityError):
-    """A file is there that nothing in the bundle vouches for."""
+    """The bundle's folder contains a file that does not belong to it."""
 
     exit_code = 24
     id = "unexpected-file"
 
 
 class UnsafePathError(IntegrityError):
-    """A path leaves its directory, or is a link or a device where a file must be."""
+    """A path leaves its directory, or is a link or device where a regular file is required."""
 
     exit_code = 25
     id = "unsafe-path"
 
 
 class TrustError(IsowardError):
-    """The bundle is not one that this site agreed to trust."""
+    """This site does not trust the bundle."""
 
     exit_code = 30
     id = "trust"
@@ -135,7 +135,7 @@ class SignatureError(TrustError):
 
 
 class ThresholdError(TrustError):
-    """Fewer valid signatures than the role demands."""
+    """Fewer valid signatures than the role requires."""
 
     exit_code = 32
     id = "threshold"
@@ -156,14 +156,14 @@ class ExpiredError(TrustError):
 
 
 class LifetimeError(TrustError):
-    """The build system signed for longer than it ever should."""
+    """Build-system metadata is valid for longer than allowed."""
 
     exit_code = 30
     id = "lifetime"
 
 
 class RollbackError(TrustError):
-    """Older than something that this site has already seen."""
+    """Older than something this site has already seen."""
 
     exit_code = 35
     id = "rollback"
@@ -191,21 +191,21 @@ class KeyFileError(TrustError):
 
 
 class RevokedKeyError(UnknownKeyError):
-    """A key that an earlier root named for this role and a later one took away."""
+    """A key that an earlier root named for this role and a later root revoked."""
 
     exit_code = 33
     id = "revoked-key"
 
 
 class MixedMetadataError(RollbackError):
-    """Trust metadata of different releases put together, or a second file under one version."""
+    """Trust metadata of different releases is mixed, or one version has two different files."""
 
     exit_code = 35
     id = "mixed-metadata"
 
 
 class ClockError(CouldNotVerifyError):
-    """This machine's clock is earlier than a time that was already seen."""
+    """This machine's clock is behind a time that was already seen."""
 
     exit_code = 36
     id = "clock"
@@ -219,14 +219,14 @@ class DamagedStateError(CouldNotVerifyError):
 
 
 class LostStateError(CouldNotVerifyError):
-    """The site's record of what it has seen is gone, though it had one."""
+    """The site's record of what it has seen is missing, although there was one."""
 
     exit_code = 36
     id = "lost-state"
 
 
 class DamagedAuthorityError(CouldNotVerifyError):
-    """The record of the site's own keys is damaged or gone."""
+    """The record of the site's own keys is damaged or missing."""
 
     exit_code = 36
     id = "damaged-authority"
@@ -240,28 +240,28 @@ class WrongSiteError(NotEnrolledError):
 
 
 class WrongProductError(NotEnrolledError):
-    """The bundle is not of the product that the root is for."""
+    """The bundle belongs to a different product than the root."""
 
     exit_code = 37
     id = "wrong-product"
 
 
 class PolicyError(TrustError):
-    """A rule of the release or of the site refuses it."""
+    """A rule of the release or of the site rejects the bundle."""
 
     exit_code = 39
     id = "policy"
 
 
 class UnsignedError(PolicyError):
-    """An upstream image has no good signature, and no waiver allows that."""
+    """An upstream image has no valid signature, and no waiver covers it."""
 
     exit_code = 39
     id = "unsigned"
 
 
 class RevokedReleaseError(TrustError):
-    """The approvers took this release back."""
+    """The approvers revoked this release."""
 
     exit_code = 39
     id = "revoked-release"
@@ -275,35 +275,35 @@ class WaiverError(TrustError):
 
 
 class RecoveryError(TrustError):
-    """A recovery is not signed by enough of the site's keys, or there is nothing to recover."""
+    """Too few of the site's keys signed a recovery, or there is nothing to recover."""
 
     exit_code = 39
     id = "recovery"
 
 
 class AttestationError(SignatureError):
-    """An attestation is missing, is not about this bundle, or is not signed by whom it must be."""
+    """An attestation is missing, is not about this bundle, or lacks a required signature."""
 
     exit_code = 31
     id = "attestation"
 
 
 class TransportError(IsowardError):
-    """The network or the server failed; running again may succeed."""
+    """The network or a server failed; a retry may succeed."""
 
     exit_code = 40
     id = "transport"
 
 
 class TooSlowError(TransportError):
-    """The server sends, but so slowly that it would never end; it is not asked again at once."""
+    """The server sends too slowly to ever finish; it is not retried right away."""
 
     exit_code = 40
     id = "too-slow"
 
 
 class TransportRefusedError(TransportError):
-    """The server answered with a refusal; running again changes nothing."""
+    """The server refused the request; a retry will not help."""
 
     exit_code = 41
     id = "transport-refused"
@@ -317,28 +317,28 @@ class HostNotAllowedError(TransportError):
 
 
 class NotFoundError(TransportError):
-    """The server has no such thing."""
+    """The server does not have the requested resource."""
 
     exit_code = 43
     id = "not-found"
 
 
 class AuthenticationError(TransportError):
-    """The server did not accept the credentials, or there were none."""
+    """The server rejected the credentials, or none were given."""
 
     exit_code = 44
     id = "authentication"
 
 
 class InstallError(IsowardError):
-    """An installation did not come to its end."""
+    """An installation did not finish."""
 
     exit_code = 50
     id = "install"
 
 
 class PreflightError(InstallError):
-    """A node does not meet what the installation needs."""
+    """A node does not meet the requirements of the installation."""
 
     exit_code = 51
     id = "preflight"
@@ -352,21 +352,21 @@ class StepError(InstallError):
 
 
 class UnreachableError(InstallError):
-    """A node could not be reached, or is not the node that was pinned."""
+    """A node is unreachable, or its host key is not the pinned one."""
 
     exit_code = 53
     id = "unreachable"
 
 
 class AuditError(IsowardError):
-    """The record of what was done is broken."""
+    """The record of what was done is damaged."""
 
     exit_code = 60
     id = "audit"
 
 
 class InterruptedByUserError(IsowardError):
-    """Stopped by the user; running again goes on from here."""
+    """Stopped by the user; run the command again to resume."""
 
     exit_code = 130
     id = "interrupted"

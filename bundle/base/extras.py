@@ -1,6 +1,6 @@
-"""The roles that isoward is installed for: what each has beside the rest, and how it is had.
+"""The roles that isoward can be installed for, the packages each adds, and how to install them.
 
-An auditor needs no more than isoward alone. pyproject.toml says the same of the extras.
+An auditor needs isoward alone. pyproject.toml declares the same extras.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ EXTRA_OF: Final[Mapping[str, str]] = {
     "requests": OPERATOR,
     "pkcs11": TOKENS,
 }
-"""By the module that is imported: which extra brings it."""
+"""Which extra provides an imported module."""
 
 _HOW: Final[Mapping[str, str]] = {
-    VENDOR: "Install isoward with what a vendor needs: pip install '.[vendor]' in its checkout.",
-    OPERATOR: "Install isoward with what an operator needs: sh install.sh on the medium, or "
+    VENDOR: "Install isoward for a vendor: pip install '.[vendor]' in its checkout.",
+    OPERATOR: "Install isoward for an operator: sh install.sh on the medium, or "
     "pip install '.[operator]' in its checkout.",
-    TOKENS: "Install isoward with what tokens need: pip install '.[hsm]' in its checkout.",
+    TOKENS: "Install isoward with token support: pip install '.[hsm]' in its checkout.",
 }
 
 
 def how_to_install(extra: str) -> str:
-    """Return the hint that says how to install what an extra brings."""
+    """Return the hint that says how to install an extra."""
     return _HOW[extra]
 
 
 def extra_of(module: str) -> str | None:
-    """Return the extra that brings a module, or one inside it; None when none does."""
+    """Return the extra that provides a module or its parent; None if none does."""
     return EXTRA_OF.get(module.partition(".")[0])

@@ -24,7 +24,7 @@ def host_key(host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether `host`, without its port, is this machine."""
+    """Return whether `host`, without its port, is this machine."""
     if host == "localhost":
         return True
     try:

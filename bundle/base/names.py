@@ -1,7 +1,7 @@
-"""The names under which content is served, each of which may mean one thing only.
+"""The names under which content is served; each may have one meaning only.
 
-They are looked up and never joined to a path; two that a person or a file system would take for
-one are refused all the same.
+They are looked up, never joined to a path; two names that a person or a file system could confuse
+are refused anyway.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ _AGAIN = "Build the bundle again."
 
 
 def file_path(url: str) -> str:
-    """Return the path below /files/ of the file from `url`, as a decoded request path has it."""
+    """Return the path below /files/ for the file from `url`, percent-decoded."""
     parts = urlsplit(url)
     return f"{path_host(parts.netloc)}/{unquote(parts.path).lstrip('/')}"
 
 
 def chart_folder(repository: str) -> str:
-    """Return the folder below /charts/ of the charts from `repository`."""
+    """Return the folder below /charts/ for the charts from `repository`."""
     parts = urlsplit(repository)
     return f"{path_host(parts.netloc)}{unquote(parts.path).rstrip('/')}"
 
 
 def kubespray_path(version: str) -> str:
-    """Return the path below /files/ of the tar of a Kubespray."""
+    """Return the path below /files/ of the tar of one Kubespray version."""
     return f"kubespray/{version}.tar"
 
 
 class ServedNames:
-    """Collects names and what each one means."""
+    """The names served so far, and the digest that each one means."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start empty."""
         self._known: dict[str, tuple[str, str]] = {}
 
     def add(self, name: str, digest: str) -> None:
-        """Note that `name` means the content of this digest.
+        """Record that `name` means the content with this digest.
 
         Raises:
-            FormatError: It, or a name that looks the same, means something else already.
+            FormatError: It, or a name that looks the same, already means something else.
         """
         known, meant = self._known.setdefault(unicodedata.normalize("NFKC", name), (name, digest))
         if (known, meant) != (name, digest):

@@ -29,28 +29,28 @@ ARTIFACT_TYPES: Final = (
     "application/vnd.oci.artifact.manifest.v1+json",
     "application/vnd.cncf.oras.artifact.manifest.v1+json",
 )
-"""Manifests of signatures and SBOMs from before image manifests could be such; without a config."""
+"""Manifests of signatures and SBOMs from before image manifests could carry them; no config."""
 
 INDEX_TYPES: Final = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFEST_TYPES: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST, *ARTIFACT_TYPES})
 ACCEPT: Final = (OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST, *ARTIFACT_TYPES)
 ATTESTATION_DIGEST: Final = "vnd.docker.reference.digest"
 MAX_LAYERS: Final = 8192
-"""Each signature that cosign adds to an image is one more layer of one manifest."""
+"""Each signature that cosign adds to an image is another layer of the same manifest."""
 
 MAX_INDEX_ENTRIES: Final = 10_000
 _MAX_REASON: Final = 300
 
 
 class OciPlatform(msgspec.Struct, frozen=True, kw_only=True):
-    """The platform of an index entry; fields that we do not use are ignored, as the spec wants."""
+    """The platform of an index entry; unused fields are ignored, as the spec demands."""
 
     os: str = ""
     architecture: str = ""
     variant: str | None = None
 
     def __str__(self) -> str:
-        """Return os/architecture/variant; one without an os is of whoever asks for it."""
+        """Return os/architecture/variant; without an os it matches whoever asks."""
         return platform_of(self.os or DEFAULT_SYSTEM, self.architecture, self.variant)
 
 
@@ -72,13 +72,13 @@ class OciDescriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class OciManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """An image manifest, also of an artefact that is no image."""
+    """An image manifest; also used for artifacts that are not images."""
 
     schema_version: int
     media_type: str = ""
     artifact_type: str = ""
     config: OciDescriptor | None = None
-    """Only the old artifact manifests have none."""
+    """Only the old artifact manifests have no config."""
     layers: Annotated[tuple[OciDescriptor, ...], msgspec.Meta(max_length=MAX_LAYERS)] = ()
     subject: OciDescriptor | None = None
     annotations: Mapping[str, str] | None = None
@@ -104,9 +104,9 @@ class OciIndex(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     subject: OciDescriptor | None = None
     annotations: Mapping[str, str] | None = None
     unusable: tuple[str, ...] = ()
-    """Why entries were passed over, as other readers do until somebody asks for one of them."""
+    """Why entries were skipped; other readers fail only when such an entry is requested."""
     passed_over: Mapping[str, str] = {}
-    """The same by the digest of the entry, where it has one."""
+    """The same, by the digest of the entry, where it has one."""
 
 
 def parse_oci(data: bytes, media_type: str, where: str) -> OciIndex | OciManifest:
@@ -114,10 +114,10 @@ def parse_oci(data: bytes, media_type: str, where: str) -> OciIndex | OciManifes
 
     Args:
         data: At most MAX_OCI_MANIFEST_BYTES.
-        media_type: As the registry or the referring descriptor said; it must agree with the bytes.
-        where: What it is, for messages.
+        media_type: From the registry or the referring descriptor; the bytes must agree with it.
+        where: Names the manifest in messages.
     Raises:
-        FormatError: Malformed, ambiguous, of a kind that is not carried, or disagreeing with
+        FormatError: Malformed, ambiguous, of an unsupported kind, or disagreeing with
             `media_type`.
     """
     if len(data) > MAX_OCI_MANIFEST_BYTES:
@@ -131,7 +131,7 @@ def parse_oci(data: bytes, media_type: str, where: str) -> OciIndex | OciManifes
             return _index(found)
         return _manifest(found, media_type)
     except (UnreadableError, msgspec.ValidationError, RecursionError) as error:
-        # What is nested almost too deep to be parsed is too deep to be compared or shown.
+        # What is nested almost too deeply to be parsed is too deep to be compared or shown.
         raise _refuse(where, str(error)) from error
 
 
@@ -164,18 +164,18 @@ def _check_kind(found: Mapping[str, Any], media_type: str) -> None:
     """
     own = found.get("mediaType", "")
     if own and own != media_type:
-        raise UnreadableError(f"it says mediaType {str(own)[:100]!r}, expected {media_type!r}")
+        raise UnreadableError(f"expected mediaType {media_type!r}, found {str(own)[:100]!r}")
     if media_type in INDEX_TYPES:
         if "layers" in found or "config" in found:
-            raise UnreadableError("an index that also has layers or a config")
+            raise UnreadableError("expected an index, found layers or a config as well")
     elif media_type not in MANIFEST_TYPES:
-        raise UnreadableError(f"media type {media_type[:100]!r} is not an image, index or artefact")
+        raise UnreadableError(f"media type {media_type[:100]!r} is not an image, index or artifact")
     elif "manifests" in found:
-        raise UnreadableError("a manifest that also has manifests")
+        raise UnreadableError("expected a manifest, found a list of manifests as well")
 
 
 def _index(found: dict[str, Any]) -> OciIndex:
-    """Make an index of the entries that can be used; of the others, say why they cannot."""
+    """Make an index from the usable entries; record why the others are not usable."""
     entries = found.pop("manifests", [])
     if not isinstance(entries, list) or len(entries) > MAX_INDEX_ENTRIES:
         raise UnreadableError(f"expected a list of at most {MAX_INDEX_ENTRIES} manifests")
@@ -207,7 +207,7 @@ def _manifest(found: dict[str, Any], media_type: str) -> OciManifest:
     common = _common({"schemaVersion": 2, **found})
     config = found.get("config")
     if config is None and not old:
-        raise UnreadableError("it has no config")
+        raise UnreadableError("the config is missing")
     return msgspec.structs.replace(
         msgspec.convert(common, OciManifest),
         config=None if config is None or old else _named("config", config),
@@ -216,7 +216,7 @@ def _manifest(found: dict[str, Any], media_type: str) -> OciManifest:
 
 
 def _common(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that indexes and manifests share."""
+    """Return the fields that indexes and manifests have in common."""
     made = {
         name: found[name]
         for name in ("schemaVersion", "mediaType", "artifactType", "annotations")
@@ -227,13 +227,13 @@ def _common(found: Mapping[str, Any]) -> dict[str, Any]:
         try:
             made["subject"] = msgspec.convert(subject, OciDescriptor)
         except msgspec.ValidationError:
-            # It refers to nothing that can be carried here, so to nothing.
+            # It refers to nothing that can be carried here, so it refers to nothing.
             made["subject"] = None
     return made
 
 
 def _named(name: str, value: Any) -> OciDescriptor:
-    """Read a descriptor without which the whole cannot be carried."""
+    """Read a descriptor that the whole manifest depends on."""
     try:
         return _carried(_descriptor(value))
     except (UnreadableError, msgspec.ValidationError) as error:
@@ -247,19 +247,19 @@ def _descriptor(value: Any) -> OciDescriptor:
 def _carried(entry: OciDescriptor) -> OciDescriptor:
     if entry.urls:
         raise UnreadableError(
-            f"{entry.digest} lives outside the registry ({entry.urls[0][:100]!r})"
+            f"{entry.digest} is stored outside the registry ({entry.urls[0][:100]!r})"
         )
     return entry
 
 
 def _refuse(where: str, why: str) -> FormatError:
     return FormatError(
-        f"{where}: not an OCI manifest that can be carried: {why}",
+        f"{where}: unsupported OCI manifest: {why}",
         "Ask the image's publisher for an OCI or Docker schema 2 image.",
     )
 
 
-# msgspec learns a structure at its first use, and two threads that use one first at the same time
-# end the process; OCI documents are read by threads.
+# msgspec compiles a structure on first use, and two threads doing so at the same time crash the
+# process; OCI documents are read by threads.
 for _structure in (OciDescriptor, OciManifest, OciIndex):
     msgspec.json.Decoder(_structure)

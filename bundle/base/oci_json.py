@@ -1,9 +1,9 @@
-"""The JSON of OCI documents, read as containerd and all other programs in Go read it.
+"""The JSON of OCI documents, read the way containerd and other Go programs read it.
 
-Every publisher's document was accepted by a reader in Go, so ours takes what that one takes: null
-for what is not there, fields that nobody knows, numbers of any length in these. Where readers part
-it is strict, for the bytes are signed and not their meaning: a field that decides may not stand
-twice with two values, nor under a name in another case, which Go would take and others would not.
+Every publisher's document was accepted by a Go reader, so ours accepts what that one does: null
+for missing values, unknown fields, and numbers of any length in those. Where readers disagree it
+is strict, because the signature covers the bytes and not their meaning: a significant field may
+not occur twice with different values, nor in another case, which Go accepts and others do not.
 
 Source: Go, "encoding/json", Unmarshal.
 """
@@ -15,15 +15,15 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 _MAX_DIGITS: Final = 20
-"""Of the numbers that matter; of longer ones nobody reads the value."""
+"""Digits of the numbers that matter; the value of longer ones is never read."""
 
 
 class UnreadableError(Exception):
-    """Why something cannot be read; the caller knows where it is."""
+    """Why something cannot be read; the caller adds the location."""
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """An object with its keys as they stand, also those that stand twice."""
+    """An object with its keys as written, including duplicates."""
 
 
 _PLATFORM: Final = ("os", "architecture", "variant")
@@ -50,12 +50,12 @@ _DOCUMENT: Final = (
 
 
 def read_document(data: bytes) -> dict[str, Any]:
-    """Return the known fields of a manifest or an index; those that are null are not there.
+    """Return the known fields of a manifest or an index, without those that are null.
 
-    What is within `config`, `subject` and the lists is left for `read_descriptor`.
+    The contents of `config`, `subject` and the lists are left to `read_descriptor`.
 
     Raises:
-        UnreadableError: It is not JSON, no object, or means two things.
+        UnreadableError: Not JSON, not an object, or ambiguous.
     """
     found = _fields(_decode(data), _DOCUMENT)
     if "annotations" in found:
@@ -64,10 +64,10 @@ def read_document(data: bytes) -> dict[str, Any]:
 
 
 def read_descriptor(value: Any) -> dict[str, Any]:
-    """Return the known fields of a descriptor, in the form that msgspec converts.
+    """Return the known fields of a descriptor, in a form that msgspec can convert.
 
     Raises:
-        UnreadableError: It is no object, or means two things.
+        UnreadableError: Not an object, or ambiguous.
     """
     found = _fields(value, _DESCRIPTOR)
     if "annotations" in found:
@@ -78,32 +78,32 @@ def read_descriptor(value: Any) -> dict[str, Any]:
 
 
 def digests_in(value: Any) -> list[str]:
-    """Return every text that any reader may take for the digest of a descriptor."""
+    """Return every text that some reader may take for the digest of a descriptor."""
     pairs = value if isinstance(value, _Pairs) else ()
     return [item for key, item in pairs if key.casefold() == "digest" and isinstance(item, str)]
 
 
 def read_platform(data: bytes) -> tuple[str, str, str]:
-    """Return the os, the architecture and the variant of an image's config.
+    """Return the os, architecture and variant of an image's config.
 
-    What is not there is empty; a key in another case is the one that it means.
+    Missing values are empty; a key in another case counts as the known key.
 
     Raises:
-        UnreadableError: It is not JSON, no object, or one of them is no text.
+        UnreadableError: Not JSON, not an object, or one of the three is not a string.
     """
     value = _decode(data)
     if not isinstance(value, _Pairs):
-        raise UnreadableError("it is no object")
+        raise UnreadableError("it is not an object")
     found = {key.casefold(): item for key, item in value if item is not None}
     system, architecture, variant = (found.get(name, "") for name in _PLATFORM)
     if not all(isinstance(part, str) for part in (system, architecture, variant)):
-        raise UnreadableError("its os or architecture is no text")
+        raise UnreadableError("its os or architecture is not a string")
     return _plain(system), _plain(architecture), _plain(variant)
 
 
 def _decode(data: bytes) -> Any:
     try:
-        # As Go does, bytes that are not UTF-8 become a sign for that; digests and types have none.
+        # Like Go, replace bytes that are not UTF-8; digests and media types contain none.
         return json.loads(
             data.decode("utf-8", "replace"),
             object_pairs_hook=_Pairs,
@@ -126,7 +126,7 @@ def _fields(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
             continue
         before = stood.setdefault(name, key)
         if before != key or (name in found and item is not None and found[name] != item):
-            raise UnreadableError(f"a key stands twice: {name!r}")
+            raise UnreadableError(f"duplicate key {name!r}")
         if item is not None:
             found[name] = _plain(item) if isinstance(item, str) else item
     other = next((key for name, key in stood.items() if key != name), None)
@@ -138,21 +138,21 @@ def _fields(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _texts(value: Any) -> Mapping[str, str]:
-    """Read annotations, of which one may be a signature: none has two values; null is empty."""
+    """Read annotations, one of which may be a signature: no duplicates; null is empty."""
     if not isinstance(value, _Pairs):
-        raise UnreadableError("annotations: expected an object of texts")
+        raise UnreadableError("annotations: expected an object of strings")
     made: dict[str, str] = {}
     for key, item in value:
         text = "" if item is None else item
         if not isinstance(text, str):
-            raise UnreadableError("annotations: expected texts")
+            raise UnreadableError("annotations: expected strings")
         if made.setdefault(_plain(key), _plain(text)) != _plain(text):
-            raise UnreadableError("annotations: a key stands twice")
+            raise UnreadableError("annotations: duplicate key")
     return made
 
 
 def _plain(text: str) -> str:
-    """Replace halves of a character, which JSON can say and UTF-8 cannot."""
+    """Replace lone surrogates, which JSON can express and UTF-8 cannot."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

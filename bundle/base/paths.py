@@ -1,4 +1,4 @@
-"""Paths within a folder: of a definition's own files, and of what a tree holds."""
+"""Relative paths: of a definition's own files, and of the files in a tree."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from bundle.base.documents import line
 from bundle.base.errors import DefinitionError
 
 MAX_PATH: Final = 1024
-"""Characters; a quarter of what Linux takes, so that a folder's own path still fits before it."""
+"""Characters; a quarter of Linux's limit, to leave room for the folder's own path."""
 
 InnerPath = Annotated[str, line(MAX_PATH, 1)]
-"""A path below some folder, with `/` between its parts; `check_inner_path` says the rest."""
+"""A path below some folder, separated by `/`; see `check_inner_path` for the rules."""
 
 
 def is_inner_path(text: str) -> bool:
-    """Say whether `text` stays below the folder that it is relative to, and can be shown."""
+    """Return whether `text` stays below its base folder and is printable."""
     parts = text.split("/")
     plain = text.isprintable() and "\\" not in text
     return plain and 0 < len(text) <= MAX_PATH and {"", ".", ".."}.isdisjoint(parts)
 
 
 def check_inner_path(text: str, where: str) -> None:
-    """Check a path that must stay below the folder that it is relative to.
+    """Check a path that must stay below its base folder.
 
     Args:
         text: Untrusted.
         where: The place in the document, for the message.
     Raises:
-        DefinitionError: It is absolute, has `.` or `..` in it, or characters that cannot be shown.
+        DefinitionError: It is absolute, contains `.` or `..`, or has unprintable characters.
     """
     if not is_inner_path(text):
         raise DefinitionError(
             f"{where}: {text[:200]!r} is not a path below a folder",
-            "Write it as folder/file, relative, without '.', '..' and backslashes.",
+            "Write it as folder/file, relative, without '.', '..' or backslashes.",
         )

@@ -1,7 +1,7 @@
-"""The forms that texts of our documents must have, each with words and an example for a person.
+"""The patterns of texts in our documents, each with a description and an example for people.
 
-A pattern is what checks; nobody who mistyped a line is helped by seeing it. So none is written
-without saying in words what it wants, and those words are what an error shows.
+Validation uses the pattern, but showing a regular expression does not help anyone who made a typo.
+So every pattern comes with a description, and error messages show that instead.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-# Patterns end in `$(?!\n)`: in Python `$` alone also matches before a final newline, and `\Z`
-# would mean nothing to the editors that read our JSON Schemas.
+# Patterns end in `$(?!\n)`: in Python `$` alone also matches before a final newline, and editors
+# that read our JSON Schemas do not know `\Z`.
 
 _WORDS: Final[dict[str, str]] = {}
 _LENGTH: Final = re.compile(r"Expected `(?:str|array|object)` of length (<=|>=) ([0-9]+)")
@@ -25,22 +25,22 @@ def formed(
     min_length: int | None = None,
     max_length: int | None = None,
 ) -> msgspec.Meta:
-    """Return the constraint of a text by a pattern, and keep how to say it to a person.
+    """Return a pattern constraint for text, and register its description for error messages.
 
     Args:
-        pattern: A regular expression, such as editors that read our schemas know too.
-        words: What it wants, to be read after "expected".
-        examples: Texts that it takes, one at least.
+        pattern: A regular expression that JSON Schema editors understand too.
+        words: The description, to be read after "expected".
+        examples: Texts that match, at least one.
         min_length: Of the text, in characters.
         max_length: Of the text, in characters.
     Raises:
-        ValueError: An example does not match, or the pattern has other words already.
+        ValueError: An example does not match, or the pattern already has another description.
     """
     if not examples or not all(re.search(pattern, example) for example in examples):
-        raise ValueError(f"{examples} are no examples of {words}")
+        raise ValueError(f"{examples} are not examples of {words}")
     said = f"{words}, such as {' or '.join(examples)}"
     if _WORDS.setdefault(pattern, said) != said:
-        raise ValueError(f"the pattern of {words} has other words already")
+        raise ValueError(f"the pattern of {words} already has another description")
     return msgspec.Meta(
         pattern=pattern,
         min_length=min_length,
@@ -51,12 +51,12 @@ def formed(
 
 
 def words_of(pattern: str) -> str:
-    """Return the words and the example of a pattern; empty for one that has none."""
+    """Return the description and example of a pattern; empty if it has none."""
     return _WORDS.get(pattern, "")
 
 
 def in_words(message: str) -> str:
-    """Turn msgspec's "matching regex" and "of length" into words for a person."""
+    """Turn msgspec's "matching regex" and "of length" into plain words."""
     if " matching regex " in message:
         shown = message.partition(" matching regex ")[2]
         for pattern, words in _WORDS.items():

@@ -15,11 +15,11 @@ _FORM: Final = r"^[a-z0-9]{1,32}/[a-z0-9]{1,32}(/[a-z0-9]{1,32})?$(?!\n)"
 Platform = Annotated[
     str, formed(_FORM, "a platform as os/architecture", "linux/amd64", max_length=99)
 ]
-"""A platform as it stands in documents."""
+"""A platform in a document."""
 
 
 DEFAULT_SYSTEM: Final = "linux"
-"""Of what says none: containerd takes that for the node's own, and our nodes have one system."""
+"""For images that name no os: containerd assumes the node's own, and our nodes all run Linux."""
 
 
 def platform_of(os: str, architecture: str, variant: str | None) -> str:
@@ -28,7 +28,7 @@ def platform_of(os: str, architecture: str, variant: str | None) -> str:
 
 
 def matches(wanted: str, offered: str) -> bool:
-    """Say whether an offered platform is a wanted one, by whatever names for it.
+    """Return whether an offered platform is the wanted one, under any of its names.
 
     `linux/arm64` is `linux/arm64/v8`, and `linux/amd64` is `linux/amd64/v1` and `linux/x86_64`;
     `linux/arm/v7` is not `linux/arm/v6`.
@@ -37,9 +37,9 @@ def matches(wanted: str, offered: str) -> bool:
 
 
 def best_offer(wanted: str, offers: Iterable[str]) -> str | None:
-    """Return the normal form of the offered platform that containerd would take, or None.
+    """Return the normal form of the offered platform that containerd would choose, or None.
 
-    That is the wanted one, else the nearest lower variant of the same architecture.
+    That is the wanted one, otherwise the next lower variant of the same architecture.
 
     Source: containerd, "platforms", Normalize and Only.
     """
@@ -48,12 +48,12 @@ def best_offer(wanted: str, offers: Iterable[str]) -> str | None:
 
 
 def written_platform(platform: str) -> str:
-    """Return an offered platform as it may stand in a document: as it is, else in normal form."""
+    """Return an offered platform in a form that a document accepts: unchanged if possible."""
     return platform if re.match(_FORM, platform) else normal_platform(platform)
 
 
 def normal_platform(platform: str) -> str:
-    """Return the one name for a platform that has several.
+    """Return the canonical name of a platform that has several.
 
     Source: containerd, "platforms", database.go.
     """
@@ -78,13 +78,13 @@ _NAMES: Final = {
     "armel": ("arm", "v6"),
 }
 _PLAIN: Final = {"amd64": ("v1",), "arm64": ("8", "v8")}
-"""Variants that are the architecture itself."""
+"""Variants that are equivalent to the bare architecture."""
 
 _LOWER: Final = re.compile(r"(.+/)(arm|amd64)/v([2-9])")
 
 
 def _in_order(platform: str) -> Iterator[str]:
-    """Yield a platform and those whose programs its machines run, the best first."""
+    """Yield a platform and those whose programs it can run, the best first."""
     yield platform
     match = _LOWER.fullmatch(platform)
     if match is None:

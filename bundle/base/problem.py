@@ -1,4 +1,4 @@
-"""One thing that is wrong with a document, and where."""
+"""One problem in a document, and where it is."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that is wrong.
+    """A problem in a document.
 
     Attributes:
-        path: Of the field, such as `nodes[0].address`; empty for the document as a whole.
+        path: Of the field, such as `nodes[0].address`; empty for the whole document.
         message: What was expected and what was found.
-        hint: What to do.
-        line: Of the file, from 1; 0 where it is not known.
+        hint: What to do about it.
+        line: In the file, from 1; 0 if unknown.
     """
 
     path: str
@@ -23,7 +23,7 @@ class Problem:
 
     @property
     def text(self) -> str:
-        """The field and the message."""
+        """The field and the message, without the line."""
         return f"{self.path}: {self.message}" if self.path else self.message
 
     @property
@@ -32,14 +32,14 @@ class Problem:
         return f"line {self.line}: {self.text}" if self.line else self.text
 
     def at(self, lines: dict[str, int]) -> Problem:
-        """Return it with its line: that of the field, or of the nearest thing around it."""
+        """Return a copy with its line: that of the field, or of its nearest parent."""
         path = self.path
         while path and path not in lines:
             path = path[: max(path.rfind("."), path.rfind("["), 0)]
         return Problem(self.path, self.message, self.hint, lines.get(path, 0))
 
     def data(self) -> dict[str, str | int]:
-        """Return it for `--json`."""
+        """Return the JSON object for `--json`."""
         return {
             "line": self.line,
             "field": self.path,

@@ -1,4 +1,4 @@
-"""How long work tells of itself; the commands decide how it looks."""
+"""How long-running work reports progress; the commands decide how it looks."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from typing import Final, Protocol
 
 
 class Progress(Protocol):
-    """Told by use cases, shown by commands. Implementations are safe to call from threads."""
+    """Called by use cases, displayed by commands. Implementations are thread-safe."""
 
     def start(self, title: str, total: int, unit: str = "B") -> None:
-        """Begin a phase of `total` units; bytes unless `unit` says otherwise, in the singular."""
+        """Begin a phase of `total` units: bytes, or what `unit` names in the singular."""
 
     def advance(self, amount: int) -> None:
-        """Say that `amount` more units are done."""
+        """Report that `amount` more units are done."""
 
     def note(self, text: str) -> None:
-        """Say one line that a person may want to see."""
+        """Report one line of information for the user."""
 
     def finish(self) -> None:
         """End the phase."""
 
 
 def counted(count: int, one: str) -> str:
-    """Return `1 chart` or `2 charts`; `one` is what a single one is called."""
+    """Return `1 chart` or `2 charts`; `one` is the singular."""
     return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
@@ -41,4 +41,4 @@ class _NoProgress:
 
 
 NO_PROGRESS: Final[Progress] = _NoProgress()
-"""For callers who do not want to know."""
+"""Discards all progress."""

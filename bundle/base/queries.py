@@ -1,7 +1,7 @@
-"""Queries of publishers' addresses: what is needed to fetch, and what must not be written down.
+"""Queries in publishers' addresses: which parts fetching needs, and which must not be stored.
 
-A lock is in Git and is shown to people; the address of a chart or a wheel may hold a signature
-that lets its bearer in, or a token.
+A lock is kept in Git and shown to people; the address of a chart or a wheel may contain a token, or
+a signature that grants access.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ _LOGIN_IN_TEXT: Final = re.compile(r"//[^/\s?#]*@")
 _QUERY_IN_TEXT: Final = re.compile(r"(://[^\s?]*)\?[^\s#]+")
 _MAX_SHOWN: Final = 2048
 _SIGNERS: Final = ("x-amz-", "x-goog-", "x-ms-", "x-oss-", "x-cos-", "x-obs-")
-"""Of storage services; all that they sign with belongs together."""
+"""Of storage services; all the parameters that they sign with belong together."""
 
 _COMPANIONS: Final = frozenset(
     {"awsaccesskeyid", "expires", "googleaccessid", "keypairid", "ossaccesskeyid", "policy",
      "se", "si", "sip", "ske", "skoid", "sks", "skt", "sktid", "skv", "sp", "spr", "sr", "st", "sv",
      "exp", "expiry"}
 )  # fmt: skip
-"""What says nothing without the signature beside it."""
+"""Parameters that mean nothing without the signature."""
 
 _SECRET: Final = re.compile(
     r"token|signature|secret|passw|passphrase|credential|jwt|hmac|session|apikey|accesskey|"
@@ -30,7 +30,7 @@ _SECRET: Final = re.compile(
 )
 _SHORT: Final = frozenset({"hdnea", "hdnts", "pass", "pat", "pw", "pwd", "sas", "sig", "sign"})
 _MAYBE: Final = frozenset({"code", "h", "k", "key", "s", "t", "user", "username", "verify"})
-"""Names of much else, too; then the value decides."""
+"""Ambiguous names; here the value decides."""
 
 _CHOSEN: Final = re.compile(r"[0-9]*|[A-Za-z]{0,12}|.*[./ ].*")
 """Values that a person chose: a number, a word, a path or a version."""
@@ -42,7 +42,7 @@ _DIGESTS: Final = re.compile(r"sha|md5|digest|checksum|hash|commit|ref|rev|etag|
 
 
 def without_secrets(url: str) -> str:
-    """Return an address without those parts of its query that look like a secret."""
+    """Return an address without the query parameters that look like secrets."""
     plain, mark, query = url.partition("?")
     if not mark:
         return url
@@ -55,17 +55,17 @@ def without_secrets(url: str) -> str:
 
 
 def shown_url(url: str) -> str:
-    """Return an address for a message: without its query and without a user and a password."""
+    """Return an address for a message: without query, user name and password."""
     return _LOGIN.sub("//", url.partition("?")[0][:_MAX_SHOWN])
 
 
 def concealed(text: str) -> str:
-    """Return a text that somebody typed for a message: what in an address lets in is left out."""
+    """Return typed text for a message, with credentials in any address removed."""
     return _QUERY_IN_TEXT.sub(r"\1?...", _LOGIN_IN_TEXT.sub("//...@", text))
 
 
 def beside(url: str, suffix: str) -> str:
-    """Return the address of a file beside another one, which has a suffix to its name."""
+    """Return the address of a neighboring file, whose name has a suffix appended."""
     plain, mark, query = url.partition("?")
     return f"{plain}{suffix}{mark}{query}"
 
@@ -79,7 +79,7 @@ def _is_secret(part: str) -> bool:
         return True
     if _HEX.fullmatch(value.lower()) and _DIGESTS.search(plain):
         return False
-    # A bare word, or one of any name, that nobody chose.
+    # A bare word, or a value of any name, that no person chose.
     return bool(_OPAQUE.fullmatch(value or name))
 
 

@@ -42,7 +42,7 @@ class Reference:
         registry: Host and optional port, such as `registry.example.org:5000`.
         repository: Path in the registry, such as `app/web`.
         tag: Or an empty string.
-        digest: Or an empty string; it wins over the tag.
+        digest: Or an empty string; it takes precedence over the tag.
     """
 
     registry: str
@@ -51,7 +51,7 @@ class Reference:
     digest: str = ""
 
     def __str__(self) -> str:
-        """Return the form that `parse_reference` reads back."""
+        """Return the form that `parse_reference` accepts."""
         text = self.name
         if self.tag:
             text += f":{self.tag}"
@@ -66,12 +66,12 @@ class Reference:
 
     @property
     def target(self) -> str:
-        """What is asked of the registry: the digest, else the tag."""
+        """What to request from the registry: the digest if there is one, otherwise the tag."""
         return self.digest or self.tag
 
 
 def is_host(text: str) -> bool:
-    """Say whether `text` is a host name or address with an optional port."""
+    """Return whether `text` is a host name or address with an optional port."""
     found = _HOST.fullmatch(text)
     if found is None or int(found[1] or 0) > _MAX_PORT:
         return False
@@ -87,26 +87,26 @@ def _is_ipv6(text: str) -> bool:
 
 
 def is_repository(text: str) -> bool:
-    """Say whether `text` is a repository name by the OCI grammar."""
+    """Return whether `text` is a repository name by the OCI grammar."""
     return len(text) <= _MAX_NAME and _REPOSITORY.fullmatch(text) is not None
 
 
 def is_tag(text: str) -> bool:
-    """Say whether `text` is a tag by the OCI grammar."""
+    """Return whether `text` is a tag by the OCI grammar."""
     return _TAG.fullmatch(text) is not None
 
 
 def parse_reference(text: str, where: str = "reference") -> Reference:
-    """Parse and normalise a reference.
+    """Parse and normalize a reference.
 
     Args:
         text: Such as `nginx:1.27`, `quay.io/a/b:v1` or `r.example/a@sha256:...`.
         where: The place in the document, for the message.
     Raises:
-        DefinitionError: Not a reference, or without tag and digest (`latest` is never guessed).
+        DefinitionError: Not a reference, or without tag and digest (`latest` is never assumed).
     """
     if "://" in text:
-        raise _refuse(where, text, "it is an address")
+        raise _refuse(where, text, "it is a URL")
     rest, _, digest = text.partition("@")
     if "@" in text and not is_digest(digest):
         raise _refuse(where, text, "expected sha256:<64 hex> after '@'")
@@ -132,31 +132,31 @@ def parse_reference(text: str, where: str = "reference") -> Reference:
 
 
 def check_url(text: str, where: str) -> None:
-    """Check the host and the path of an address that fits `Url`.
+    """Check the host and the path of an address that matches `Url`.
 
     Args:
         text: Untrusted.
         where: The place in the document, for the message.
     Raises:
-        DefinitionError: The host is none, or the path steps upwards, which a server may follow, or
-            has characters that a terminal would not show.
+        DefinitionError: The host is invalid, or the path has `..`, which a server may follow, or
+            unprintable characters.
     """
     shown = concealed(text)[:200]
     host, _, path = text.partition("?")[0].partition("://")[2].partition("/")
     if not is_host(host):
         raise DefinitionError(
             f"{where}: {shown!r}: {host.rpartition('@')[2][:100]!r} is not a host",
-            "Write it as https://host/path, without a user and a password.",
+            "Write it as https://host/path, without a user name or password.",
         )
     plain = unquote(path)
     if not {".", ".."}.isdisjoint(plain.split("/")):
         raise DefinitionError(
-            f"{where}: {shown!r} has '.' or '..' in its path", "Write the path out."
+            f"{where}: {shown!r} has '.' or '..' in its path", "Write out the full path."
         )
     if not plain.isprintable() or "\\" in plain:
         raise DefinitionError(
             f"{where}: {shown!r} has a control character or a backslash in its path",
-            "Give an address with a plain path.",
+            "Use an address with a plain path.",
         )
 
 

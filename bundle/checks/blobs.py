@@ -39,11 +39,11 @@ _MAX_LAYOUT_FILE: Final = 64 * MIB
 
 @dataclass(frozen=True, slots=True)
 class LayoutCheck:
-    """What there is beside the blobs.
+    """What a bundle's folder contains besides the blobs.
 
     Attributes:
-        others: How many files.
-        leftovers: What other systems left on the medium: passed over, and not read.
+        others: Number of other files.
+        leftovers: What other systems left on the medium: skipped, not read.
     """
 
     others: int
@@ -53,15 +53,15 @@ class LayoutCheck:
 def check_layout(
     bundle: BundleDirectory, manifest: Manifest, besides: Set[str] = frozenset()
 ) -> LayoutCheck:
-    """Check everything of a bundle but its blobs.
+    """Check everything in a bundle except its blobs.
 
     Args:
         bundle: On its medium.
         manifest: Authenticated by bundle.trust, or just made.
-        besides: Files to pass over, such as a lock of the caller's own.
+        besides: Files to skip, such as a lock of the caller's own.
     Raises:
-        IntegrityError: A layout file or SHA256SUMS is not what it must be, or a file is there that
-            nothing vouches for.
+        IntegrityError: A layout file or SHA256SUMS is wrong, or there is a file that does not
+            belong to the bundle.
     """
     expected = {bundle.blob_name(blob.digest) for blob in manifest.blobs}
     small = {file.path for file in manifest.layout}
@@ -70,19 +70,19 @@ def check_layout(
     for name in bundle.walk(leftovers):
         if name not in expected and name not in small and name not in besides:
             raise UnexpectedFileError(
-                f"{name!r}: nothing in the bundle vouches for this file",
+                f"{name!r}: this file does not belong to the bundle",
                 ADDED,
                 {"file": name},
             )
     for file in manifest.layout:
-        # Bounded by what bundle.json says, and that by us.
+        # Bounded by bundle.json's own lists, which we limit.
         data = bundle.read_small(file.path, min(file.size + 1, _MAX_LAYOUT_FILE))
         check_content(file.path, file.size, file.digest, len(data), digest_of(data))
     sums = expected_sums(bundle, manifest)
     found = bundle.read_small(SUMS_NAME, 2 * len(sums))
     if found != sums:
         raise DigestMismatchError(
-            f"{SUMS_NAME}: it does not list the files of this bundle as they are"
+            f"{SUMS_NAME}: it does not match the files of this bundle"
             f"{_first_difference(sums, found)}",
             SUMS,
             {"file": SUMS_NAME},
@@ -95,13 +95,13 @@ def _first_difference(expected: bytes, found: bytes) -> str:
     for i, line in enumerate(ours):
         if i >= len(theirs) or theirs[i] != line:
             return f" (line {i + 1}: {line.decode().partition('  ')[2]})"
-    return " (it has more lines)"
+    return " (it has extra lines)"
 
 
 def check_blobs(
     bundle: BundleDirectory, manifest: Manifest, progress: Progress = NO_PROGRESS
 ) -> int:
-    """Check every blob where it lies: what is missing or has another length before any is read.
+    """Check every blob in place; missing ones and wrong lengths are found before any is read.
 
     Args and returns as `hash_blobs`.
 
@@ -115,17 +115,17 @@ def check_blobs(
 def hash_blobs(
     bundle: BundleDirectory, manifest: Manifest, progress: Progress = NO_PROGRESS
 ) -> int:
-    """Hash every blob where it lies, and find all that are not what they must be.
+    """Hash every blob in place, and find all that are wrong.
 
     Args:
         bundle: On its medium.
         manifest: Authenticated.
-        progress: Told of bytes.
+        progress: Receives byte counts.
     Returns:
-        How many bytes were read.
+        The number of bytes read.
     Raises:
-        IntegrityError: Blobs are missing or are not what they must be; it names each, and what in
-            the bundle it is of. The class is that of the first.
+        IntegrityError: Blobs are missing or wrong; it names each, and what in the bundle it belongs
+            to. The class is that of the first.
         StorageError: Blobs cannot be read, and nothing else is wrong; it names each as well.
     """
     blobs = sorted(manifest.blobs, key=lambda blob: blob.size, reverse=True)
@@ -136,11 +136,11 @@ def hash_blobs(
 
 
 def check_sizes(bundle: BundleDirectory, manifest: Manifest) -> None:
-    """Check that every blob is there and has its length, before any is read.
+    """Check that every blob exists with the right length, before any is read.
 
     Raises:
-        IntegrityError: Blobs are missing, or have another length; it names each.
-        StorageError: Blobs cannot be looked at, and nothing else is wrong; it names each as well.
+        IntegrityError: Blobs are missing or have the wrong length; it names each.
+        StorageError: Blobs cannot be examined, and nothing else is wrong; it names each as well.
     """
     found = (_sized(bundle, blob) for blob in manifest.blobs)
     wrong = [error for error in found if error is not None]
@@ -175,7 +175,7 @@ def _hash_all(
             with bundle.open_blob(blob.digest) as stream:
                 hash_stream(stream, blob.size, blob.digest, bundle.blob_name(blob.digest), advance)
         except (IntegrityError, StorageError) as error:
-            # A worn-out medium cannot be read in several places; each is told of.
+            # A worn-out medium has several unreadable places; each is reported.
             wrong.append(BlobError(blob.digest, error))
 
     progress.start("checking", sum(blob.size for blob in blobs))

@@ -1,6 +1,6 @@
-"""Which blobs are damaged or cannot be read, told by what they are of: an image, a chart, a file.
+"""Which blobs are damaged or unreadable, and what they belong to: an image, a chart, a file.
 
-A digest says nothing to the person who has to decide what to copy or to build again.
+A digest means nothing to the person who has to decide what to copy or build again.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from bundle.model.manifest import Manifest, artifacts, named_content
 from bundle.store.layout import BundleDirectory
 
 MAX_SHOWN: Final = 50
-"""Blobs that one message lists; a medium with more of them is beyond mending."""
+"""Blobs listed in one message; a medium with more of them is beyond repair."""
 
 MAX_NAMES: Final = 3
-"""Names that are told of one blob: a base layer may be of a hundred images."""
+"""Names listed for one blob: a base layer may belong to a hundred images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +36,18 @@ class BlobError:
 def all_damage(
     bundle: BundleDirectory, manifest: Manifest, wrong: Sequence[BlobError]
 ) -> IntegrityError | StorageError:
-    """Make one error of all that is wrong.
+    """Combine everything that is wrong into one error.
 
     Args:
-        bundle: On its medium; its OCI manifests say what a layer is of.
+        bundle: On its medium; its OCI manifests tell which image a layer belongs to.
         manifest: Authenticated.
         wrong: At least one.
     Returns:
-        An error of the class of the first that could be read, with a line a blob.
+        An error of the class of the first one that could be read, with one line per blob.
     """
     names = names_of_blobs(bundle, manifest, {one.digest for one in wrong})
     lines = [f"{one.error.message} ({told(names.get(one.digest, ()))})" for one in wrong]
-    # Content that is wrong says more than a medium that is worn out.
+    # Wrong content is more significant than an unreadable medium.
     first = min((one.error for one in wrong), key=lambda error: isinstance(error, StorageError))
     if len(lines) == 1:
         return type(first)(lines[0], first.hint, first.context)
@@ -55,7 +55,7 @@ def all_damage(
     if len(lines) > MAX_SHOWN:
         listed.append(f"and {len(lines) - MAX_SHOWN} more")
     return type(first)(
-        f"{len(lines)} blobs are missing, damaged or cannot be read",
+        f"{len(lines)} blobs are missing, damaged or unreadable",
         first.hint,
         {**first.context, "count": len(lines)},
         details=listed,
@@ -63,21 +63,21 @@ def all_damage(
 
 
 def told(names: Sequence[str]) -> str:
-    """Say what a blob is of, briefly."""
+    """Name what a blob belongs to, briefly."""
     shown = ", ".join(names[:MAX_NAMES])
     more = len(names) - MAX_NAMES
-    return f"{shown} and {more} more" if more > 0 else shown or "of nothing that is named"
+    return f"{shown} and {more} more" if more > 0 else shown or "no name known"
 
 
 def names_of_blobs(
     bundle: BundleDirectory, manifest: Manifest, digests: Iterable[str]
 ) -> Mapping[str, tuple[str, ...]]:
-    """Say of each blob what in the bundle it belongs to.
+    """Map each blob to what it belongs to in the bundle.
 
     Args:
-        bundle: Where its OCI manifests lie; one that is damaged itself says nothing of its layers.
+        bundle: With the OCI manifests; a damaged one says nothing about its layers.
         manifest: Authenticated.
-        digests: The blobs that are asked for.
+        digests: The blobs to look up.
     Returns:
         By digest, sorted: references of images, and names of charts, files and packages.
     """
@@ -104,7 +104,7 @@ def _parts(bundle: BundleDirectory, artifact: Artifact, sizes: Mapping[str, int]
                 continue
             body = parse_oci(data, entry.media_type, artifact.reference)
         except IsowardError:
-            # Unreadable or malformed: it is told of by itself.
+            # Unreadable or malformed: it is reported by itself.
             continue
         if isinstance(body, OciManifest):
             parts |= {part.digest for part in body.parts}

@@ -129,7 +129,7 @@ def check_bundle(subject: Subject) -> Passed:
             blobs are read in place, all is named.
         FormatError: What the content names is not what bundle.json says.
         PolicyError: An image is not signed as the rules require, or a waiver has ended.
-        StorageError: It cannot be read.
+        StorageError: A blob cannot be read.
     """
     results: dict[str, object] = {}
     for check in CHECKS:

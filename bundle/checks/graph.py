@@ -1,8 +1,8 @@
-"""What the content itself names: nothing outside the bundle, and what bundle.json says.
+"""What the content itself refers to: nothing outside the bundle, and as bundle.json says.
 
-An OCI manifest is somebody else's document. Its digest is approved, yet it could name content that
-does not travel, be another kind of document to another reader, or be listed by index.json under
-a name that the approvers never saw.
+An OCI manifest is someone else's document. Its digest is approved, yet it could name content that
+is not in the bundle, be another kind of document to another reader, or be listed by index.json
+under a name that the approvers never saw.
 
 Source: OCI image-spec, manifest.md, image-index.md and image-layout.md.
 """
@@ -24,20 +24,20 @@ from bundle.store.hashing import check_content
 from bundle.store.layout import BundleDirectory
 
 INDEX_NAME: Final = "index.json"
-_AGAIN: Final = "The lock or the bundle was made wrongly; run `isoward lock` and build again."
+_AGAIN: Final = "The lock or the bundle is faulty; run `isoward lock` and build again."
 
 
 def check_graph(bundle: BundleDirectory, manifest: Manifest) -> None:
     """Check every OCI manifest and index of a bundle against bundle.json.
 
     Args:
-        bundle: On its medium; what is read is checked as it is read.
+        bundle: On its medium; everything is checked while it is read.
         manifest: Authenticated, or just made.
     Raises:
-        FormatError: One names content that the bundle does not have or has in another size, is not
-            of its media type, or bundle.json lists a blob that nothing names.
-        IntegrityError: One is missing or damaged.
-        StorageError: It cannot be read.
+        FormatError: One refers to content that the bundle lacks or has in another size, has
+            another media type, or bundle.json lists a blob that nothing refers to.
+        IntegrityError: A blob is missing or damaged.
+        StorageError: A blob cannot be read.
     """
     graph = _Graph(bundle, manifest)
     for artifact in artifacts(manifest):
@@ -52,27 +52,27 @@ def check_graph(bundle: BundleDirectory, manifest: Manifest) -> None:
     for blob in manifest.blobs:
         if blob.digest not in named:
             raise FormatError(
-                f"bundle.json: it lists the blob {blob.digest}, which nothing in it names", _AGAIN
+                f"bundle.json: it lists the blob {blob.digest}, which nothing refers to", _AGAIN
             )
 
 
 def check_index(bundle: BundleDirectory, manifest: Manifest) -> None:
-    """Check that index.json gives each name to the content that bundle.json gives it to.
+    """Check that index.json gives each name the same content as bundle.json.
 
     Stock tools read index.json and know nothing of bundle.json.
 
     Args:
-        bundle: On its medium; index.json has its digest.
+        bundle: On its medium; index.json has been checked by digest.
         manifest: Authenticated.
     Raises:
-        FormatError: It does not.
+        FormatError: The two disagree.
     """
     if all(file.path != INDEX_NAME for file in manifest.layout):
         return
     data = bundle.read_small(INDEX_NAME, MAX_OCI_MANIFEST_BYTES)
     index = parse_oci(data, OCI_INDEX, INDEX_NAME)
     if isinstance(index, OciIndex) and index.unusable:
-        # A stranger's index may have what nobody asks for; this one a build of ours made.
+        # In someone else's index, broken entries may go unused; this one came from our own build.
         raise FormatError(f"{INDEX_NAME}: {index.unusable[0]}", _AGAIN)
     sizes = {blob.digest: blob.size for blob in manifest.blobs}
     meant = _names(manifest)
@@ -92,18 +92,18 @@ def check_index(bundle: BundleDirectory, manifest: Manifest) -> None:
 
 
 def _names(manifest: Manifest) -> dict[str, str]:
-    """Return what may be named in index.json: references, and tags of signatures."""
+    """Return what index.json may name: references, and tags of signatures."""
     names: dict[str, str] = {}
     for artifact in artifacts(manifest):
         repository = parse_reference(artifact.reference).name
-        # A fallback tag names a list, which the depot makes; not one of those that are on it.
+        # A fallback tag names a list, which the depot generates; none of the entries on it.
         tagged = (r for r in artifact.referrers if r.tag not in {"", fallback_tag(r.subject)})
         names |= {f"{repository}:{r.tag}": r.digest for r in tagged}
     return names | {artifact.reference: artifact.digest for artifact in artifacts(manifest)}
 
 
 class _Graph:
-    """Follows what manifests name, each read once."""
+    """Follows the references between manifests, reading each once."""
 
     def __init__(self, bundle: BundleDirectory, manifest: Manifest) -> None:
         self._bundle = bundle
@@ -121,7 +121,7 @@ class _Graph:
                 self._manifest(entry.digest, body)
                 continue
             for digest, reason in body.passed_over.items():
-                # What a reader of ours passes over another one may follow.
+                # Another reader may follow what ours skips.
                 if digest in self._sizes:
                     raise _refuse(entry.digest, reason)
             for child in body.manifests:

@@ -1,4 +1,4 @@
-"""The upstream signatures of a whole bundle, from its own blobs."""
+"""The upstream signatures of a complete bundle, from its own blobs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Found = Mapping[str, tuple[VerifiedBy, ...]]
 
 @dataclass(frozen=True, slots=True)
 class UpstreamCheck:
-    """By what each image of a bundle was verified, by its reference.
+    """How each image of a bundle was verified, by its reference.
 
     Attributes:
-        bundle: By the rules that travel in the bundle.
-        site: By the site's own; empty where it has none.
+        bundle: By the rules in the bundle.
+        site: By the site's own rules; empty if it has none.
     """
 
     bundle: Found
@@ -39,14 +39,14 @@ def check_upstream(
     """Verify the signatures of every image of a bundle.
 
     Args:
-        bundle: Where its blobs are; each is checked as it is read.
+        bundle: With the blobs; each is checked while it is read.
         manifest: Authenticated, or just made.
         now: UTC.
         site: The site's own rules; an image must pass them too.
     Raises:
-        UnsignedError: An image is not signed as the rules want, or no rule matches it.
-        PolicyError: A waiver has ended, or bundle.json claims more than the signatures show.
-        IntegrityError: A blob is missing or is not what it must be.
+        UnsignedError: An image is not signed as its rule requires, or no rule matches it.
+        PolicyError: A waiver has expired, or bundle.json claims more than the signatures show.
+        IntegrityError: A blob is missing or damaged.
         StorageError: A blob cannot be read.
     """
     reader = BundleReader(bundle, manifest)
@@ -63,16 +63,16 @@ def check_upstream(
 
 
 def _compare(image: Artifact, found: tuple[VerifiedBy, ...]) -> None:
-    """Refuse a bundle that tells its readers of signatures which are not good.
+    """Refuse a bundle whose bundle.json lists signatures that are not valid.
 
-    More than it tells of may be found: a later version may read more forms.
+    Extra valid signatures are fine: a later version may read more formats.
     """
     claimed = set(image.verified)
     if claimed and claimed <= set(found):
         return
     false = sorted(entry.signer for entry in claimed - set(found))
     raise PolicyError(
-        f"{image.reference}: bundle.json says that it was verified by {', '.join(false) or 'none'},"
+        f"{image.reference}: bundle.json says it was verified by {', '.join(false) or 'none'},"
         f" found {', '.join(sorted({entry.signer for entry in found}))}",
-        "The lock was edited, or made by another version; run `isoward lock` again and build.",
+        "The lock was edited or written by another version; run `isoward lock` and build again.",
     )

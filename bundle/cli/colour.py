@@ -26,13 +26,13 @@ _allowed = True
 
 
 def allow_colour(*, allowed: bool) -> None:
-    """Say whether colour may be used from now on, in this process."""
+    """Return whether colour may be used from now on, in this process."""
     global _allowed  # noqa: PLW0603 - one process has one terminal
     _allowed = allowed
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Say whether a stream is a terminal that may be coloured."""
+    """Return whether a stream is a terminal that may be coloured."""
     if not _allowed or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return stream.isatty()

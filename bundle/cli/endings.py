@@ -1,4 +1,4 @@
-"""How a command ends: each kind of error as its exit code, and what is said of it."""
+"""How a command ends: each kind of error with its exit code and message."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _OF_OUTPUT: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EBADF, errno.EROFS, errno.EPIPE}
 )
 _ALIKE: Final = 0.6
-"""How alike two names must be for one to be meant by the other; difflib's own default."""
+"""Similarity at which one name is offered for another; difflib's own default."""
 
 
 def ended(error: BaseException, arguments: Sequence[str]) -> int:
-    """Say how a command ended that raised an error; return its exit code."""
+    """Report the error that ended a command; return its exit code."""
     if isinstance(error, BrokenPipeError):
-        # The reader of our output went away, as `head` does; nothing is wrong.
+        # The reader of our output is gone, as with `head`; nothing is wrong.
         discard_output()
         return 0
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
@@ -45,14 +45,14 @@ def ended(error: BaseException, arguments: Sequence[str]) -> int:
 
 
 def _as_ours(error: BaseException, arguments: Sequence[str]) -> BaseException:
-    """Turn an error that is not ours into one that is; a bug stays what it is."""
+    """Turn a foreign error into one of ours; a bug stays what it is."""
     if isinstance(error, IsowardError):
         return _to_whom_it_concerns(error, arguments)
     if isinstance(error, click.UsageError):
         return usage_error(error, arguments)
     if isinstance(error, click.Abort | KeyboardInterrupt):
         return InterruptedByUserError(
-            "stopped by the user", "Run the same command again to go on where it was."
+            "stopped by the user", "Run the same command again to resume."
         )
     if isinstance(error, ModuleNotFoundError):
         # Libraries of one role are imported where they are used, at any depth.
@@ -62,7 +62,7 @@ def _as_ours(error: BaseException, arguments: Sequence[str]) -> BaseException:
 
 
 def _to_whom_it_concerns(error: IsowardError, arguments: Sequence[str]) -> IsowardError:
-    """Return the error with the hint for the side whose command it is."""
+    """Return the error with the hint for the role whose command it is."""
     command = COMMANDS.get(next((word for word in arguments if word in COMMANDS), ""))
     if isinstance(error.hint, Advice) and command and command.module.startswith("bundler."):
         return error.reworded(error.message, error.hint.vendor)
@@ -77,13 +77,13 @@ def _told(error: BaseException, *, as_json: bool) -> int:
         write_traceback(error)
         write_lines(["isoward: this is a bug; please report it with the lines above"], err=True)
     except OSError:
-        # Nobody can read it: the exit code has to say it alone.
+        # Nobody can read it: only the exit code is left.
         discard_output()
     return error.exit_code if isinstance(error, IsowardError) else IsowardError.exit_code
 
 
 def usage_error(error: click.UsageError, arguments: Sequence[str]) -> UsageError:
-    """Turn click's error into ours, with the command that was probably meant."""
+    """Turn click's error into ours, suggesting the command that was probably meant."""
     context = error.ctx
     # click does not say which command an option without its value is of.
     named = next((word for word in arguments if word in COMMANDS), "")
@@ -94,26 +94,26 @@ def usage_error(error: click.UsageError, arguments: Sequence[str]) -> UsageError
     if context is not None and isinstance(context.command, click.Group) and "No such c" in message:
         given = next((part for part in message.split("'")[1:2]), "")
         meant = closest(given, context.command.list_commands(context))
-        message = f"there is no command {where} {given}"
+        message = f"unknown command: {where} {given}"
     hint = f"Did you mean `{where} {meant}`? " if meant else ""
     return UsageError(message, f"{hint}Run `{where} --help`.")
 
 
 def closest(given: str, names: list[str]) -> str:
-    """Return the name that was probably meant; an empty text if none is like it."""
+    """Return the name that was probably meant; empty if none is similar."""
     begin = [name for name in names if given and name.startswith(given)]
     found = begin if len(begin) == 1 else difflib.get_close_matches(given, names, 1, _ALIKE)
     return found[0] if found else ""
 
 
 def is_about_output(error: OSError) -> bool:
-    """Say whether standard output refused; every file of ours is named where it is written."""
+    """Return whether standard output refused; every file of ours is named where it is written."""
     return error.filename is None and error.errno in _OF_OUTPUT
 
 
 def output_lost(error: OSError) -> StorageError:
-    """Say that what there was to say could not be written."""
+    """Return the error for output that could not be written."""
     return StorageError(
         f"cannot write to standard output: {error.strerror}",
-        "Free some space, or send the output elsewhere; the exit code says how a command ended.",
+        "Free some space, or send the output elsewhere; the exit code tells how the command ended.",
     )

@@ -1,7 +1,7 @@
-"""What a command is given: a document or a folder of ours, and the right one of them.
+"""What a command is given: a document or a folder of ours, of the right kind.
 
-People mix up a definition and its lock, a private key and its public half. The command that was
-given another one says what it got, and which command takes that.
+People mix up a definition and its lock, or a private key and its public half. A command that gets
+the wrong one names what it got, and which command takes that.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class _About:
-    """What a thing is called, and what is done with it."""
+    """The name of a kind, and what to do with it."""
 
     name: str
     advice: str
@@ -47,30 +47,30 @@ class _About:
 
 _KINDS: Final[dict[Kind, _About]] = {
     "definition": _About("a definition", "Lock it first: `isoward lock {path}`."),
-    "lock": _About("a lock", "`isoward build {path}` makes a bundle of it."),
-    "sources": _About("a source configuration", "It is for --sources of `lock` and `build`."),
+    "lock": _About("a lock", "`isoward build {path}` builds a bundle from it."),
+    "sources": _About("a source configuration", "Pass it to `lock` and `build` as --sources."),
     "site": _About(
-        "a site file", "`isoward site check {path}` looks at it; `plan` and `install` use it."
+        "a site file", "`isoward site check {path}` checks it; `plan` and `install` use it."
     ),
-    "site-policy": _About("a site's policy", "It belongs into the depot's folder."),
+    "site-policy": _About("a site's policy", "It belongs in the depot's folder."),
     "missing-images": _About(
-        "a list of missing images", "Decide about each image in the definition that it is of."
+        "a list of missing images", "Decide about each image in its definition."
     ),
-    "manifest": _About("the manifest of a bundle", "Give the folder that it lies in."),
+    "manifest": _About("the manifest of a bundle", "Give the folder that contains it."),
     "bundle": _About(
-        "a bundle's folder", "`isoward inspect`, `verify`, `approve` and `import` take it."
+        "a bundle's folder", "Pass it to `isoward inspect`, `verify`, `approve` or `import`."
     ),
     "release": _About(
-        "a release folder", "It is for --release of `build`, and for `root` and `release`."
+        "a release folder", "Pass it to `build` as --release, or to `root` and `release`."
     ),
-    "depot": _About("a depot", "It is for --depot of the commands of the site."),
+    "depot": _About("a depot", "Pass it to the site's commands as --depot."),
     "root": _About(
         "a root of trust", "`isoward enroll {path}` trusts it at a site; `root show` shows it."
     ),
     "request": _About("a signing request", "`isoward sign {path}` signs it."),
-    "private-key": _About("a private key", "It is for --key and --sign-with; keep it to yourself."),
+    "private-key": _About("a private key", "Pass it as --key or --sign-with; keep it secret."),
     "public-key": _About(
-        "a public key", "The private key is what it was made with, such as ada.pem for ada.pub."
+        "a public key", "Its private key was made with it, such as ada.pem for ada.pub."
     ),
 }
 _DOCUMENTS: Final[dict[str, Kind]] = {
@@ -94,23 +94,23 @@ _JSON_KIND: Final = re.compile(r'"kind":\s*"(\w+)"')
 _OURS: Final = re.compile(r"""["']?apiVersion["']?:\s*["']?isoward/v1\b""")
 
 _HEAD_BYTES: Final = 256 * 1024
-"""Of a file, to see what it is. Canonical JSON has its fields in order, `kind` before most."""
+"""Bytes read to recognize a file. Canonical JSON sorts its fields, so `kind` comes early."""
 
 
 class Given(click.Path):
-    """The path of something of ours, of one of some kinds; anything unknown passes."""
+    """The path of one of the accepted kinds; unknown content passes."""
 
     def __init__(self, *kinds: Kind, foreign: str = "") -> None:
-        """Accept these kinds, and what is not of ours at all if that is named."""
+        """Accept these kinds, and also foreign content if it is named."""
         super().__init__(path_type=Path)
         self._kinds = kinds
         self._foreign = foreign
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Refuse a thing of ours that is another one than was asked for.
+        """Refuse a known kind that is not accepted.
 
         Raises:
-            UsageError: It is.
+            UsageError: It is another kind.
         """
         path = super().convert(value, param, ctx)
         require_kind(Path(str(value)), *self._kinds, foreign=self._foreign)
@@ -118,15 +118,15 @@ class Given(click.Path):
 
 
 def require_kind(path: Path, *kinds: Kind, foreign: str = "") -> None:
-    """Refuse a thing of ours that is another one than was asked for.
+    """Refuse a known kind that is not accepted.
 
     Args:
-        path: May be anything, or nothing: whoever reads it says what is wrong with that.
+        path: May be anything, or not exist: its reader reports what is wrong then.
         kinds: What is accepted.
-        foreign: What else is wanted that is not of ours, for the message.
+        foreign: Names other accepted content that is not ours, for the message.
     Raises:
-        UsageError: It is another one.
-        StorageError: It cannot be read.
+        UsageError: It is another kind.
+        StorageError: A blob cannot be read.
     """
     found = recognize(path)
     if found is None or found in kinds:
@@ -135,15 +135,15 @@ def require_kind(path: Path, *kinds: Kind, foreign: str = "") -> None:
     wanted = " or ".join([*names, *filter(None, [foreign])])
     about = _KINDS[found]
     raise UsageError(
-        f"{path}: expected {wanted}, and this is {about.name}", about.advice.format(path=path)
+        f"{path}: expected {wanted}, found {about.name}", about.advice.format(path=path)
     )
 
 
 def recognize(path: Path) -> Kind | None:
-    """Say what of ours lies at a path, by its looks; None if nothing known does.
+    """Recognize which of our kinds is at a path; None if unknown.
 
     Raises:
-        StorageError: It cannot be read.
+        StorageError: A blob cannot be read.
     """
     with storage_errors(f"read {path}"):
         try:
@@ -174,6 +174,6 @@ def _kind_of_json(text: str) -> Kind | None:
         return "root"
     named = _JSON_KIND.search(text)
     if named and _OURS.search(text):
-        # Before the next: what says where on a token a key is has its public half in it.
+        # Before the next one: a reference file of a token contains its public half.
         return _DOCUMENTS.get(named[1])
     return "public-key" if NAME_FIELD in text and '"keyval"' in text else None

@@ -1,4 +1,4 @@
-"""What commands say: a result on standard output, progress and errors on standard error."""
+"""What commands print: a result on standard output, progress and errors on standard error."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Output:
     """Where a command writes."""
 
     def __init__(self) -> None:
-        """Choose nothing yet: `--json` is known when the command runs."""
+        """Start without options: `--json` is known when the command runs."""
         self.as_json = False
         self.quiet = False
 
     @property
     def progress(self) -> Progress:
-        """A bar on a terminal, plain lines elsewhere; on standard error, so that `--json` pipes."""
+        """A bar on a terminal, otherwise plain lines; on standard error, so `--json` pipes."""
         if self.quiet:
             return NO_PROGRESS
         if sys.stderr.isatty():
@@ -37,7 +37,7 @@ class Output:
         return LineProgress(sys.stderr, time.monotonic)
 
     def result(self, data: Mapping[str, Any], *lines: str) -> None:
-        """Say the command's result.
+        """Print the command's result.
 
         Args:
             data: For `--json`.
@@ -49,12 +49,12 @@ class Output:
             write_lines(lines)
 
     def say(self, *lines: str) -> None:
-        """Say something to a person on the way; silent with `--json` and `--quiet`."""
+        """Print information on the way; silent with `--json` and `--quiet`."""
         if not self.as_json and not self.quiet:
             write_lines(lines)
 
     def warn(self, line: str) -> None:
-        """Say something on standard error, also with `--json`."""
+        """Print a note on standard error, also with `--json`."""
         write_lines([f"isoward: note: {line}"], err=True)
 
 
@@ -98,7 +98,7 @@ _OPTIONS: Final = {
     JSON_FLAG: _flag("Print the result as JSON.", _set_json),
     "--quiet": _flag("Print the result and errors only.", _set_quiet),
     "--no-color": _flag(
-        "Print without colour, as NO_COLOR does.", lambda _: allow_colour(allowed=False)
+        "Print without color, like NO_COLOR.", lambda _: allow_colour(allowed=False)
     ),
 }
 
@@ -107,15 +107,15 @@ pass_output = click.make_pass_decorator(Output, ensure=True)
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
-    """Say whether `--json` is among the arguments, for errors that come before parsing ends."""
+    """Return whether `--json` is among the arguments, for errors before parsing has finished."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return JSON_FLAG in options
 
 
 def report_error(error: IsowardError, *, as_json: bool) -> None:
-    """Say an error: one message and what to do next.
+    """Print an error: the message and what to do next.
 
-    A result is never half written: with `--json` the error object is the whole of standard output.
+    A result is never partial: with `--json` the error object is all of standard output.
     """
     if as_json:
         data: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Passphrases of private keys: asked on the terminal, or read from a file descriptor.
+"""Passphrases of private keys: prompted for on the terminal, or read from a file descriptor.
 
 Never from an argument or the environment, which other processes can see.
 """
@@ -29,17 +29,17 @@ def passphrase_option(function: F) -> F:
         "--passphrase-fd",
         type=click.IntRange(min=0),
         metavar="N",
-        help="Read the passphrase from file descriptor N: one line for each encrypted key or PIN.",
+        help="Read the passphrase from file descriptor N: one line per encrypted key or PIN.",
     )(function)
 
 
 def new_passphrase(path: Path, descriptor: int | None) -> bytes:
-    """Get the passphrase of a key that is about to be made; on a terminal it is asked twice."""
+    """Get the passphrase for a new key; a terminal user types it twice."""
     return _read_line(descriptor) if descriptor is not None else _ask(path, confirm=True)
 
 
 def ask_secret(path: Path, descriptor: int | None, what: str = "Passphrase") -> bytes:
-    """Get the passphrase or PIN of a key that exists."""
+    """Get the passphrase or PIN of an existing key."""
     if descriptor is not None:
         return _read_line(descriptor)
     return _ask(path, confirm=False, what=what)
@@ -48,28 +48,28 @@ def ask_secret(path: Path, descriptor: int | None, what: str = "Passphrase") -> 
 def load_signing_key(output: Output, path: Path, descriptor: int | None) -> SigningKey:
     """Load a private key, asking for its passphrase where it has one.
 
-    A key on a token is found by its reference file; its PIN is asked and tried at once.
+    A key on a token is found by its reference file; its PIN is prompted for and tried at once.
 
     Raises:
         KeyFileError: It cannot be loaded.
-        UsageError: There is nobody to ask.
+        UsageError: There is no terminal to ask on.
     """
     if is_reference(path):
-        # What is no reference, such as a public key's file, is said before a PIN is asked for.
+        # A file that is not a reference, such as a public key, is reported before asking for a PIN.
         read_reference(path)
         return load_token_key(path, ask_secret(path, descriptor, "PIN"))
     passphrase = ask_secret(path, descriptor) if is_encrypted(path) else None
     key = load_key(path, passphrase)
     if is_exposed(path):
-        output.warn(f"{path} can be read by others than its owner; run: chmod 600 {path}")
+        output.warn(f"{path} is readable by others than its owner; run: chmod 600 {path}")
     return key
 
 
 def _ask(path: Path, *, confirm: bool, what: str = "Passphrase") -> bytes:
     if not sys.stdin.isatty():
         raise UsageError(
-            f"{path}: the passphrase or PIN is asked on a terminal, and there is none",
-            "Give --passphrase-fd N, and the secret on that file descriptor.",
+            f"{path}: cannot ask for the passphrase or PIN without a terminal",
+            "Give --passphrase-fd N, with the secret on that file descriptor.",
         )
     return ask_hidden(f"{what} of {path.name}", twice=confirm).encode()
 
@@ -84,7 +84,7 @@ def _read_line(descriptor: int) -> bytes:
                 raise UsageError(
                     f"--passphrase-fd {descriptor}: expected at most {_MAX_PASSPHRASE_BYTES} bytes "
                     "in a line, found more",
-                    "Give the passphrase alone, one line for each key.",
+                    "Give only the passphrases, one line per key.",
                 )
     except OSError as error:
         raise UsageError(
@@ -94,6 +94,6 @@ def _read_line(descriptor: int) -> bytes:
     if not line:
         raise UsageError(
             f"--passphrase-fd {descriptor}: expected a line with a passphrase, found none",
-            "Give one line for each encrypted key, in the order of the options.",
+            "Give one line per encrypted key, in the order of the options.",
         )
     return bytes(line).removesuffix(b"\r")

@@ -12,7 +12,7 @@ from bundle.base.progress import counted
 from bundle.cli.writer import write_to
 
 _EVERY_SECONDS: Final = 60.0
-"""How often a phase that lasts tells of itself where there is no terminal."""
+"""How often a long phase reports progress without a terminal."""
 
 
 class TerminalProgress:
@@ -57,7 +57,7 @@ class TerminalProgress:
 
 
 class LineProgress:
-    """One line a phase, at its end; a phase that lasts tells of itself once a minute."""
+    """One line per phase, at its end; a long phase also reports once a minute."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
         """Write to `stream`; `clock` is monotonic, in seconds."""

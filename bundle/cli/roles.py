@@ -1,4 +1,4 @@
-"""Which commands only one role has, and what to say where that role was not installed."""
+"""Which commands need a role's packages, and the message if they are not installed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROLE_OF: Final[Mapping[str, str]] = {
     "plan": OPERATOR,
     "install": OPERATOR,
 }
-"""Commands that work only with all that a role's extra brings; every other needs no extra."""
+"""Commands that need their role's extra as a whole; all others need no extra."""
 
 
 def require_role(command: str) -> None:
@@ -36,7 +36,7 @@ def require_role(command: str) -> None:
 
 
 def missing_library(error: ModuleNotFoundError, command: str) -> UsageError | None:
-    """Return what to say of a library that an extra brings; None where it is a bug of ours.
+    """Return the error for a library that an extra provides; None if it is our bug.
 
     Args:
         error: Raised at any depth, for libraries are imported where they are used.

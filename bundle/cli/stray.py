@@ -1,6 +1,6 @@
-"""What libraries say on their own, by logging, warnings or a thread's end: lines of ours as well.
+"""What libraries print by themselves (logging, warnings, thread errors), as lines of ours.
 
-Left alone, each of them writes what came from elsewhere to standard error as it is.
+Left alone, they write untrusted text to standard error unchanged.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class _LineHandler(logging.Handler):
 
 
 def tame_libraries() -> None:
-    """Have all that libraries say on their own written as lines, from now on."""
+    """From now on, write everything that libraries print as lines."""
     logging.lastResort = _LineHandler(logging.WARNING)
     warnings.showwarning = _show_warning
     threading.excepthook = _show_end_of_thread

@@ -1,7 +1,6 @@
-"""The one place that writes to a terminal, a pipe or a log: whole lines, each made visible.
+"""The only place that writes to a terminal, a pipe or a log: complete lines, made visible.
 
-Callers give lines and never a text with line breaks, so that what came from elsewhere stays within
-the line that it was put in.
+Callers pass lines, never text with line breaks, so that untrusted content stays within its line.
 """
 
 from __future__ import annotations
@@ -54,9 +53,9 @@ def _put(stream: TextIO, text: str) -> None:
     except OSError as error:
         if stream is sys.stdout and not isinstance(error, BrokenPipeError):
             raise
-        # Its reader went away, as `head` does, or the disk behind a log is full. The command goes
-        # on and ends as it would have: an installation is not stopped by a pager or by a log, and
-        # a check that failed is not taken for one that did not.
+        # The reader is gone, as with `head`, or a log's disk is full. The command continues and
+        # ends as it would have: a pager or a log does not stop an installation, and a failed
+        # check is not mistaken for a successful one.
         _let_go(stream)
 
 
@@ -67,13 +66,13 @@ def write_traceback(error: BaseException) -> None:
 
 
 def flush_output() -> None:
-    """Write what is still buffered, so that a disk that is full is told and not passed over."""
+    """Write what is still buffered, so that a full disk is reported."""
     if sys.stdout is not None:
         sys.stdout.flush()
 
 
 def discard_output() -> None:
-    """Let what is still buffered go nowhere, so that Python's own end does not complain of it."""
+    """Discard what is still buffered, so that Python's own exit does not complain about it."""
     for stream in (sys.stdout, sys.stderr):
         if stream is None:
             continue

@@ -26,7 +26,7 @@ Answer = Annotated[
     str,
     formed(
         r"^[A-Za-z0-9][A-Za-z0-9 :;,.+/_-]{0,199}$(?!\n)",
-        "what a registry answered, in plain letters",
+        "a registry's answer, in plain letters",
         "403",
         "200 with text/html",
         max_length=200,
@@ -53,8 +53,8 @@ class Unasked(Document, frozen=True, kw_only=True):
 
 
 def describe_unasked(places: Sequence[Unasked]) -> str:
-    """Say where could not be asked, and why, on one line."""
-    said = [f"{_PLACES[place.place]} could not be asked: {place.answer}" for place in places]
+    """Describe on one line which places could not be queried, and why."""
+    said = [f"{_PLACES[place.place]} could not be queried: {place.answer}" for place in places]
     more = f"; and {len(said) - _SHOWN} more" if len(said) > _SHOWN else ""
     return "; ".join(said[:_SHOWN]) + more
 
@@ -69,7 +69,7 @@ class LockedManifest(Content, frozen=True, kw_only=True):
 
 
 class LockedIndex(Content, frozen=True, kw_only=True):
-    """An OCI index or Docker manifest list, carried whole so that its signatures stay valid."""
+    """An OCI index or Docker manifest list, carried unchanged so that its signatures stay valid."""
 
     media_type: MediaType
 
@@ -98,9 +98,9 @@ class LockedArtifact(Document, frozen=True, kw_only=True):
     unasked: tuple[Unasked, ...] = ()
     """Where its registry did not say whether there are more, sorted."""
     verified: tuple[VerifiedBy, ...] = ()
-    """By what an image passed its rule; empty for a chart."""
+    """How an image satisfied its rule; empty for a chart."""
     wanted_by: tuple[Text, ...] = ()
-    """What else in the bundle wants the image, sorted; empty when a person alone asked for it."""
+    """What else in the bundle needs the image, sorted; empty if only the definition names it."""
 
 
 class ManifestEntry(Document, frozen=True, kw_only=True):
@@ -133,13 +133,13 @@ class Artifact(Document, frozen=True, kw_only=True):
     unasked: tuple[Unasked, ...] = ()
     """Where its registry did not say whether there are more, sorted."""
     verified: tuple[VerifiedBy, ...] = ()
-    """By what an image passed its rule; empty for a chart."""
+    """How an image satisfied its rule; empty for a chart."""
     wanted_by: tuple[Text, ...] = ()
-    """What else in the bundle wants the image, sorted; empty when a person alone asked for it."""
+    """What else in the bundle needs the image, sorted; empty if only the definition names it."""
 
 
 def artifact_entry(locked: LockedArtifact) -> Artifact:
-    """Return an artefact of a lock as it stands in bundle.json."""
+    """Return an artifact of a lock as it stands in bundle.json."""
     indexes = [ManifestEntry(digest=i.digest, media_type=i.media_type) for i in locked.indexes]
     manifests = [
         ManifestEntry(digest=m.digest, media_type=m.media_type, platform=m.platform)
@@ -210,7 +210,7 @@ def check_artifact(artifact: Artifact) -> None:
         DefinitionError: It does not list its own digest, or a name is malformed or short.
     """
     if str(parse_reference(artifact.reference)) != artifact.reference:
-        raise DefinitionError(f"{artifact.reference!r} is not written out as a full reference", "")
+        raise DefinitionError(f"{artifact.reference!r} is not a full reference", "")
     check_names(artifact)
     if artifact.digest not in {entry.digest for entry in artifact.manifests}:
         raise DefinitionError(f"{artifact.reference} does not list {artifact.digest}", "")

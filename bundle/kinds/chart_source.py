@@ -1,4 +1,4 @@
-"""Charts as a definition asks for them: from a repository, or from a folder."""
+"""Charts as a definition requests them: from a repository, or from a folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bundle.kinds.policy import Material
 from bundle.kinds.rendering import RenderOptions, check_render_options
 
 LOCAL_HOST: Final = "local.invalid"
-"""The host in the names of what lived in no registry. RFC 6761: no name server ever knows it, so
+"""The host in names of content that is in no registry. RFC 6761: no name server ever knows it, so
 a client that does not ask the depot asks nobody."""
 
 LOCAL_CHARTS: Final = f"oci://{LOCAL_HOST}"
@@ -24,7 +24,7 @@ ChartName = Annotated[
     str,
     formed(
         r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$(?!\n)",
-        "the name of a chart: small letters and digits, and in between also '.', '_' and '-'",
+        "the name of a chart: lowercase letters and digits, with '.', '_' and '-' in between",
         "web",
         max_length=63,
     ),
@@ -33,7 +33,7 @@ ChartRepository = Annotated[
     str,
     formed(
         r"^(https?|oci)://[^\s#?@\\\x00-\x1f\x7f]+$(?!\n)",
-        "an address that begins with https://, http:// or oci://, without a user, '?' and '#'",
+        "an address that begins with https://, http:// or oci://, without a user name, '?' or '#'",
         "oci://registry.example.org/charts",
         max_length=2048,
     ),
@@ -104,10 +104,10 @@ def repository_host(repository: str) -> str:
 
 
 def check_chart_source(chart: ChartSource, where: str) -> None:
-    """Check what the structure alone cannot say.
+    """Check what the type alone cannot express.
 
     Raises:
-        DefinitionError: It says from where in no way or in two, or in a malformed one, or how it is
+        DefinitionError: The source or the rendering options are missing, ambiguous or malformed.
             to be rendered.
     """
     check_render_options(chart, where)
@@ -118,8 +118,8 @@ def check_chart_source(chart: ChartSource, where: str) -> None:
     local = chart.path is not None or chart.git is not None
     if local == (chart.repository is not None):
         raise DefinitionError(
-            f"{where}: expected either a repository, or a path, git or both of these",
-            "Say in one way where the chart is.",
+            f"{where}: expected either repository, or path and git or one of them",
+            "Name exactly one source for the chart.",
         )
     if chart.repository is not None:
         _check_repository(chart.repository, chart.name, where)
@@ -130,13 +130,13 @@ def check_chart_source(chart: ChartSource, where: str) -> None:
         check_git_source(chart.git, f"{where}.git")
     if not is_repository(chart.name):
         raise DefinitionError(
-            f"{where}.name: {chart.name!r} is not a name under which it can be served",
+            f"{where}.name: {chart.name!r} cannot be the name of a served chart",
             "Use letters and digits with single dots, dashes and underscores between them.",
         )
     if chart.provenance is not None:
         raise DefinitionError(
-            f"{where}.provenance: a chart of a folder is packed here, so nobody has signed it yet",
-            "Remove provenance; whoever reviews the folder vouches for it.",
+            f"{where}.provenance: a chart from a folder is packed by the build and unsigned",
+            "Remove provenance; the review of the folder vouches for it.",
         )
 
 

@@ -41,7 +41,7 @@ from bundle.kinds.rendering import HELM, Rendering, ValuesFile
 
 
 class LockedDependency(Document, frozen=True, kw_only=True):
-    """A chart that was fetched into charts/ of a chart's folder, so that it is packed again."""
+    """A chart that was fetched into charts/ of a chart's folder, so it packs the same again."""
 
     name: ChartName
     version: ChartVersion
@@ -58,7 +58,7 @@ Fingerprint = Annotated[
     str,
     formed(
         r"^[0-9A-F]{40}([0-9A-F]{24})?$(?!\n)",
-        "the whole fingerprint of an OpenPGP key, 40 or 64 digits and capital letters A to F",
+        "the full fingerprint of an OpenPGP key, 40 or 64 uppercase hexadecimal characters",
         "0123456789ABCDEF0123456789ABCDEF01234567",
         max_length=64,
     ),
@@ -69,14 +69,14 @@ Fingerprint = Annotated[
 class LockedProvenance(Document, frozen=True, kw_only=True):
     """A chart's provenance file.
 
-    Without a keyring nobody asked who signed it: it is carried for those who will.
+    Without a keyring nobody checked who signed it: it is carried for those who will.
     """
 
     digest: Digest
     size: Size
     signer: Fingerprint | None = None
     keyring: Material | None = None
-    """OpenPGP public keys, armoured."""
+    """OpenPGP public keys, armored."""
 
 
 class LockedFolder(Document, frozen=True, kw_only=True):
@@ -102,7 +102,7 @@ def folder_hosts(folder: LockedFolder) -> Iterator[str]:
 
 
 def check_folder(folder: LockedFolder | None, repository: str, url: str | None, where: str) -> None:
-    """Check what the structure alone cannot say.
+    """Check what the type alone cannot express.
 
     Args:
         folder: Of the chart, if it is of a folder.
@@ -114,9 +114,7 @@ def check_folder(folder: LockedFolder | None, repository: str, url: str | None, 
             address is malformed.
     """
     if (folder is not None) != (repository == LOCAL_CHARTS) or (folder and url):
-        raise DefinitionError(
-            f"{where}: its repository {repository!r} and its folder contradict each other", ""
-        )
+        raise DefinitionError(f"{where}: repository {repository!r} contradicts its folder", "")
     if folder is None:
         return
     if folder.path is not None:
@@ -132,10 +130,10 @@ def check_folder(folder: LockedFolder | None, repository: str, url: str | None, 
 
 
 class LockedChart(Document, frozen=True, kw_only=True):
-    """A chart: the archive's digest, and the OCI artefact that holds it.
+    """A chart: the archive's digest, and the OCI artifact that holds it.
 
     For a chart from an HTTP repository `url` says where the archive is, for one from a folder
-    `folder` what it is packed from. In both cases the artefact is made by the build from the
+    `folder` what it is packed from. In both cases the artifact is made by the build from the
     archive, always the same; an OCI chart has neither.
     """
 
@@ -156,7 +154,7 @@ class LockedChart(Document, frozen=True, kw_only=True):
 
 
 class ProvenanceEntry(Document, frozen=True, kw_only=True):
-    """A chart's provenance file, and who signed it, where that was verified."""
+    """A chart's provenance file, and its signer if it was verified."""
 
     digest: Digest
     signer: Fingerprint | None = None
@@ -263,7 +261,7 @@ def _named(chart: ChartEntry) -> Iterator[tuple[str, str]]:
 
 
 def _held(chart: ChartEntry) -> Iterator[tuple[Artifact, str, str]]:
-    lacks = f"chart {chart.name}: its artefact does not hold its"
+    lacks = f"chart {chart.name}: its artifact does not contain its"
     yield chart.artifact, f"{lacks} archive", chart.archive
     if chart.provenance is not None:
         yield chart.artifact, f"{lacks} provenance", chart.provenance.digest
@@ -298,10 +296,10 @@ def _lines(chart: ChartEntry) -> Iterator[str]:
     if rendering is None:
         return
     yield from (f"with the values {values.path}" for values in rendering.values)
-    yield from (f"wants {wanted.image}" for wanted in rendering.images)
-    yield from (f"does not have {out.image}: {out.reason}" for out in rendering.left_out)
+    yield from (f"needs {wanted.image}" for wanted in rendering.images)
+    yield from (f"leaves out {out.image}: {out.reason}" for out in rendering.left_out)
     if rendering.not_rendered is not None:
-        yield f"was not rendered: {rendering.not_rendered}"
+        yield f"not rendered: {rendering.not_rendered}"
 
 
 def _origin(chart: ChartEntry) -> str:

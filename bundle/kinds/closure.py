@@ -1,6 +1,6 @@
-"""The closure: what the content of a bundle wants is among what the bundle has.
+"""The closure: every image that a bundle's content needs is in the bundle.
 
-Pure, and checked wherever bundle.json or a lock is: what was wanted is recorded in them.
+Pure, and checked wherever bundle.json or a lock is: both record what is needed.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from bundle.kinds.rendering import How, Rendering
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """An image that some content names, or that it seems to name.
+    """An image that some content names, or seems to name.
 
     Attributes:
-        image: As it stands there.
-        how: `found` is what only looks like one.
-        where: In which object, and where within it.
+        image: As written there.
+        how: `found` is something that only looks like an image.
+        where: The object, and the path in it.
     """
 
     image: str
@@ -32,20 +32,20 @@ class Named:
 
 
 class MissingImage(Document, frozen=True, kw_only=True):
-    """An image that something wants and the bundle would not have."""
+    """An image that something needs and the bundle would not have."""
 
     image: Text
-    """As it stands there."""
+    """As written there."""
     wanted_by: tuple[Text, ...]
     where: tuple[Text, ...] = ()
-    """In which of its objects, for content that has some."""
+    """The object that names it, for content that has objects."""
     why: Text
     add: Text
     """What to write into the definition."""
 
 
 class MissingImages(Document, frozen=True, kw_only=True):
-    """What a lock that is not whole leaves in place of itself.
+    """Written in place of an incomplete lock.
 
     Source: docs/FORMAT.md, "Missing images".
     """
@@ -116,13 +116,13 @@ class Downloads(Protocol):
 
 
 class Carries:
-    """Answers whether a reference can be had, as a container runtime would ask for it.
+    """Answers whether a reference is available, as a container runtime would request it.
 
-    With a digest it is asked for by that alone; without one, by its tag.
+    A reference with a digest is looked up by digest alone; one without, by its tag.
     """
 
     def __init__(self, images: Iterable[Carried]) -> None:
-        """Look at the images that a bundle has."""
+        """Index the images of a bundle."""
         self._targets: set[tuple[str, str]] = set()
         for image in images:
             reference = parse_reference(image.reference)
@@ -131,12 +131,12 @@ class Carries:
             self._targets.add((reference.name, reference.tag))
 
     def has(self, wanted: Reference) -> bool:
-        """Say whether `wanted` can be had."""
+        """Return whether `wanted` is available."""
         return (wanted.name, wanted.target) in self._targets
 
 
 def chart_name(name: str, version: str) -> str:
-    """Return how a chart is named as what wants an image."""
+    """Return the name of a chart that needs an image."""
     return f"chart {name} {version}"
 
 
@@ -147,27 +147,27 @@ def chart_wants(chart: Rendered) -> Iterator[tuple[str, str]]:
 
 
 def kubespray_wants(kubespray: Downloads) -> Iterator[tuple[str, str]]:
-    """Yield which images Kubespray's nodes pull, as it records them."""
+    """Yield (who, image) for every image that Kubespray's nodes pull, as recorded."""
     for wanted in kubespray.images:
         yield f"kubespray {wanted.name}", wanted.reference
 
 
 def check_closure(wants: Iterable[tuple[str, str]], images: Iterable[Carried], where: str) -> None:
-    """Check that every image that is wanted is there.
+    """Check that every required image is present.
 
     Args:
-        wants: Who wants which full reference.
-        images: What is there.
-        where: The document, for the message.
+        wants: Who needs which full reference.
+        images: The images that are present.
+        where: The document, for messages.
     Raises:
-        ClosureError: One is not.
-        DefinitionError: What is wanted is no reference.
+        ClosureError: An image is missing.
+        DefinitionError: A required image is not a reference.
     """
     carries = Carries(images)
     for who, image in wants:
         if not carries.has(parse_reference(image, who)):
             raise ClosureError(
-                f"{where}: {who} wants {image}, which is not among the images",
-                "Run `isoward lock` again, and build what it writes.",
+                f"{where}: {who} needs {image}, which is not among the images",
+                "Run `isoward lock` again, then build the new lock.",
                 {"image": image, "wantedBy": who},
             )

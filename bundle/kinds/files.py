@@ -60,7 +60,7 @@ class LockedFile(Content, frozen=True, kw_only=True):
     path: InnerPath | None = None
     git: GitSource | None = None
     wanted_by: tuple[Text, ...] = ()
-    """What else in the bundle wants the file, sorted; empty when a person alone asked for it."""
+    """What else in the bundle needs the file, sorted; empty if only the definition names it."""
 
 
 class FileEntry(Document, frozen=True, kw_only=True):
@@ -72,7 +72,7 @@ class FileEntry(Document, frozen=True, kw_only=True):
     git: GitSource | None = None
     digest: Digest
     wanted_by: tuple[Text, ...] = ()
-    """What else in the bundle wants the file, sorted; empty when a person alone asked for it."""
+    """What else in the bundle needs the file, sorted; empty if only the definition names it."""
 
 
 class FileOrigin(Protocol):
@@ -96,7 +96,7 @@ class FileOrigin(Protocol):
 
 
 def file_label(file: FileOrigin) -> str:
-    """Return what tells a file from all others: its URL, or `local/<name>`."""
+    """Return what identifies a file: its URL, or `local/<name>`."""
     return file.url or f"{_LOCAL}/{file.name}"
 
 
@@ -127,7 +127,7 @@ def check_file_source(file: FileSource, where: str) -> None:
     """
     if file.url is not None and file.digest is None:
         raise DefinitionError(
-            f"{where}: it has no digest", "Write `digest: sha256:...` of the file at that URL."
+            f"{where}: missing digest", "Write `digest: sha256:...` of the file at that URL."
         )
     _check_origin(file, file.served_name if file.url is None else file.name, where)
 
@@ -147,12 +147,12 @@ def _check_origin(file: FileOrigin | FileSource, name: str | None, where: str) -
         if name is not None or file.path is not None or file.git is not None:
             raise DefinitionError(
                 f"{where}: expected only url and digest, found a name, a path or git as well",
-                "Make two entries of it; a file by URL is served by its host and path.",
+                "Use two entries; a file with a URL is served by its host and path.",
             )
         return
     if file.path is None:
         raise DefinitionError(
-            f"{where}: it has neither url nor path", "Write where the file comes from."
+            f"{where}: expected url or path, found neither", "Write where the file comes from."
         )
     check_inner_path(file.path, f"{where}.path")
     if file.git is not None:

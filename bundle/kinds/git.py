@@ -1,7 +1,7 @@
 """Content of a Git repository at one commit.
 
-The commit names what is wanted. What vouches for the bytes is the SHA-256 that the lock has of
-them: a commit is a SHA-1.
+The commit names what is wanted. The lock's SHA-256 is what vouches for the bytes: a commit id is
+only a SHA-1.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ GitCommit = Annotated[
     str,
     formed(
         r"^[0-9a-f]{40}$(?!\n)",
-        "a whole commit id, 40 digits and small letters a to f",
+        "a full commit id, 40 lowercase hexadecimal characters",
         "0123456789abcdef0123456789abcdef01234567",
     ),
 ]
-"""A whole commit id: a branch, a tag or a short id could mean another commit tomorrow."""
+"""A full commit id: a branch, a tag or a short id could mean another commit tomorrow."""
 
 GitRepository = Annotated[str, line(2048, 1)]
-"""An address, or a folder relative to the document; `check_git_source` says the rest."""
+"""A URL, or a folder relative to the document; see `check_git_source` for the rules."""
 
 _UPWARDS: Final = re.compile(r"(\.\./)*")
 _USER: Final = "git@"
-"""The one user that an ssh address may name: all forges have it, and it is no person."""
+"""The one user that an ssh URL may name: every forge has it, and it is not a person."""
 
 
 class GitSource(Document, frozen=True, kw_only=True):
@@ -49,7 +49,7 @@ def git_host(repository: str) -> str | None:
 
 
 def check_git_source(source: GitSource, where: str) -> None:
-    """Check what the structure alone cannot say.
+    """Check what the type alone cannot express.
 
     Args:
         source: Untrusted.
@@ -63,7 +63,7 @@ def check_git_source(source: GitSource, where: str) -> None:
         if repository.startswith("ssh://"):
             address = address.removeprefix(_USER)
         if any(char in address for char in "@?#") or " " in address:
-            raise _refuse(repository, where, "it has a user, a query or a fragment")
+            raise _refuse(repository, where, "it has a user name, a query or a fragment")
         check_url(f"https://{address}", f"{where}.repository")
         host, _, path = address.partition("/")
         if not is_host(host) or not path:
@@ -78,6 +78,6 @@ def check_git_source(source: GitSource, where: str) -> None:
 
 def _refuse(repository: str, where: str, why: str) -> DefinitionError:
     return DefinitionError(
-        f"{where}.repository: {repository[:200]!r} cannot be fetched from: {why}",
+        f"{where}.repository: {repository[:200]!r} is not supported: {why}",
         "Write https://host/path, ssh://git@host/path, or a folder relative to this file.",
     )

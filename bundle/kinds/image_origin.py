@@ -25,14 +25,14 @@ class ImageOrigin(Document, frozen=True, kw_only=True):
 
     @property
     def said(self) -> str:
-        """Where from, for a person."""
+        """The source, for display."""
         if self.daemon is not None:
             return f"daemon image {self.daemon}"
         return f"archive {self.archive}" + (f", {self.name}" if self.name else "")
 
 
 def check_image_origin(origin: ImageOrigin, where: str) -> None:
-    """Check what the structure alone cannot say.
+    """Check what the type alone cannot express.
 
     Args:
         origin: Untrusted.
@@ -49,13 +49,13 @@ def check_image_origin(origin: ImageOrigin, where: str) -> None:
     if origin.name and (origin.archive is None or not _plain(origin.name)):
         raise DefinitionError(
             f"{where}.name: {origin.name[:200]!r} is not the name of an image in an archive",
-            "Write it beside archive:, as the archive has it.",
+            "Write it next to archive:, as the archive spells it.",
         )
     daemon = origin.daemon
     if daemon is not None and (not _DAEMON_NAME.fullmatch(daemon) or ".." in daemon):
         raise DefinitionError(
             f"{where}.daemon: {daemon[:200]!r} is not the name of an image",
-            "Write it as `docker images` says it, such as app:1.0.",
+            "Write it as `docker images` shows it, such as app:1.0.",
         )
 
 

@@ -74,9 +74,9 @@ def _lines(image: Artifact) -> Iterator[str]:
         yield f"from {image.origin.said}"
     if image.wanted_by:
         yield f"wanted by {', '.join(image.wanted_by)}"
-    # By what the image passed its rule, each signer once.
+    # For each signer of the image, once: the rule that it satisfied.
     said = dict.fromkeys(describe_verified(entry) for entry in image.verified)
-    yield from said or ("not said by whom it is signed",)
+    yield from said or ("no signature rule",)
     if image.unasked:
         yield describe_unasked(image.unasked)
 

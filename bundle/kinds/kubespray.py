@@ -1,7 +1,7 @@
 """Kubespray: its tree at one commit, and what it downloads for one inventory.
 
-What is wanted is not typed by a person: Kubespray's own variables say it, and Kubespray's own
-checksums are what each file must have.
+The required content is not written by hand: Kubespray's own variables name it, and Kubespray's own
+checksums verify each file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ItemName = Annotated[
     str,
     formed(
         r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$(?!\n)",
-        "the name of a download: letters and digits, and in between also '.', '_' and '-'",
+        "the name of a download: letters and digits, with '.', '_' and '-' allowed in between",
         "kubelet",
     ),
 ]
@@ -41,7 +41,7 @@ Checksum = Annotated[
     str,
     formed(
         r"^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$(?!\n)",
-        "sha256: and 64, or sha512: and 128, digits and small letters a to f",
+        "sha256: and 64, or sha512: and 128, lowercase hexadecimal characters",
         "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
     ),
 ]
@@ -51,13 +51,13 @@ PackageName = Annotated[
     str,
     formed(
         r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,127}$(?!\n)",
-        "the name of a package: a letter or digit, then also '.', '+', '_' and '-'",
+        "the name of a package: a letter or digit, then letters, digits, '.', '+', '_' and '-'",
         "libseccomp2",
     ),
 ]
 
 MACHINES: Final = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
-"""The platforms that Kubespray has checksums for, and what Ansible calls their machines."""
+"""The platforms that Kubespray has checksums for, with Ansible's names for their machines."""
 
 HOSTS: Final = (
     "dl.k8s.io",
@@ -113,7 +113,7 @@ class KubesprayFile(Document, frozen=True, kw_only=True):
     url: Url
     digest: Digest
     checksum: Checksum
-    """What Kubespray says it must have; its SHA-256 is the digest."""
+    """The checksum from Kubespray; the file's SHA-256 is the digest."""
     platforms: tuple[Platform, ...]
 
 
@@ -146,11 +146,11 @@ class KubesprayContent(Document, frozen=True, kw_only=True):
     archive: KubesprayArchive | None = None
     path: InnerPath | None = None
     tree: Digest
-    """Of the tar that is made of its tree, always the same."""
+    """Of the tar made from its tree, which is reproducible."""
     inventory: Digest
     """Of the names and digests of the inventory's files; they themselves are not carried."""
     requirements: tuple[Text, ...] = ()
-    """The Python packages that it needs on the machine that it runs on."""
+    """The Python packages that it needs on the machine where it runs."""
     files: tuple[KubesprayFile, ...] = ()
     images: tuple[KubesprayImage, ...] = ()
     charts: tuple[KubesprayChart, ...] = ()
@@ -169,7 +169,7 @@ class KubesprayEntry(KubesprayContent, frozen=True, kw_only=True):
 
 
 def check_kubespray(source: KubespraySource) -> None:
-    """Check what the structure alone cannot say.
+    """Check what the type alone cannot express.
 
     Raises:
         DefinitionError: It comes from nowhere or from two places, or something is malformed.
@@ -180,7 +180,7 @@ def check_kubespray(source: KubespraySource) -> None:
     for item in items:
         if items.count(item) > 1:
             raise DefinitionError(
-                f"kubespray.leaveOut: {item!r} stands twice", "Remove one of the two entries."
+                f"kubespray.leaveOut: duplicate {item!r}", "Remove one of the two entries."
             )
 
 
@@ -194,7 +194,7 @@ def check_kubespray_platforms(platforms: Iterable[str]) -> None:
         if platform not in MACHINES:
             raise DefinitionError(
                 f"platforms: Kubespray's nodes are {' or '.join(MACHINES)}, found {platform!r}",
-                "Give images of other platforms a platforms: of their own.",
+                "Give images for other platforms their own platforms: list.",
             )
 
 
@@ -211,8 +211,8 @@ def check_kubespray_content(content: KubesprayContent, files: dict[str, str]) ->
     for file in content.files:
         if files.get(file.url) != file.digest:
             raise DefinitionError(
-                f"kubespray: {file.name} is {file.url} with {file.digest}, which is not a file "
-                "of the bundle",
+                f"kubespray: {file.name} is {file.url} with {file.digest}, which is not "
+                "a file of the bundle",
                 "",
             )
         algorithm, _, value = file.checksum.partition(":")
@@ -232,7 +232,7 @@ def _check_origin(source: KubespraySource | KubesprayContent) -> None:
         raise DefinitionError(
             f"kubespray: expected one of git, archive and path, found "
             f"{' and '.join(given) or 'none'}",
-            "Say once where its tree comes from.",
+            "Name exactly one source for its tree.",
         )
     if source.git is not None:
         check_git_source(source.git, "kubespray.git")

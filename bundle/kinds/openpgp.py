@@ -1,7 +1,7 @@
-"""OpenPGP public keys as text: what a definition's keyring becomes on its way into a lock.
+"""OpenPGP public keys as text: how a definition's keyring is stored in a lock.
 
-Nothing is verified here, and no key is understood: gpgv does that. What is read are the packets'
-headers, so that a private key can be refused and the text is always written the same way.
+Nothing is verified here, and no key is interpreted: gpgv does that. Only packet headers are read,
+to refuse private keys and to write the text in one canonical form.
 
 Source: RFC 9580, sections 4.2 and 6.2.
 """
@@ -29,7 +29,7 @@ _ALLOWED: Final = frozenset({2, 6, 12, 13, 14, 17, 21})
 
 
 def armoured_keyring(data: bytes, where: str) -> str:
-    """Return public keys as armoured text, always in one form.
+    """Return public keys as armored text, in canonical form.
 
     Args:
         data: As `gpg --export` writes it, with or without `--armor`.
@@ -41,7 +41,7 @@ def armoured_keyring(data: bytes, where: str) -> str:
 
 
 def separate_keys(data: bytes, where: str) -> tuple[str, ...]:
-    """Return each public key as armoured text of its own, with the checksum that rpm demands.
+    """Return each public key as separate armored text, with the checksum that rpm requires.
 
     Args:
         data: As `gpg --export` writes it, with or without `--armor`.
@@ -59,7 +59,7 @@ def separate_keys(data: bytes, where: str) -> tuple[str, ...]:
 
 
 def keyring_packets(text: str, where: str) -> bytes:
-    """Return the packets of an armoured keyring, as gpgv wants them.
+    """Return the packets of an armored keyring, for gpgv.
 
     Raises:
         DefinitionError: It is not public keys.
@@ -70,7 +70,7 @@ def keyring_packets(text: str, where: str) -> bytes:
 
 
 def crc24(data: bytes) -> int:
-    """Return the checksum of an armour; RFC 9580, section 6.1.1."""
+    """Return the checksum of an armor; RFC 9580, section 6.1.1."""
     crc = 0xB704CE
     for byte in data:
         crc ^= byte << 16
@@ -106,7 +106,7 @@ def _unarmoured(data: bytes, where: str) -> bytes:
     try:
         return b"".join(base64.b64decode("".join(block.split()), validate=True) for block in blocks)
     except binascii.Error as error:
-        raise _refuse(where, "a text that is damaged") from error
+        raise _refuse(where, "damaged text") from error
 
 
 def _check_packets(data: bytes, where: str) -> None:
@@ -114,7 +114,7 @@ def _check_packets(data: bytes, where: str) -> None:
     try:
         tags = [tag for tag, _ in _packets(data)]
     except (IndexError, ValueError) as error:
-        raise _refuse(where, "something else, or half of it") from error
+        raise _refuse(where, "something else, or an incomplete key") from error
     if 5 in tags or 7 in tags:  # noqa: PLR2004 - the tags of secret keys
         raise _refuse(where, "a private key")
     if not tags or tags[0] != _PUBLIC_KEY or not _ALLOWED.issuperset(tags):
@@ -165,5 +165,5 @@ def _part(data: bytes, at: int, size: int) -> bytes:
 def _refuse(where: str, found: str) -> DefinitionError:
     return DefinitionError(
         f"{where}: expected OpenPGP public keys, found {found}",
-        "Write it with `gpg --export --armor <who>`.",
+        "Export it with `gpg --export --armor <who>`.",
     )

@@ -28,7 +28,7 @@ SuitePath = Annotated[
     str,
     formed(
         rf"^{_WORD}(/{_WORD})*$(?!\n)",
-        "words of letters, digits, '.', '_' and '-', with '/' between them",
+        "words of letters, digits, '.', '_' and '-', separated by '/'",
         "bookworm",
         max_length=128,
     ),
@@ -39,7 +39,7 @@ SuiteName = Annotated[
     str,
     formed(
         rf"^(\./|/|(\./)?{_WORD}(/{_WORD})*/?)$(?!\n)",
-        "words of letters, digits, '.', '_' and '-' with '/' between them; for a flat repository "
+        "words of letters, digits, '.', '_' and '-', separated by '/'; for a flat repository "
         "a '/' at the end",
         "bookworm",
         "./",
@@ -52,7 +52,7 @@ PackageName = Annotated[
     str,
     formed(
         r"^[A-Za-z0-9]([A-Za-z0-9+._-]{0,126}[A-Za-z0-9+])?$(?!\n)",
-        "the name of a package: letters and digits, and in between also '+', '.', '_' and '-'",
+        "the name of a package: letters and digits, with '+', '.', '_' and '-' allowed in between",
         "chrony",
     ),
 ]
@@ -72,7 +72,7 @@ PackageArchitecture = Annotated[
     str,
     formed(
         r"^[a-z0-9_]{1,32}$(?!\n)",
-        "an architecture of packages: small letters, digits and '_'",
+        "an architecture of packages: lowercase letters, digits and '_'",
         "amd64",
     ),
 ]

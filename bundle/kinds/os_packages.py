@@ -1,4 +1,4 @@
-"""Packages of an operating system: what a definition asks for, and how a bundle carries it.
+"""Operating system packages: what a definition requests, and how a bundle carries it.
 
 A repository travels as its distribution made it: the signed index (apt: InRelease, rpm:
 repomd.xml), the indexes that it names and the packages that the closure needs, each at its own
@@ -64,9 +64,9 @@ class OsSource(Document, frozen=True, kw_only=True):
     """File with the distribution's public keys, below the definition's folder."""
     packages: tuple[PackageName, ...] = ()
     kubespray: bool = False
-    """Whether the packages that Kubespray installs on nodes of this release belong to it."""
+    """Whether the packages that Kubespray installs on nodes of this release are included."""
     recommends: bool = False
-    """Whether what they recommend is carried as well; the site's machines must be told the same."""
+    """Whether recommended packages are carried too; the site's machines need the same setting."""
     platforms: tuple[Platform, ...] = ()
     """Overrides the definition's platforms: some repositories have one architecture only."""
 
@@ -158,7 +158,7 @@ class OsEntry(Document, frozen=True, kw_only=True):
 
 
 def is_flat(suite: str) -> bool:
-    """Say whether an apt repository has its lists beside its packages, and no components."""
+    """Return whether an apt repository has its lists beside its packages, and no components."""
     return suite.endswith("/")
 
 
@@ -197,11 +197,11 @@ def os_packages_by_name(entries: Iterable[OsEntry | LockedOs]) -> dict[str, str]
 
 
 def check_os_source(source: OsSource, where: str) -> None:
-    """Check what the structure alone cannot say.
+    """Check what the type alone cannot express.
 
     Raises:
         DefinitionError: A repository is not of the release's kind, its folder is none or means two
-            repositories, the keyring lies elsewhere, or a package stands twice.
+            repositories, the keyring lies elsewhere, or a package is a duplicate.
     """
     folders: dict[str, str] = {}
     for i, repository in enumerate(source.repositories):
@@ -212,19 +212,19 @@ def check_os_source(source: OsSource, where: str) -> None:
         except msgspec.ValidationError:
             raise DefinitionError(
                 f"{at}: {repository.folder[:100]!r} cannot be the name of its folder",
-                "Give it a `name` of lower-case letters, digits and dashes.",
+                "Give it a `name` of lowercase letters, digits and dashes.",
             ) from None
         _check_place(place, source.kind, at)
         if source.kind == "apt" and not repository.metadata_signed:
             raise DefinitionError(
                 f"{at}: the index of an apt repository is always signed",
-                "Remove metadataSigned, which is for rpm.",
+                "Remove metadataSigned, which applies to rpm only.",
             )
         url = repository.url.rstrip("/")
         if folders.setdefault(place.folder, url) != url:
             raise DefinitionError(
                 f"{at}: {place.folder!r} would be the folder of two repositories",
-                "Give each a `name` of its own.",
+                "Give each its own `name`.",
             )
     each_once((_key(place_of(r)) for r in source.repositories), f"{where}.repositories")
     each_once(source.packages, f"{where}.packages")
@@ -265,7 +265,7 @@ def check_os_entry(entry: OsEntry) -> None:
     """Check that files lie in the repositories' folders, and packages are among them.
 
     Raises:
-        DefinitionError: They are not, or a path or package stands twice.
+        DefinitionError: They are not, or a path or package is a duplicate.
     """
     where = f"osPackages {entry.name}"
     for place in entry.repositories:
@@ -275,13 +275,13 @@ def check_os_entry(entry: OsEntry) -> None:
     for file in entry.files:
         folder, _, rest = file.path.partition("/")
         if folder not in folders or not rest:
-            raise DefinitionError(f"{where}: {file.path!r} is in none of its repositories", "")
+            raise DefinitionError(f"{where}: {file.path!r} is not in any of its repositories", "")
     each_once((file.path for file in entry.files), f"{where}: files")
     each_once((package.full_name for package in entry.packages), f"{where}: packages")
     digests = {file.digest for file in entry.files}
     for package in entry.packages:
         if package.digest not in digests:
-            raise DefinitionError(f"{where}: no file is the package {package.name}", "")
+            raise DefinitionError(f"{where}: no file for the package {package.name}", "")
     if entry.keyring.path not in KEYRING_NAMES:
         raise DefinitionError(f"{where}: {entry.keyring.path!r} is not a keyring's name", "")
 
@@ -297,7 +297,7 @@ def _check_place(place: OsPlace, kind: OsKind, where: str) -> None:
     if kind == "apt" and not place.suite:
         raise DefinitionError(
             f"{where}: an apt repository needs a suite",
-            "Write it as {url: ..., suite: bookworm, components: [main]}, or with suite: ./ for a "
+            "Write it as {url: ..., suite: bookworm, components: [main]}, or use suite: ./ for a "
             "flat one.",
         )
     if kind == "apt" and place.suite and is_flat(place.suite) == bool(place.components):
@@ -309,7 +309,7 @@ def _check_place(place: OsPlace, kind: OsKind, where: str) -> None:
         )
     if kind == "rpm" and (place.suite or place.components):
         raise DefinitionError(
-            f"{where}: an rpm repository has no suite and no components",
+            f"{where}: an rpm repository has neither suite nor components",
             "Write it as {name: baseos, url: ...}.",
         )
     if place.folder.startswith("keyring."):
@@ -320,7 +320,7 @@ def _check_place(place: OsPlace, kind: OsKind, where: str) -> None:
 
 
 def _plain_suite(suite: str | None) -> str | None:
-    """Return a suite in its one spelling: apt takes `./` and `/` for the same folder."""
+    """Return a suite in canonical form: apt treats `./` and `/` as the same folder."""
     if suite is None or not is_flat(suite):
         return suite
     return lists_folder(suite) or "/"
@@ -349,8 +349,8 @@ def _page(bundle: BundleHead) -> Iterator[str]:
         yield f"OS packages {entry.name} for {entry.release} ({len(entry.packages)})"
         for place in entry.repositories:
             parts = " ".join(filter(None, (place.suite, *place.components)))
-            yield f"  from {place.folder}{f': {parts}' if parts else ''}, as it was signed"
-        yield f"  {short(entry.keyring.digest)}  the keyring that verifies it"
+            yield f"  from {place.folder}{f': {parts}' if parts else ''}, as signed"
+        yield f"  {short(entry.keyring.digest)}  its keyring"
         yield from (f"  {short(package.digest)}  {package.full_name}" for package in entry.packages)
 
 

@@ -1,7 +1,7 @@
-"""Signature rules: by whom an upstream image must be signed, or why it need not be.
+"""Signature rules: who must have signed an upstream image, or why it need not be signed.
 
-The same shape stands in a definition (files named), in a lock, in bundle.json and in a site's own
-policy (the files' text inlined), so that what was verified online is verified again inside the gap.
+A definition (which names files), a lock, bundle.json and a site's own policy (with the files' text
+inlined) all have this shape, so that what was verified online is verified again inside the gap.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class NotationRule(Document, frozen=True, kw_only=True):
 
 
 class UnsignedRule(Document, frozen=True, kw_only=True):
-    """A waiver: not signed, and why that is accepted until when."""
+    """A waiver: unsigned, why that is accepted, and until when."""
 
     reason: Annotated[str, line(4096, 1)]
     approved_by: Annotated[str, line(256, 1)]
@@ -75,7 +75,7 @@ class UnsignedRule(Document, frozen=True, kw_only=True):
 
 
 class SignatureRule(Document, frozen=True, kw_only=True):
-    """Exactly one of the methods, for the images that match."""
+    """Exactly one method, for the images that match."""
 
     images: Annotated[tuple[Pattern, ...], msgspec.Meta(min_length=1)]
     cosign: CosignRule | None = None
@@ -90,7 +90,7 @@ class SignatureRule(Document, frozen=True, kw_only=True):
 
 
 class VerifiedBy(Document, frozen=True, kw_only=True):
-    """By what an image was found to be as its rule wants; for a waiver, that there is one."""
+    """How an image satisfied its rule; for a waiver, that one exists."""
 
     rule: Annotated[int, msgspec.Meta(ge=0, le=10_000)]
     """Index in the list of rules."""
@@ -103,13 +103,13 @@ class VerifiedBy(Document, frozen=True, kw_only=True):
     subject: Digest | None = None
     """What is signed: the image's index, or a platform's manifest."""
     predicate: Text = ""
-    """The type of what was attested; of a plain signature none."""
+    """The type of the attested statement; empty for a plain signature."""
     ticket: Text = ""
     expires: Text = ""
 
 
 class SitePolicy(Document, frozen=True, kw_only=True):
-    """What a site demands beyond the rules of a bundle.
+    """What a site requires beyond the rules of a bundle.
 
     Source: docs/FORMAT.md, "Site policy".
     """
@@ -120,7 +120,7 @@ class SitePolicy(Document, frozen=True, kw_only=True):
 
 
 def describe_verified(entry: VerifiedBy) -> str:
-    """Return one line about that by which an image passed its rule."""
+    """Return one line about how an image satisfied its rule."""
     if entry.method == "unsigned":
         return f"not signed: waived until {entry.expires} by {entry.signer}, ticket {entry.ticket}"
     what = f"attested ({entry.predicate})" if entry.predicate else "signed"
@@ -128,7 +128,7 @@ def describe_verified(entry: VerifiedBy) -> str:
 
 
 def check_rules(rules: tuple[SignatureRule, ...], where: str = "signatures") -> None:
-    """Check what the structure alone cannot say.
+    """Check what the type alone cannot express.
 
     Raises:
         DefinitionError: A rule has no method or several, or an impossible one.
@@ -148,7 +148,7 @@ def check_rule(rule: SignatureRule, where: str) -> None:
         raise DefinitionError(
             f"{where}: expected one of {', '.join(_METHODS)}, found "
             f"{' and '.join(methods) or 'none'}",
-            "Say in one way by whom these images are signed.",
+            "Give exactly one signing method for these images.",
         )
     if rule.keyless is not None:
         _check_keyless(rule.keyless, f"{where}.keyless")
@@ -166,7 +166,7 @@ def expiry_of(rule: UnsignedRule, where: str) -> dt.date:
         return dt.date.fromisoformat(rule.expires)
     except ValueError as error:
         raise DefinitionError(
-            f"{where}.expires: {rule.expires!r} is not a day", "Write it as 2027-01-31."
+            f"{where}.expires: {rule.expires!r} is not a date", "Write it as 2027-01-31."
         ) from error
 
 
@@ -188,7 +188,7 @@ def rule_for(
 def _check_keyless(rule: KeylessRule, where: str) -> None:
     if (rule.identity is None) == (rule.identity_regexp is None):
         raise DefinitionError(
-            f"{where}: expected either identity or identityRegexp", "Give one of the two."
+            f"{where}: expected either identity or identityRegexp", "Give exactly one of the two."
         )
     try:
         re.compile(rule.identity_regexp or "")

@@ -43,7 +43,7 @@ LayoutPath = Annotated[
     str,
     formed(
         r"^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$(?!\n)",
-        "the name of a file at the top of the bundle: a letter or digit, then also '.' and '-'",
+        "the name of a file at the top of the bundle: letters, digits, '.' and '-'",
         "README.txt",
     ),
 ]
@@ -216,7 +216,7 @@ class Kind(Generic[S, L, E]):
 
 
 def section(title: str, things: list[Iterable[str]]) -> Iterator[str]:
-    """Yield a kind's lines: of each thing the first with its digest, the others below it."""
+    """Yield the lines of one kind: the first line of each item with its digest, the rest below."""
     if things:
         yield f"{title} ({len(things)})"
     for first, *others in things:
@@ -232,7 +232,7 @@ class Item(Document, frozen=True, kw_only=True):
 
 
 class Move(Document, frozen=True, kw_only=True):
-    """A name that means other bytes now."""
+    """A name that refers to different bytes now."""
 
     name: Text
     old: Digest

@@ -1,7 +1,7 @@
-"""Python packages: what a definition asks for, what a lock names, and what the depot serves.
+"""Python packages: what a definition requests, what a lock names, and what the depot serves.
 
-A set is an index of its own. Its environments say which wheels are installed together, for one
-Python on one platform; their names, and no resolver, decide what a site's machine gets.
+A set is a separate index. Its environments list which wheels are installed together, for one
+Python on one platform; those names, not a resolver, decide what a site's machine gets.
 
 Source: PyPA specifications, "Binary distribution format" (names of wheels) and "Names and
 normalization".
@@ -53,10 +53,10 @@ WheelName = Annotated[
 """A wheel's file name; a single component of a path."""
 
 MACHINES: Final[dict[str, str]] = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
-"""What Python calls the machine of a platform."""
+"""Python's machine names for each platform."""
 
 MERGED: Final = "simple"
-"""Below /pypi/ this is the index over all sets, so no set may have the name."""
+"""Below /pypi/ this is the index over all sets, so no set may use the name."""
 
 _SEPARATORS: Final = re.compile(r"[-_.]+")
 
@@ -204,7 +204,7 @@ def check_python_sources(
     """Check what the structure of a definition alone cannot say.
 
     Raises:
-        DefinitionError: A set stands twice, asks for nothing, or is for a platform that has no
+        DefinitionError: A set is a duplicate, asks for nothing, or is for a platform that has no
             wheels that we know of.
     """
     each_once([source.name for source in sources], "pythonPackages")
@@ -212,13 +212,13 @@ def check_python_sources(
         where = f"pythonPackages[{i}]"
         if source.name == MERGED:
             raise DefinitionError(
-                f"{where}.name: {MERGED!r} is where the depot serves all sets together",
+                f"{where}.name: {MERGED!r} is reserved for the index over all sets",
                 "Choose another name.",
             )
         if not source.requirements and not source.kubespray:
             raise DefinitionError(
                 f"{where}: expected requirements: or kubespray: true, found neither",
-                "Name a requirements file, pinned and with hashes.",
+                "Name a requirements file with pinned versions and hashes.",
             )
         each_once(list(source.requirements), f"{where}.requirements")
         each_once(list(source.pythons), f"{where}.pythons")
@@ -228,7 +228,7 @@ def check_python_sources(
             if platform not in MACHINES:
                 raise DefinitionError(
                     f"{where}: expected one of {', '.join(MACHINES)}, found platform {platform}",
-                    "Keep this set in a definition of those platforms.",
+                    "Move this set to a definition for those platforms.",
                 )
 
 
@@ -247,7 +247,7 @@ def check_python_sets(sets: tuple[PythonSet, ...]) -> None:
     """Check the sets of bundle.json.
 
     Raises:
-        DefinitionError, FormatError: As `check_python_set`, or a name stands twice.
+        DefinitionError, FormatError: As `check_python_set`, or a name is a duplicate.
     """
     each_once([found.name for found in sets], "pythonPackages")
     served = ServedNames()
@@ -260,19 +260,19 @@ def check_python_set(found: PythonSet, served: ServedNames) -> None:
 
     Args:
         found: The set.
-        served: Told of every name below which its content is served.
+        served: Collects every name below which its content is served.
     Raises:
         DefinitionError: It names what it does not list, or lists what it does not need.
         FormatError: A name means two things.
     """
     where = f"pythonPackages {found.name}"
     if found.name == MERGED:
-        raise DefinitionError(f"{where}: the name is taken", "Choose another name.")
+        raise DefinitionError(f"{where}: the name is reserved", "Choose another name.")
     listed = {file.name for file in found.files}
     for file in found.files:
         served.add(f"pypi {found.name} {_one_spelling(file.name)}", file.digest)
     if len(listed) != len(found.files):
-        raise DefinitionError(f"{where}: a wheel stands twice", "Run `isoward lock` again.")
+        raise DefinitionError(f"{where}: duplicate wheel", "Run `isoward lock` again.")
     each_once([f"{e.name} {e.python} {e.platform}" for e in found.environments], where)
     named: set[str] = set()
     for environment in found.environments:
@@ -286,7 +286,7 @@ def check_python_set(found: PythonSet, served: ServedNames) -> None:
     if named != listed:
         odd = min(named ^ listed)
         raise DefinitionError(
-            f"{where}: {odd} is not both listed and wanted by an environment",
+            f"{where}: {odd} must be both listed and used by an environment",
             "Run `isoward lock` again.",
         )
 

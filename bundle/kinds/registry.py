@@ -85,7 +85,7 @@ class BundleContent(BundleHead, frozen=True, kw_only=True):
     python_packages: tuple[PythonSet, ...] = ()
     kubespray: KubesprayEntry | None = None
     start: StartEntry | None = None
-    """What a machine without isoward begins with; install.sh follows from it."""
+    """What a machine without isoward starts with; install.sh is generated from it."""
 
 
 class ContentChanges(Document, frozen=True, kw_only=True):
@@ -97,4 +97,4 @@ class ContentChanges(Document, frozen=True, kw_only=True):
     os_packages: Differences = NO_DIFFERENCES
     python_packages: Differences = NO_DIFFERENCES
     kubespray: Differences = NO_DIFFERENCES
-    """Its tree, the inventory that it was asked for, and what it leaves out."""
+    """Its tree, the inventory it was locked for, and what it leaves out."""

@@ -1,4 +1,4 @@
-"""How a chart is rendered, and which images that showed it to need."""
+"""How a chart is rendered, and which images it needs as a result."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ ReleaseName = Annotated[
     str,
     formed(
         r"^[a-z0-9]([a-z0-9.-]{0,51}[a-z0-9])?$(?!\n)",
-        "a Helm release: small letters and digits, and in between also '-' and '.', at most 53",
+        "a Helm release: lowercase letters and digits, with '-' and '.' in between, at most 53",
         "web",
         max_length=53,
     ),
 ]
-"""Helm's own limit: Kubernetes' names are longer by what charts append to it."""
+"""Helm's own limit, which leaves room for the suffixes that charts append."""
 
 Namespace = Annotated[
     str,
     formed(
         r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$(?!\n)",
-        "a namespace: small letters and digits, and in between also '-', at most 63",
+        "a namespace: lowercase letters and digits, with '-' allowed in between, at most 63",
         "default",
         max_length=63,
     ),
@@ -46,7 +46,7 @@ ApiVersion = Annotated[
     str,
     formed(
         r"^([a-z0-9.-]{1,253}/)?v[0-9][a-z0-9]{0,15}(/[A-Za-z0-9]{1,63})?$(?!\n)",
-        "an API version of Kubernetes, with a kind behind it or without",
+        "an API version of Kubernetes, with or without a kind after it",
         "monitoring.coreos.com/v1",
         max_length=340,
     ),
@@ -83,7 +83,7 @@ class Release(Document, frozen=True, kw_only=True):
 
 
 class LeftOut(Document, frozen=True, kw_only=True):
-    """An image that a chart names and the bundle does not carry, and why."""
+    """An image that a chart names and the bundle leaves out, and why."""
 
     image: ImageText
     """As the chart writes it, or as a full reference."""
@@ -115,11 +115,11 @@ class Rendering(Document, frozen=True, kw_only=True):
     """None: the one that Helm itself takes for granted."""
     api_versions: tuple[ApiVersion, ...] = ()
     values: tuple[ValuesFile, ...] = ()
-    """In their order: a later one wins."""
+    """In order: later ones take precedence."""
     images: tuple[ChartImage, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     not_rendered: Reason | None = None
-    """Why the chart was not rendered; then only the images that were declared are known."""
+    """Why the chart was not rendered; then only the declared images are known."""
 
 
 class HelmSource(Document, frozen=True, kw_only=True):
@@ -141,7 +141,7 @@ class RenderOptions(Document, frozen=True, kw_only=True):
     """What a definition says of a chart for Helm to render it, and about its images."""
 
     values: tuple[InnerPath, ...] = ()
-    """Values files, relative to the definition; a later one wins."""
+    """Values files, relative to the definition; later ones take precedence."""
     release: Release | None = None
     """The chart's name in the namespace `default`, when left out."""
     kube_version: KubeVersion | None = None
@@ -150,14 +150,14 @@ class RenderOptions(Document, frozen=True, kw_only=True):
     """What its operator starts, which rendering does not show."""
     leave_out: tuple[LeftOut, ...] = ()
     not_rendered: Reason | None = None
-    """Why it is not to be rendered; then its images are those under `images` alone."""
+    """Why it is not rendered; then its images are those under `images` alone."""
 
 
 def check_render_options(options: RenderOptions, where: str) -> None:
-    """Check what the structure alone cannot say.
+    """Check what the type alone cannot express.
 
     Raises:
-        DefinitionError: A path leaves the folder, an image is no reference or stands twice, or
+        DefinitionError: A path leaves the folder, an image is no reference or is a duplicate, or
             something is left out that is declared, or of a chart that is not rendered.
     """
     for i, path in enumerate(options.values):
@@ -172,7 +172,7 @@ def check_render_options(options: RenderOptions, where: str) -> None:
         twice = sorted({entry for entry in entries if entries.count(entry) > 1})
         if twice:
             raise DefinitionError(
-                f"{where}.{name}: {twice[0]!r} stands twice", "Remove one of the two entries."
+                f"{where}.{name}: duplicate {twice[0]!r}", "Remove one of the two entries."
             )
     both = sorted(set(declared) & set(out))
     if both:

@@ -1,7 +1,7 @@
-"""The start of a bare machine: isoward's own wheel on the medium, and what install.sh takes.
+"""How a bare machine starts: isoward's own wheel on the medium, and what install.sh needs.
 
-A definition says which set of Python packages has what isoward needs, and which sets of packages
-of an operating system have a Python for machines without one.
+A definition names the set of Python packages with isoward's dependencies, and the sets of OS
+packages that provide a Python for machines without one.
 """
 
 from __future__ import annotations
@@ -56,16 +56,16 @@ _OWN_NAME: Final = re.compile(r"isoward-[0-9][0-9A-Za-z.!+_]{0,63}-py3-none-any\
 
 
 class StartSource(Document, frozen=True, kw_only=True):
-    """What a bare machine starts with."""
+    """What a bare machine needs to start."""
 
     python_packages: Name
     """The set that has what isoward needs, and pip."""
     environment: Name | None = None
-    """Which environment of the set; its only one when left out."""
+    """The environment within the set; may be omitted if it has only one."""
     os_packages: tuple[Name, ...] = ()
     """The sets that have a Python, one a release."""
     wheel: InnerPath | None = None
-    """A wheel of isoward, relative to the definition; left out, it is made of what runs."""
+    """A wheel of isoward, relative to the definition; if omitted, built from the running code."""
 
 
 class OwnWheel(Document, frozen=True, kw_only=True):
@@ -76,7 +76,7 @@ class OwnWheel(Document, frozen=True, kw_only=True):
 
 
 class LockedOwnWheel(OwnWheel, frozen=True, kw_only=True):
-    """The wheel of isoward in a lock; `path` is relative to it, when a person named one."""
+    """The wheel of isoward in a lock; `path` is relative to it, if a wheel was named."""
 
     size: Size
     path: InnerPath | None = None
@@ -100,12 +100,12 @@ class StartEntry(Document, frozen=True, kw_only=True):
     os_packages: tuple[Name, ...] = ()
 
     def takes(self, name: str, environment: str) -> bool:
-        """Say whether isoward is installed with this environment of this set."""
+        """Return whether isoward is installed with this environment of this set."""
         return (name, environment) == (self.python_packages, self.environment)
 
 
 def is_wheel_name(text: str) -> bool:
-    """Say whether a file's name is that of a wheel of isoward."""
+    """Return whether a file's name is that of a wheel of isoward."""
     return _OWN_NAME.fullmatch(text) is not None
 
 
@@ -129,7 +129,7 @@ def check_start_source(
         python_sets: Names of its sets of Python packages.
         os_sets: Names of its sets of packages of operating systems.
     Raises:
-        DefinitionError: It names a set that the definition has not, or a path that is none.
+        DefinitionError: It names a set that the definition lacks, or an invalid path.
     """
     _require_known([start.python_packages], python_sets, "pythonPackages")
     _require_known(start.os_packages, os_sets, "osPackages")
@@ -210,7 +210,7 @@ def _systems(
         package, python = brought.python_package, brought.python
         if entry.release in releases:
             raise DefinitionError(
-                f"start.osPackages: {entry.release} stands twice", "Name one set a release."
+                f"start.osPackages: duplicate {entry.release}", "Name one set per release."
             )
         releases.add(entry.release)
         if package not in {found.name for found in entry.packages}:
@@ -220,7 +220,7 @@ def _systems(
             )
         if python not in pythons:
             raise DefinitionError(
-                f"start.osPackages: {name!r} brings Python {python}, found wheels for "
+                f"start.osPackages: {name!r} provides Python {python}, found wheels for "
                 f"{', '.join(pythons)} only",
                 f'Add "{python}" to the pythons of {start.python_packages!r}.',
             )
@@ -253,7 +253,7 @@ def _require_known(wanted: Iterable[str], known: Iterable[str], kind: str) -> No
         if name not in names:
             raise DefinitionError(
                 f"start.{kind}: {name!r} is not the name of a set under {kind}:",
-                f"Name one of: {', '.join(sorted(names)) or 'none is there'}.",
+                f"Name one of: {', '.join(sorted(names)) or 'there are none'}.",
             )
 
 
@@ -294,7 +294,7 @@ def _check_lock(lock: LockHead) -> None:
 
 def _check_bundle(bundle: BundleHead) -> None:
     if bool(START.entries(bundle)) != (INSTALL_NAME in {file.path for file in bundle.layout}):
-        raise DefinitionError(f"{INSTALL_NAME} and `start` do not stand together", "")
+        raise DefinitionError(f"{INSTALL_NAME} and `start` require each other", "")
     for start in START.entries(bundle):
         parts_of(start, PYTHON_PACKAGES.entries(bundle), OS_PACKAGES.entries(bundle))
 

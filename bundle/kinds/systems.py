@@ -1,7 +1,7 @@
-"""The systems that machines of a site may have: one table, which everybody asks.
+"""The operating systems that a site's machines may run: one table for everything.
 
-A release stands here or it is not supported, by preflight, by osPackages, by the start of a bare
-machine and by Kubespray alike.
+A release is supported if and only if it is listed here, whether for preflight, osPackages, the
+start of a bare machine or Kubespray.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def systems_text() -> str:
 
 
 def makes_nodes(kubespray: str, release: Release) -> bool:
-    """Say whether a version of Kubespray makes cluster nodes of a release.
+    """Return whether a version of Kubespray makes cluster nodes of a release.
 
     Args:
         kubespray: Such as `v2.31.0`; of one that is no release of Kubespray nothing is known.

@@ -35,7 +35,7 @@ _Base64 = Annotated[str, msgspec.Meta(max_length=2 * MAX_ENVELOPE_BYTES)]
 class Subject(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a statement is about.
 
-    Unknown fields are ignored, as the in-toto specification wants, here and below.
+    Unknown fields are ignored here and below, as the in-toto specification requires.
     """
 
     digest: Mapping[str, str]
@@ -54,7 +54,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class EnvelopeSignature(msgspec.Struct, frozen=True, kw_only=True):
-    """One signature of an envelope; `keyid` is a hint only, which nothing may rely on."""
+    """One signature of an envelope; `keyid` is only a hint, and nothing relies on it."""
 
     sig: Annotated[str, msgspec.Meta(max_length=16384)]
     keyid: str = ""
@@ -73,7 +73,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 def make_statement(
     name: str, digest: str, predicate_type: str, predicate: Mapping[str, Any]
 ) -> bytes:
-    """Make the payload of an attestation about one thing.
+    """Make the payload of an attestation about one subject.
 
     Args:
         name: Of the thing, such as `bundle.json`.
@@ -111,7 +111,7 @@ def parse_envelope(data: bytes, where: str) -> tuple[Envelope, bytes]:
         envelope = msgspec.json.decode(data, type=Envelope)
         payload = base64.b64decode(envelope.payload, validate=True)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        # What is not ASCII is a plain ValueError to base64.
+        # base64 reports characters outside ASCII as a plain ValueError.
         raise _refuse(where, f"not a DSSE envelope: {error}") from error
     return envelope, payload
 

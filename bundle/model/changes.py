@@ -1,6 +1,6 @@
 """What changed from one release to the next, for the approvers.
 
-It follows from the two manifests alone.
+Computed from the two manifests alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bundle.model.manifest import Manifest, artifacts
 from bundle.model.predicates import ReleaseNumber
 
 MAX_CHANGES: Final = 2000
-"""Named in one list, so that the whole stays near 1 MiB; more are counted."""
+"""Names in one list, to keep the document near 1 MiB; the rest is only counted."""
 
 
 class PlatformChanges(Document, frozen=True, kw_only=True):
@@ -48,7 +48,7 @@ class WaiverChanges(Document, frozen=True, kw_only=True):
 
 
 class Vulnerabilities(Document, frozen=True, kw_only=True):
-    """What scans found; without scans nothing is known, which is not the same as nothing found."""
+    """What scans found; without scans nothing is known, which is not the same as no findings."""
 
     scanned: bool
     new: tuple[Text, ...]
@@ -56,7 +56,7 @@ class Vulnerabilities(Document, frozen=True, kw_only=True):
 
 
 class PreviousRelease(Document, frozen=True, kw_only=True):
-    """The release that is compared with."""
+    """The release compared with."""
 
     release: ReleaseNumber
     version: Text
@@ -64,7 +64,7 @@ class PreviousRelease(Document, frozen=True, kw_only=True):
 
 
 class UnaskedImage(Document, frozen=True, kw_only=True):
-    """An image or chart, and where its registry did not say whether there are signatures."""
+    """An image or chart, and where its registry did not tell whether there are signatures."""
 
     reference: Text
     places: Text
@@ -78,14 +78,14 @@ class Changes(ContentChanges, frozen=True, kw_only=True):
 
     release: ReleaseNumber
     previous: PreviousRelease | None
-    """None: the release folder holds no earlier one."""
+    """None: the release folder has no earlier release."""
     platforms: PlatformChanges
     waivers: WaiverChanges
     unsigned: tuple[Text, ...]
     """All images of this release, old and new, that no signature vouches for."""
     unsigned_left_out: int = 0
     unasked: tuple[UnaskedImage, ...] = ()
-    """All images and charts of this release whose registry did not say what refers to them."""
+    """All images and charts of this release whose registry did not tell what refers to them."""
     unasked_left_out: int = 0
     vulnerabilities: Vulnerabilities
 
@@ -106,7 +106,7 @@ class Earlier:
 
 
 def compare_releases(release: int, new: Manifest, earlier: Earlier | None) -> Changes:
-    """Compare a release with the one before it; without one, everything is new."""
+    """Compare a release with the previous one; without one, everything is new."""
     old = earlier.manifest if earlier else None
     unsigned = unsigned_images(new)
     unasked = unasked_images(new)

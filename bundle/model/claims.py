@@ -1,7 +1,7 @@
-"""What a build system claims of a bundle, held against the bundle's own bundle.json.
+"""Checks what a build system claims about a bundle against the bundle's own bundle.json.
 
-The build system may have been taken over. What it says and bundle.json says as well is computed
-again by whoever reads it; what only the build system can know is shown as its own word.
+The build system may be compromised. Claims that bundle.json covers too are recomputed by every
+reader; what only the build system can know is shown as its own claim.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from bundle.model.provenance import BuildRun, Provenance, make_provenance
 def contradictions(
     manifest: Manifest, provenance: Provenance, changes: Changes, earlier: Earlier | None = None
 ) -> Iterator[str]:
-    """Yield what the two statements of a build say that bundle.json does not bear out.
+    """Yield the claims of a build's two statements that bundle.json contradicts.
 
     Args:
         manifest: Of the bundle, authenticated.
-        provenance: How it was built, by the build system's word.
-        changes: What changed, by its word.
-        earlier: The release before, where the reader has it: with it the comparison is made again.
+        provenance: How it was built, as the build system claims.
+        changes: What changed, as it claims.
+        earlier: The previous release, if the reader has it: then the comparison is repeated.
     """
     yield from _of_provenance(manifest, provenance)
     if changes.previous is None or earlier is not None:
@@ -52,16 +52,16 @@ def _of_provenance(manifest: Manifest, said: Provenance) -> Iterator[str]:
         ("the lock", own.external_parameters.lock, found.external_parameters.lock),
         ("the hosts", own.internal_parameters.hosts, found.internal_parameters.hosts),
         ("the content", own.resolved_dependencies, found.resolved_dependencies),
-        ("the whole", own, found),
+        ("the document as a whole", own, found),
     )
     for what, expected, claimed in parts:
         if expected != claimed:
-            yield f"provenance: {what} that it names is not bundle.json's"
+            yield f"provenance: {what} does not match bundle.json"
             return
 
 
 def _run_of(said: Provenance) -> BuildRun:
-    """Return what only the build system knows, as it says it."""
+    """Return what only the build system knows, as it claims."""
     run = said.run_details
     definition = said.build_definition.external_parameters.definition.digest.sha256
     return BuildRun(
@@ -81,7 +81,7 @@ def _of_comparison(manifest: Manifest, said: Changes, earlier: Earlier | None) -
     own = msgspec.structs.replace(own, vulnerabilities=said.vulnerabilities)
     for name in Changes.__struct_fields__:
         if getattr(own, name) != getattr(said, name):
-            yield f"changes: `{name}` is not what a comparison of the two bundle.json gives"
+            yield f"changes: `{name}` does not match a comparison of the two bundle.json files"
             return
 
 
@@ -90,24 +90,24 @@ def _of_changes(manifest: Manifest, said: Changes) -> Iterator[str]:
     unsigned = unsigned_images(manifest)
     counted = (unsigned[:MAX_CHANGES], max(0, len(unsigned) - MAX_CHANGES))
     if (said.unsigned, said.unsigned_left_out) != counted:
-        yield "changes: the images without a signature are not those of bundle.json"
+        yield "changes: the images without a signature do not match bundle.json"
     unasked = unasked_images(manifest)
     if (said.unasked, said.unasked_left_out) != (
         unasked[:MAX_CHANGES],
         max(0, len(unasked) - MAX_CHANGES),
     ):
-        yield "changes: the images whose registry could not be asked are not those of bundle.json"
+        yield "changes: the images whose registry could not be queried do not match bundle.json"
     waived = waived_images(manifest)
     if not set(said.waivers.new) <= set(waived) or set(said.waivers.dropped) & set(waived):
-        yield "changes: the waivers are not those of bundle.json"
+        yield "changes: the waivers do not match bundle.json"
     if not set(said.platforms.added) <= set(manifest.platforms) or set(
         said.platforms.removed
     ) & set(manifest.platforms):
-        yield "changes: the platforms are not those of bundle.json"
+        yield "changes: the platforms do not match bundle.json"
     for kind in COMPARED:
         here = contents(manifest, kind).items()
         if not _fits(getattr(said, kind), here):
-            yield f"changes: `{kind}` names what bundle.json does not have"
+            yield f"changes: `{kind}` names content that bundle.json lacks"
 
 
 def _fits(said: Differences, here: Collection[tuple[str, str]]) -> bool:

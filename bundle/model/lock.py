@@ -1,6 +1,6 @@
 """The lock: every reference of a definition resolved to digests, for a person to review.
 
-It names each byte that a build will fetch, so that the manifest of a bundle follows from it alone.
+It names every byte that a build will fetch, so the manifest of a bundle follows from it alone.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _all_contents(lock: Lock) -> Iterator[Content]:
 
 
 def check_lock(lock: Lock) -> None:
-    """Check what the structure alone cannot say: names are sane, what is named is listed.
+    """Check what the type alone cannot express: names are sane, references resolve.
 
     Raises:
         FormatError: The lock contradicts itself.

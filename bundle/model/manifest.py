@@ -1,4 +1,4 @@
-"""The manifest: bundle.json, which names every blob of a bundle and what each one is."""
+"""The manifest: bundle.json, which names every blob of a bundle and its role."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bundle.kinds.policy import SignatureRule, check_rules
 from bundle.kinds.registry import KINDS, BundleContent
 
 _TAKEN: Final = frozenset({"bundle.json", "sha256sums", "trust", "attestations", "blobs"})
-"""Names at the top of every bundle, without case: some media do not tell it apart."""
+"""Names at the top of every bundle, in one case: some media ignore case."""
 
 
 class Manifest(BundleContent, frozen=True, kw_only=True):
@@ -25,7 +25,7 @@ class Manifest(BundleContent, frozen=True, kw_only=True):
     """
 
     signatures: tuple[SignatureRule, ...] = ()
-    """By whom images must be signed; checked again wherever the bundle is verified."""
+    """Who must have signed the images; checked again wherever the bundle is verified."""
     sources: tuple[Text, ...] = ()
     """Every host that content came from."""
 
@@ -36,21 +36,21 @@ class Manifest(BundleContent, frozen=True, kw_only=True):
 
 
 def check_manifest(manifest: Manifest) -> dict[str, int]:
-    """Check what the structure alone cannot say and return the blobs' sizes by digest.
+    """Check what the type alone cannot express, and return the blobs' sizes by digest.
 
     Raises:
         FormatError: Blobs unsorted or repeated, something names a blob that is not listed, or a
             name is malformed or means two things.
-        ClosureError: Something in it wants an image that it does not have.
+        ClosureError: Something in it needs an image that it does not have.
     """
     digests = [blob.digest for blob in manifest.blobs]
     if digests != sorted(set(digests)):
         raise FormatError(
-            "bundle.json: blobs are not sorted, or one stands twice", "Build the bundle again."
+            "bundle.json: blobs are not sorted, or one is a duplicate", "Build the bundle again."
         )
     paths = [file.path.lower() for file in manifest.layout]
     if len(set(paths)) != len(paths) or not _TAKEN.isdisjoint(paths):
-        raise FormatError("bundle.json: a layout path stands twice", "Build the bundle again.")
+        raise FormatError("bundle.json: duplicate layout path", "Build the bundle again.")
     known = {blob.digest: blob.size for blob in manifest.blobs}
     for what, digest in named_content(manifest):
         if digest not in known:
@@ -91,7 +91,7 @@ def artifacts(manifest: Manifest) -> Iterator[Artifact]:
 
 
 def named_content(manifest: Manifest) -> list[tuple[str, str]]:
-    """List what bundle.json names by digest: the name for a person, and the digest."""
+    """List everything that bundle.json names by digest, as (display name, digest)."""
     named = [n for kind in KINDS for one in kind.entries(manifest) for n in kind.named(one)]
     for artifact in artifacts(manifest):
         named += [(artifact.reference, digest) for digest in named_parts(artifact)]

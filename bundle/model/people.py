@@ -1,8 +1,8 @@
-"""Names of persons: what one may be, and which two are one person.
+"""People's names: which are valid, and which two count as one person.
 
-A threshold counts persons. Who could hold two keys under names that people take for one would be
-two of them: in full width, in another case, in two spellings of one letter, with a character that
-nobody sees, or in letters of another script that look the same.
+A threshold counts people. Anyone who could hold two keys under names that look the same would
+count twice: full-width letters, another case, two encodings of one letter, invisible characters,
+or letters of another script that look the same.
 
 Source: Unicode Standard Annex 15, "NFKC"; Unicode Technical Standard 39, "Confusable Detection".
 """
@@ -34,11 +34,11 @@ _QUOTES: Final = frozenset("`\u00b4\u02b9\u02bb\u02bc\u02bd\u02be\u2018\u2019\u2
 
 
 def name_problem(name: str, longest: int) -> str:
-    """Say what is wrong with the name of a person; an empty string if nothing is."""
+    """Describe what is wrong with a person's name; empty if nothing is."""
     if not name or name != name.strip() or len(name) > longest or not name.isprintable():
         return f"expected 1 to {longest} printable characters without spaces around them"
     if flaw := flaw_of(name):
-        return f"it has {flaw}"
+        return f"it contains {flaw}"
     for word in _WORD.findall(name):
         scripts = sorted(set(_scripts(word)))
         if len(scripts) > 1:
@@ -54,7 +54,7 @@ def _scripts(word: str) -> Iterator[str]:
 
 
 def folded(name: str) -> str:
-    """Return what of a name tells a person from another; equal for two that people take for one."""
+    """Return the part of a name that identifies a person; equal for names that look the same."""
     # First, since an accent that stands by itself is a space and another character in NFKC.
     plain = "".join(_QUOTE if char in _QUOTES else char for char in name)
     plain = without_unseen(unicodedata.normalize("NFKC", plain)).casefold()

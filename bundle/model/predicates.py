@@ -1,4 +1,4 @@
-"""What an approver says in an attestation, and the ticket that each approval must name."""
+"""What an approver attests, and the ticket that each approval must name."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ReleaseNumber = Annotated[int, msgspec.Meta(ge=1)]
 class Reviewed(Document, frozen=True, kw_only=True):
     """What the approver was shown: the digests of the statements, without their signatures.
 
-    By these the approvers vouch for what the build system said, so that whoever takes that over
-    later cannot put another story in its place.
+    With these the approvers vouch for the build system's statements, so that an attacker who
+    takes it over later cannot replace them.
     """
 
     provenance: Digest
@@ -42,11 +42,11 @@ class Approval(Document, frozen=True, kw_only=True):
 
 
 def ticket_problem(ticket: str) -> str:
-    """Say what is wrong with a ticket; an empty string if nothing is."""
+    """Describe what is wrong with a ticket; empty if nothing is."""
     if not ticket.strip():
         return "it is empty"
     if len(ticket) > MAX_TICKET_LENGTH:
-        return f"it has {len(ticket)} characters, and {MAX_TICKET_LENGTH} are allowed"
+        return f"it has {len(ticket)} characters; at most {MAX_TICKET_LENGTH} are allowed"
     if ticket != ticket.strip() or not ticket.isprintable():
-        return "it has spaces around it, or characters that a terminal would not show"
+        return "it has surrounding spaces or unprintable characters"
     return ""

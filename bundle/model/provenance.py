@@ -22,13 +22,13 @@ MAX_DEPENDENCIES: Final = 4000
 """Named in one provenance, about 1 MiB; bundle.json, its subject, names every one in any case."""
 
 SignatureStatus = Literal["good", "bad", "untrusted", "expired", "revoked", "unchecked", "none"]
-"""Of a commit: `untrusted` is good by a key that Git was not told to trust, `unchecked` is there
-and could not be looked at, `none` is not signed."""
+"""Of a commit: `untrusted` is valid by a key that Git does not trust, `unchecked` could not be
+verified, `none` is not signed."""
 _Hex = Annotated[
     str,
     formed(
         r"^([0-9a-f]{40}|[0-9a-f]{64})?$(?!\n)",
-        "nothing, or a whole Git object id of 40 or 64 digits and small letters a to f",
+        "empty, or a full Git object id of 40 or 64 lowercase hexadecimal characters",
         "0123456789abcdef0123456789abcdef01234567",
     ),
 ]
@@ -43,9 +43,9 @@ class Source(Document, frozen=True, kw_only=True):
     """Why there is none."""
     commit: _Hex = ""
     clean: bool = False
-    """No file that Git knows was changed."""
+    """No file tracked by Git was modified."""
     lock_committed: bool = False
-    """The lock is the commit's, byte for byte."""
+    """The lock equals the committed one, byte for byte."""
     signature: SignatureStatus = "none"
     signer: _LIMITED = ""
     """Of the commit, as Git says."""
@@ -140,7 +140,7 @@ class Provenance(Document, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class BuildRun:
-    """What a build knows of itself.
+    """What a build knows about itself.
 
     Attributes:
         definition: Digest of the definition.
@@ -162,7 +162,7 @@ class BuildRun:
 
 
 def make_provenance(manifest: Manifest, run: BuildRun) -> Provenance:
-    """Say how a bundle was built.
+    """Describe how a bundle was built.
 
     Args:
         manifest: Of the bundle.

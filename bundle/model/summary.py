@@ -1,4 +1,4 @@
-"""What a build attests, in plain words: for approvers before they sign, for auditors afterwards."""
+"""What a build attests, in plain words: for approvers before signing, for auditors afterwards."""
 
 from __future__ import annotations
 
@@ -15,36 +15,37 @@ from bundle.model.manifest import Manifest
 from bundle.model.provenance import Provenance, SignatureStatus, Source
 
 MAX_LINES: Final = 20
-"""Of each kind; the whole list is in the attestation."""
+"""Per kind; the complete list is in the attestation."""
 
 _SIGNATURES: dict[SignatureStatus, str] = {
-    "good": "signed, and the signature is good",
-    "bad": "signed, and the signature is BAD",
+    "good": "signed with a valid signature",
+    "bad": "signed with a BAD signature",
     "untrusted": "signed by a key that the build system does not trust",
-    "expired": "signed, and the signature or its key has expired",
-    "revoked": "signed by a key that was revoked",
-    "unchecked": "signed, and the build system could not check the signature",
+    "expired": "signed, but the signature or its key has expired",
+    "revoked": "signed by a revoked key",
+    "unchecked": "signed, but the build system could not check the signature",
     "none": "not signed",
 }
 
 
 def content_counts(content: Lock | Manifest) -> str:
-    """Say what a lock or a bundle holds, each kind that it has, such as `2 images, 1 chart`."""
+    """Summarize what a lock or a bundle holds, by kind, such as `2 images, 1 chart`."""
     return ", ".join(filter(None, (kind.said(content) for kind in KINDS))) or "nothing"
 
 
 def source_lines(source: Source) -> tuple[str, ...]:
-    """Say from which commit a bundle was built."""
+    """Describe the commit that a bundle was built from."""
     if source.kind == "none":
         return (f"unknown: {source.reason}",)
     signer = f" ({source.signer})" if source.signer else ""
-    clean = "no file was changed since" if source.clean else "FILES WERE CHANGED since"
-    lock = "the lock is the commit's" if source.lock_committed else "the lock is NOT the commit's"
+    clean = "no uncommitted changes" if source.clean else "UNCOMMITTED CHANGES"
+    matches = "matches" if source.lock_committed else "does NOT match"
+    lock = f"the lock {matches} the commit"
     return (f"commit {source.commit}", f"{_SIGNATURES[source.signature]}{signer}", clean, lock)
 
 
 def provenance_lines(provenance: Provenance) -> tuple[tuple[str, str], ...]:
-    """Say how a bundle was built, each line with its title."""
+    """Describe how a bundle was built, each line with its title."""
     run = provenance.run_details
     source = source_lines(provenance.source)
     hosts = ", ".join(provenance.hosts) or "none"
@@ -58,14 +59,14 @@ def provenance_lines(provenance: Provenance) -> tuple[tuple[str, str], ...]:
 
 
 def changes_lines(changes: Changes) -> tuple[str, ...]:
-    """Say what changed since the release before."""
+    """Describe what changed since the previous release."""
     return tuple(_lines(changes))
 
 
 def _lines(changes: Changes) -> Iterator[str]:
     previous = changes.previous
     if previous is None:
-        yield "the first release of this release folder: everything is new"
+        yield "first release in this release folder: everything is new"
     else:
         yield f"since release {previous.release} (version {previous.version}):"
     for name in changes.platforms.added:
@@ -76,7 +77,7 @@ def _lines(changes: Changes) -> Iterator[str]:
     for title, differences in kinds:
         yield from _first(_differences(title, differences), differences.count)
     if previous is not None and not any(found.count for _, found in kinds):
-        yield "no content is added, removed or moved"
+        yield "no content was added, removed or moved"
     yield from _waivers("+ new waiver", changes.waivers.new)
     yield from _waivers("- waiver dropped", changes.waivers.dropped)
     yield from _vulnerabilities(changes)
@@ -97,7 +98,7 @@ def _waivers(what: str, waivers: tuple[WaivedImages, ...]) -> Iterator[str]:
 
 
 def waived_line(waiver: WaivedImages) -> str:
-    """Say which images a rule waives the signatures of, why, and by whom."""
+    """Describe which images' signatures a rule waives, why, and who approved it."""
     return (
         f"{', '.join(waiver.images)} need not be signed until {waiver.expires}: "
         f"{waiver.reason} ({waiver.approved_by}, {waiver.ticket})"
@@ -105,26 +106,26 @@ def waived_line(waiver: WaivedImages) -> str:
 
 
 def unsigned_lines(names: Sequence[str]) -> list[str]:
-    """Say which images no signature of their upstream vouches for: every one of them."""
+    """List every image that no upstream signature vouches for."""
     if not names:
-        return ["no image is without a signature of its upstream"]
+        return ["every image has an upstream signature"]
     count = counted(len(names), "image")
-    return [f"{count} that no upstream signature vouches for:", *(f"  {name}" for name in names)]
+    return [f"{count} without an upstream signature:", *(f"  {name}" for name in names)]
 
 
 def unasked_lines(found: Sequence[UnaskedImage]) -> list[str]:
-    """Say which images' registries do not say everywhere what refers to them: all of them."""
+    """List every image whose registry did not tell everywhere what refers to it."""
     if not found:
-        return ["every registry says what refers to its images"]
+        return ["every registry lists what refers to its images"]
     count = counted(len(found), "image")
-    first = f"{count} whose registry does not say everywhere what refers to them:"
+    first = f"{count} whose registry does not list everything that refers to them:"
     return [first, *(f"  {one.reference}: {one.places}" for one in found)]
 
 
 def _vulnerabilities(changes: Changes) -> Iterator[str]:
     found = changes.vulnerabilities
     if not found.scanned:
-        yield "vulnerabilities: not scanned, so new and fixed ones are not known"
+        yield "vulnerabilities: not scanned, so new and fixed ones are unknown"
         return
     yield f"vulnerabilities: {len(found.new)} new, {len(found.fixed)} fixed"
     yield from _first((f"+ {name}" for name in found.new), len(found.new))
@@ -132,7 +133,7 @@ def _vulnerabilities(changes: Changes) -> Iterator[str]:
 
 
 def _first(lines: Iterator[str], count: int) -> Iterator[str]:
-    """Give the first lines, and say how many more there are."""
+    """Yield the first lines, and how many more there are."""
     shown = 0
     for line in lines:
         if shown == MAX_LINES:

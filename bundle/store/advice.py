@@ -1,6 +1,6 @@
-"""What to do about a bundle that is not as it was built: on a site's side, and on the vendor's.
+"""Hints for a bundle that is not as it was built: for a site, and for the vendor.
 
-A site copies it again from whoever brought it. The vendor has the lock that it was made of.
+A site copies it again from whoever brought it. The vendor has the lock that it was built from.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 from bundle.base.errors import Advice
 
 _AGAIN: Final = (
-    "It was damaged or changed after it was built: take another copy of the bundle's folder, or "
+    "It was damaged or changed after the build: take another copy of the bundle's folder, or "
     "build it again from its lock."
 )
 DAMAGED: Final = Advice("It is damaged; copy it again from a good medium.", vendor=_AGAIN)
@@ -39,8 +39,8 @@ NO_BUNDLE: Final = Advice(
     "The medium is damaged or not a bundle.", vendor="The folder is damaged or not a bundle."
 )
 NOT_THIS: Final = Advice(
-    "No release is like this; do not use this medium.",
-    vendor="No release is like this: find out who changed the folder, and go on from another copy.",
+    "No genuine release looks like this; do not use this medium.",
+    vendor="This is not a genuine release: find out who changed the folder, and use another copy.",
 )
 NOT_PLAIN: Final = Advice(
     "A bundle holds plain files only; do not use this medium.",
@@ -51,15 +51,15 @@ PLACE: Final = Advice(
     vendor="Give the folder that `isoward build` made.",
 )
 SUMS: Final = Advice(
-    "A file below trust/ or attestations/, or SHA256SUMS itself is damaged; copy it from a good "
+    "A file below trust/ or attestations/, or SHA256SUMS itself, is damaged; copy it from a good "
     "medium.",
-    vendor="A file below trust/ or attestations/, or SHA256SUMS itself was changed by something "
-    "else than isoward: take another copy of the folder, or build it again from its lock.",
+    vendor="A file below trust/ or attestations/, or SHA256SUMS itself, was changed by something "
+    "other than isoward: take another copy of the folder, or build it again from its lock.",
 )
 SIGNED_TOO_LONG: Final = Advice(
-    "No build signs for so long. If this machine's clock is right, do not use this medium, and "
+    "No build signs for this long. If this machine's clock is right, do not use this medium, and "
     "tell the vendor: the build system's key may have been stolen.",
-    vendor="No build signs for so long. If this machine's clock is right, do not approve it: the "
+    vendor="No build signs for this long. If this machine's clock is right, do not approve it: the "
     "build system's key may have been stolen.",
 )
 UNREADABLE: Final = Advice("Check the medium.", vendor="Check the disk that the folder is on.")

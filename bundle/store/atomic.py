@@ -1,4 +1,4 @@
-"""Files that are either there whole or not at all, also after a power cut."""
+"""Files that exist either completely or not at all, even after a power failure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOCK_NAME: Final = ".lock"
 """What `directory_lock` leaves in a folder."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NO_SECOND_NAMES: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-"""What FAT, exFAT and some network file systems say to a hard link."""
+"""How FAT, exFAT and some network file systems reject a hard link."""
 _OTHERS: Final = 0o077
 
 
@@ -26,15 +26,15 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write `data` to `path`: temporary file, fsync, rename, fsync of the directory.
 
     Raises:
-        StorageError: The disk refused, or shows to others what `mode` keeps from them; `path` is
-            then as it was.
+        StorageError: The write failed, or the file would be readable by others despite `mode`;
+            `path` is unchanged.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     with storage_errors(f"write {path}"):
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             with os.fdopen(descriptor, "wb") as file:
-                # The process's umask took bits from the mode that os.open was given.
+                # The process's umask removed bits from the mode passed to os.open.
                 os.fchmod(file.fileno(), mode)
                 require_private(path, file.fileno(), mode)
                 file.write(data)
@@ -48,23 +48,23 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 def require_private(path: Path, descriptor: int, mode: int) -> None:
-    """Check that a file that nobody else may read is that, before anything is written into it.
+    """Check that a private file really is private, before anything is written to it.
 
-    FAT and some network file systems take a mode without a word and keep none.
+    FAT and some network file systems silently ignore modes.
 
     Args:
-        path: For the message.
-        descriptor: Of the file, whose mode was set.
-        mode: As it was asked for; of a file that others may read nothing is checked.
+        path: For messages.
+        descriptor: Of the file, after its mode was set.
+        mode: As requested; nothing is checked if others may read it.
     Raises:
-        StorageError: Others can read or write it.
+        StorageError: Others can read or write the file.
     """
     found = stat.S_IMODE(os.fstat(descriptor).st_mode)
     if not mode & _OTHERS and found & _OTHERS:
         raise StorageError(
-            f"{path}: expected the mode {mode:04o}, found {found:04o}: this file system keeps no "
-            "modes, and everybody could read the secret",
-            "Write it to a file system that keeps modes, such as ext4, or one that was mounted for "
+            f"{path}: expected the mode {mode:04o}, found {found:04o}: this file system has no "
+            "modes, so anyone could read the secret",
+            "Use a file system that supports modes, such as ext4, or one that is mounted for "
             "you alone (for FAT: the options uid= and umask=0077).",
         )
 
@@ -73,20 +73,20 @@ def require_new(path: Path) -> None:
     """Check that nothing is at `path`.
 
     Raises:
-        UsageError: Something is.
+        UsageError: Something is there.
     """
     if os.path.lexists(path):
         raise UsageError(
-            f"{path}: it is there already, and is not overwritten", "Choose another file name."
+            f"{path}: already exists and is not overwritten", "Choose another file name."
         )
 
 
 def write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write a file whole, as `write_atomic` does, but only where nothing is yet.
+    """Write a complete file, like `write_atomic`, but only if `path` does not exist yet.
 
     Raises:
-        UsageError: Something is at `path`; it is as it was.
-        StorageError: The disk refused; nothing is there.
+        UsageError: `path` exists; it is unchanged.
+        StorageError: The write failed; nothing is left behind.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
@@ -104,14 +104,14 @@ def write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 
 def _name_new(path: Path, temporary: Path) -> None:
-    """Give a whole file its name, which must be free."""
+    """Give a complete file its final name, which must be free."""
     try:
-        # Unlike a rename, a second name never takes the place of a file.
+        # Unlike a rename, a hard link never replaces a file.
         path.hardlink_to(temporary)
     except OSError as error:
         if error.errno not in _NO_SECOND_NAMES:
             raise
-        # A stick has FAT, mostly. Whoever makes the empty file has the name, and renames over it.
+        # Sticks mostly use FAT. Whoever creates the empty file owns the name and renames over it.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         try:
             temporary.replace(path)
@@ -121,23 +121,23 @@ def _name_new(path: Path, temporary: Path) -> None:
 
 
 def make_directory(directory: Path, mode: int = 0o755) -> None:
-    """Make a directory and what is missing above it, so that all of it survives a power cut.
+    """Make a directory and its missing parents, so that all of them survive a power failure.
 
     Args:
-        directory: One that is there already stays as it is.
-        mode: Of each that is made, whatever the umask.
+        directory: Left unchanged if it exists.
+        mode: Of each new directory, whatever the umask.
 
     Raises:
-        StorageError: The disk refused.
+        StorageError: A directory could not be made.
     """
     with storage_errors(f"create {directory}"):
         missing = [path for path in (directory, *directory.parents) if not path.exists()]
         for path in reversed(missing):
             try:
-                # Closed at first: nobody else gets in before it has its mode.
+                # Private at first: nobody gets in before it has its final mode.
                 path.mkdir(mode=0o700)
             except FileExistsError:
-                continue  # Another process was quicker.
+                continue  # Another process was faster.
             path.chmod(mode)
             fsync_directory(path.parent)
         if not directory.is_dir():
@@ -145,7 +145,7 @@ def make_directory(directory: Path, mode: int = 0o755) -> None:
 
 
 def fsync_directory(directory: Path) -> None:
-    """Make renames and new names in `directory` survive a power cut."""
+    """Make renames and new names in `directory` survive a power failure."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -169,7 +169,7 @@ def directory_lock(directory: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def locked_folder(directory: Path) -> Iterator[None]:
-    """Hold a folder as `directory_lock` does, without a file in it: a bundle may hold no other.
+    """Lock a folder like `directory_lock`, but without a lock file: a bundle must not contain one.
 
     Raises:
         BusyError: Another process holds it.

@@ -1,4 +1,4 @@
-"""Reading and hashing files at the speed of the hash, on a few threads with small buffers."""
+"""Reading and hashing files as fast as the hash allows, on a few threads with small buffers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HASH_THREADS: Final = 2
 
 
 class StoppedError(Exception):
-    """Another thread met an error, so this one's result is not wanted; never seen by a user."""
+    """Another thread failed, so this result is no longer needed; never seen by a user."""
 
 
 Advance = Callable[[int], None]
@@ -37,11 +37,11 @@ def hash_stream(stream: BinaryIO, size: int, digest: str, name: str, advance: Ad
         size: Expected, in bytes.
         digest: Expected.
         name: The file's path in the bundle, for messages.
-        advance: Told of bytes as they are read.
+        advance: Receives byte counts while reading.
     Raises:
         SizeMismatchError: It ended early or ran over.
-        DigestMismatchError: Right length, other bytes.
-        StorageError: It cannot be read.
+        DigestMismatchError: The length is right, but the bytes differ.
+        StorageError: A blob cannot be read.
     """
     state = hashlib.sha256()
     buffer = memoryview(bytearray(CHUNK_BYTES))
@@ -61,14 +61,14 @@ def copy_hashed(source: Path, target: Path, content: Content, name: str, advance
 
     Args:
         source: Untrusted; opened without following a link.
-        target: Overwritten; removed again when the content is wrong.
+        target: Overwritten; removed again if the content is wrong.
         content: Expected digest and size.
         name: For messages.
-        advance: Told of bytes.
+        advance: Receives byte counts.
 
     Raises:
-        IntegrityError: The content is not as expected.
-        StorageError: The disk refused.
+        IntegrityError: The content differs from what is expected.
+        StorageError: Reading or writing failed.
     """
     with storage_errors(f"copy {name}"):
         read_only = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -83,7 +83,7 @@ def copy_hashed(source: Path, target: Path, content: Content, name: str, advance
 def copy_stream(
     stream: BinaryIO, target: Path, content: Content, name: str, advance: Advance
 ) -> None:
-    """Write `stream` to `target` and check it; see `copy_hashed`, but a failure leaves `target`."""
+    """Write `stream` to `target` and check it like `copy_hashed`; a failure leaves `target`."""
     state = hashlib.sha256()
     buffer = memoryview(bytearray(CHUNK_BYTES))
     seen = 0
@@ -103,7 +103,7 @@ def copy_stream(
 
 
 def write_all(descriptor: int, chunk: memoryview) -> None:
-    """Write a whole chunk, however many calls it takes."""
+    """Write a complete chunk, however many calls that takes."""
     while chunk:
         chunk = chunk[os.write(descriptor, chunk) :]
 
@@ -112,8 +112,8 @@ def check_content(name: str, size: int, digest: str, found_size: int, found: str
     """Compare what was read with what was promised, size before digest.
 
     Raises:
-        SizeMismatchError: Another length.
-        DigestMismatchError: Right length, other bytes.
+        SizeMismatchError: The length differs.
+        DigestMismatchError: The length is right, but the bytes differ.
     """
     if found_size != size:
         more = "more" if found_size > size else f"{found_size}"
@@ -144,13 +144,13 @@ def until(stopped: Event, advance: Callable[[int], object]) -> Callable[[int], N
 def run_parallel(
     work: Callable[[T], None], items: Iterable[T], threads: int, stop: Callable[[], None]
 ) -> None:
-    """Run `work` on every item with a few threads; the first error ends it and is raised.
+    """Run `work` on every item with a few threads; the first error stops it and is raised.
 
     Args:
         work: Called from threads.
         items: Consumed up front.
         threads: How many at a time.
-        stop: Called on the first error or interrupt, so that running work can end early.
+        stop: Called on the first error or interrupt, so that running work can stop early.
     """
     with ThreadPoolExecutor(max_workers=threads) as pool:
         futures: list[Future[None]] = [pool.submit(work, item) for item in items]

@@ -1,4 +1,4 @@
-"""A bundle's directory, read without following a link out of it.
+"""A bundle's directory, read without ever following a link out of it.
 
 Source: OCI image-spec, image-layout.md; docs/FORMAT.md, "The bundle".
 """
@@ -33,22 +33,22 @@ KEY_DIRECTORY: Final = f"{ATTESTATION_DIRECTORY}/keys"
 BLOB_DIRECTORY: Final = "blobs/sha256"
 _MAX_ENTRIES: Final = 2_000_000
 _MAX_DEPTH: Final = 8
-"""Folders within folders; ours are two deep."""
+"""Nesting of folders; ours are two deep."""
 _MAX_LEFTOVERS: Final = 1000
-"""That are told of; macOS leaves one beside every file that it copies."""
+"""Leftovers that are reported; macOS leaves one beside every file it copies."""
 
 _Kind = Literal["file", "folder", "leftover", "other"]
 
 
 class BundleDirectory:
-    """A bundle on a disk or medium. Opening one reads nothing."""
+    """A bundle on a disk or medium. Creating one reads nothing."""
 
     def __init__(self, path: Path) -> None:
-        """Name the directory; nothing is touched yet."""
+        """Remember the directory; nothing is read yet."""
         self.path = path
 
     def require(self) -> None:
-        """Check that this looks like a bundle at all.
+        """Check that this looks like a bundle.
 
         Raises:
             FormatError: Not a directory, or without bundle.json.
@@ -68,18 +68,18 @@ class BundleDirectory:
         return self.path / self.blob_name(digest)
 
     def open_blob(self, digest: str) -> BinaryIO:
-        """Open a blob unbuffered; see `open_file`."""
+        """Open a blob for unbuffered reading; see `open_file`."""
         return self.open_file(self.blob_name(digest))
 
     def open_file(self, relative: str) -> BinaryIO:
-        """Open a regular file of the bundle for reading, unbuffered, following no link.
+        """Open a regular file of the bundle for unbuffered reading, following no link.
 
         Args:
-            relative: From our own code or checked by the model; components are checked again.
+            relative: From our own code, or checked by the model; its components are checked again.
         Raises:
-            MissingBlobError: It is not there.
-            UnsafePathError: It, or a directory above it, is a link or no regular file.
-            StorageError: It cannot be read.
+            MissingBlobError: It does not exist.
+            UnsafePathError: It, or a directory above it, is a link or not a regular file.
+            StorageError: A blob cannot be read.
         """
         descriptor = self._open_beneath(relative)
         try:
@@ -90,7 +90,7 @@ class BundleDirectory:
         return os.fdopen(descriptor, "rb", buffering=0)
 
     def _open_beneath(self, relative: str) -> int:
-        """Open component by component, so that no link on the way is followed."""
+        """Open component by component, so that no link along the way is followed."""
         parts = relative.split("/")
         if any(part in {"", ".", ".."} or "\0" in part for part in parts):
             raise _unsafe(relative, "leaves the bundle")
@@ -100,7 +100,7 @@ class BundleDirectory:
             current = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             for part in parts[:-1]:
                 current = _step(current, part, flags | os.O_DIRECTORY)
-            # Looked at first: to open a device or a pipe can do something.
+            # Checked first: opening a device or a pipe can have side effects.
             found = os.stat(parts[-1], dir_fd=current, follow_symlinks=False)
             _require_regular(relative, found)
             current = _step(current, parts[-1], flags)
@@ -115,16 +115,16 @@ class BundleDirectory:
             ) from error
         except OSError as error:
             _close(current)
-            # A link gives ELOOP, a file or link where a directory must be gives ENOTDIR.
+            # A link gives ELOOP; a file or link in place of a directory gives ENOTDIR.
             if error.errno in {errno.ELOOP, errno.ENOTDIR}:
-                raise _unsafe(relative, "is a link, or lies below one") from error
+                raise _unsafe(relative, "is a link, or is below one") from error
             raise StorageError(
                 f"cannot read {relative} in {self.path}: {error.strerror}", UNREADABLE
             ) from error
         return current
 
     def read_small(self, relative: str, limit: int) -> bytes:
-        """Read a whole small file.
+        """Read a small file completely.
 
         Raises:
             SizeMismatchError: Larger than `limit` bytes.
@@ -141,14 +141,14 @@ class BundleDirectory:
                         f"{relative}: expected at most {limit} bytes, found more",
                         NO_BUNDLE,
                     )
-        # Mostly there is one: of a large file no second copy is made.
+        # Usually there is one chunk: a large file is not copied a second time.
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def files(self) -> list[str]:
         """List every file of the bundle, relative and sorted.
 
         Raises:
-            UnsafePathError: There is a link, a device or the like, or no end of folders.
+            UnsafePathError: There is a link, a device or the like, or nesting without end.
         """
         return sorted(self.walk())
 
@@ -156,7 +156,7 @@ class BundleDirectory:
         """Yield every file of the bundle, relative; memory does not grow with their number.
 
         Args:
-            leftovers: Gets what other systems left there; it is passed over, and never opened.
+            leftovers: Receives what other systems left there; it is skipped and never opened.
         Raises:
             UnsafePathError: As `files`.
         """
@@ -169,7 +169,7 @@ class BundleDirectory:
                 leftovers.append(name)
 
     def top_leftovers(self) -> list[str]:
-        """List what other systems left at the top, without looking any deeper."""
+        """List what other systems left at the top level, without looking deeper."""
         with storage_errors(f"list {self.path}"), os.scandir(self.path) as entries:
             names = (e.name for e in entries if _kind_of(e, e.name) == "leftover")
             return sorted(islice(names, _MAX_LEFTOVERS))
@@ -198,7 +198,7 @@ def _kind_of(entry: os.DirEntry[str], relative: str) -> _Kind:
 
 
 def _step(directory: int, part: str, flags: int) -> int:
-    """Open `part` below an open directory, which is closed for it."""
+    """Open `part` below an open directory, which is then closed."""
     opened = os.open(part, flags, dir_fd=directory)
     os.close(directory)
     return opened

@@ -1,8 +1,8 @@
-"""What other systems leave on a medium by themselves: passed over and told of, never read.
+"""Files that other systems leave on a medium: skipped and reported, never read.
 
-A closed list: Windows, macOS and Linux write these on any stick that they are shown. Nothing of a
-bundle can have one of these names, and whatever else is not vouched for is still refused. They are
-known by name and type alone, since many of them only root, or only their own system, can open.
+A closed list: Windows, macOS and Linux write these on any stick that is plugged in. No file of a
+bundle can have one of these names, and everything else that is not vouched for is still refused.
+They are recognized by name and type alone, since only root or their own system can open many.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Final
 
 _AT_THE_TOP: Final = frozenset(
     {
-        # Windows: restore points and the index, bins, what chkdsk says
+        # Windows: restore points, the index, recycle bins, chkdsk's report
         *("system volume information", "$recycle.bin", "recycler", "recycled", "bootex.log"),
-        # macOS: bins, the index, journals, versions; and what stands for one that is not wanted
+        # macOS: trash, the index, journals, versions; and the markers that disable them
         *(".trashes", ".spotlight-v100", ".fseventsd", ".documentrevisions-v100"),
         *(".temporaryitems", "temporary items", "network trash folder", ".volumeicon.icns"),
         *(".metadata_never_index", ".metadata_never_index_unless_rootfs", ".apdisk"),
@@ -28,9 +28,9 @@ _AT_THE_TOP: Final = frozenset(
         *("lost.dir", ".android_secure", "#recycle", "@recycle", "@eadir"),
     }
 )
-"""Folders or files at the top of a file system; in lower case, as FAT does not tell it apart."""
+"""Files or folders at the top of a file system; lower case, because FAT ignores case."""
 _NUMBERED: Final = re.compile(r"\.trash-[0-9]{1,10}|found\.[0-9]{3}", re.ASCII)
-"""A user's bin on a stick, by freedesktop.org's rule, and what chkdsk found."""
+"""A user's trash on a stick, by freedesktop.org's rule, and what chkdsk found."""
 
 _ANYWHERE: Final = frozenset(
     {
@@ -40,23 +40,23 @@ _ANYWHERE: Final = frozenset(
         ".directory",
     }
 )
-"""Files in any folder that somebody has looked into."""
+"""Files that appear in any folder someone has browsed."""
 _APPLE_DOUBLE: Final = "._"
-"""Begins the name of the file that has a file's attributes of macOS, beside it."""
+"""Prefix of the file in which macOS stores another file's attributes."""
 
 
 _MAX_SHOWN: Final = 5
 
 
 def shown_leftovers(names: Sequence[str]) -> str:
-    """Name some of what was passed over, for a person."""
+    """Name some of what was skipped, for display."""
     said = ", ".join(names[:_MAX_SHOWN])
     more = len(names) - _MAX_SHOWN
     return f"{said} and {more} more" if more > 0 else said
 
 
 def is_leftover(relative: str, *, folder: bool) -> bool:
-    """Say whether something in a bundle's folder was left by another system.
+    """Return whether something in a bundle's folder was left by another system.
 
     Args:
         relative: Its path from the bundle's top.

@@ -1,9 +1,9 @@
-"""Who else could have changed a file: what is believed must belong to us or to root, to the top.
+"""Who else could have changed a file: trusted files must belong to us or root, all the way up.
 
-Whoever may write a folder may put another file in the place of any file in it, so the whole way
-from the root of the file system counts, as it does for sshd (StrictModes). Folders that everybody
-may write and whose files only their owners can rename (the sticky bit, as of /tmp) are no danger on
-the way; nor is a user's own private group.
+Whoever may write to a folder can replace any file in it, so the complete path from the root of the
+file system counts, as it does for sshd (StrictModes). Folders that everyone may write to, but whose
+files only their owners can rename (the sticky bit, as of /tmp), are harmless along the way; so is a
+user's own private group.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ _GROUP_WRITES: Final = 0o020
 
 
 def entry_problem(path: Path, name: str = "it") -> str:
-    """Say what lets somebody else change this one file or folder; empty if nothing does.
+    """Describe what lets someone else change this one file or folder; empty if nothing does.
 
     Args:
-        path: What is not there has no problem; of a link its owner counts.
-        name: What it is called in the text.
+        path: A missing one has no problem; for a link its owner counts.
+        name: How the text refers to it.
     """
     return _problem(path, name, on_the_way=False)
 
 
 def way_problem(path: Path) -> str:
-    """Say what lets somebody else change a folder, or put another one in its place.
+    """Describe what lets someone else change or replace a folder.
 
     Args:
-        path: The folder, which may not be there yet; those above it are looked at up to the top,
-            by the way that was typed and by the one that links lead.
+        path: The folder, which may not exist yet; its parents are checked up to the top, both
+            along the path as given and along the path that links lead to.
     """
     typed, real = Path(os.path.abspath(path)), Path(os.path.realpath(path))  # noqa: PTH100
     for place in dict.fromkeys((real, typed)):
@@ -52,18 +52,18 @@ def _problem(path: Path, name: str, *, on_the_way: bool) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as error:
-        return f"{name} cannot be looked at: {error.strerror}"
+        return f"{name} cannot be examined: {error.strerror}"
     if found.st_uid not in {0, os.geteuid()}:
-        return f"{name} belongs to {_user(found.st_uid)}, and not to {_wanted()}"
+        return f"{name} belongs to {_user(found.st_uid)}, not to {_wanted()}"
     if stat.S_ISLNK(found.st_mode) or not found.st_mode & _OTHERS_WRITE:
         return ""
     if on_the_way and (found.st_mode & stat.S_ISVTX or _is_private_group(found)):
         return ""
-    return f"others may write {name} (mode {stat.S_IMODE(found.st_mode):04o})"
+    return f"others can write to {name} (mode {stat.S_IMODE(found.st_mode):04o})"
 
 
 def _is_private_group(found: os.stat_result) -> bool:
-    """Say whether only the group may write too, and only the owner is in it."""
+    """Return whether only the group may write too, and the owner is its only member."""
     if found.st_mode & _OTHERS_WRITE != _GROUP_WRITES:
         return False
     try:

@@ -1,6 +1,6 @@
-"""Running the programs of this machine: git, helm, apt, dnf, and what else does a job best.
+"""Running external programs: git, helm, apt, dnf, and others that do a job best.
 
-Everything that starts a program takes a `Runner`, so that what is asked of it can be seen.
+Everything that starts a program takes a `Runner`, so that its calls can be observed.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from bundle.base.errors import MissingProgramError, ProgramError
 from bundle.base.limits import KIB, MAX_PROGRAM_BYTES
 
 DEFAULT_SECONDS: Final = 600.0
-"""For one run; what may take longer says so."""
+"""For one run; callers that need longer say so."""
 
 _READ: Final = 64 * KIB
 _SHOWN: Final = 1200
-"""Characters of a program's own words within an error: the last lines say what went wrong."""
+"""Characters of a program's own output in an error: the last lines tell what went wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A program that ended.
+    """The result of a program.
 
     Attributes:
         code: Its exit code; negative for a signal.
@@ -44,7 +44,7 @@ class Finished:
 
 
 class Runner(Protocol):
-    """Runs a program to its end."""
+    """Runs a program until it ends."""
 
     def __call__(
         self,
@@ -60,16 +60,16 @@ class Runner(Protocol):
         """Run it.
 
         Args:
-            command: The program and its arguments; never a shell's line, never a secret.
-            folder: Where it works; this process's own folder when left out.
-            environment: Added to this process's own; an empty value takes a variable away.
-            into: Where its standard output goes, instead of into memory.
-            seconds: After which it is ended, with what it started.
-            file_bytes: The largest file that it may write; no limit when left out.
+            command: The program and its arguments; never a shell command line, never a secret.
+            folder: Working directory; that of this process if omitted.
+            environment: Added to this process's own; an empty value removes a variable.
+            into: Where its standard output goes, instead of to memory.
+            seconds: Timeout, after which it is killed along with its children.
+            file_bytes: The largest file that it may write; unlimited if omitted.
             given: On its standard input; in memory only, so it may be a secret.
         Raises:
-            MissingProgramError: There is no such program here.
-            ProgramError: It did not end in time, or printed without end.
+            MissingProgramError: The program is not installed.
+            ProgramError: It timed out, or printed too much.
         """
 
 
@@ -83,7 +83,7 @@ def run_program(
     file_bytes: int | None = None,
     given: bytes = b"",
 ) -> Finished:
-    """Run a program of this machine; the `Runner` that is not a test's."""
+    """Run a program on this machine; the production `Runner`."""
     wanted = {**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})}
     source = _in_memory(given) if given else subprocess.DEVNULL
     try:
@@ -94,17 +94,17 @@ def run_program(
             stdin=source,
             stdout=subprocess.PIPE if into is None else into,
             stderr=subprocess.PIPE,
-            # What it starts itself ends with it; git leaves its work to others.
+            # Its children are killed with it; git leaves its work to others.
             process_group=0,
         )
     except (FileNotFoundError, PermissionError) as error:
         if folder is not None and not folder.is_dir():
             raise ProgramError(
-                f"{command[0]}: {folder} is not a folder it could work in", "Check the path."
+                f"{command[0]}: {folder} is not a usable working directory", "Check the path."
             ) from error
         raise MissingProgramError(
-            f"this machine has no {command[0]!r} that can be run",
-            f"Install {Path(command[0]).name}, and see that it is on the PATH.",
+            f"cannot find the program {command[0]!r} on this machine",
+            f"Install {Path(command[0]).name}, and make sure that it is on the PATH.",
             {"program": command[0]},
         ) from error
     finally:
@@ -112,7 +112,7 @@ def run_program(
             os.close(source)
     try:
         if file_bytes is not None:
-            # It has not started a program of its own yet, so none of them is without the limit.
+            # It has not started any child yet, so none escapes the limit.
             with suppress(ProcessLookupError):
                 resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
         output, errors = _listen(process, command[0], seconds)
@@ -122,7 +122,7 @@ def run_program(
 
 
 def _in_memory(given: bytes) -> int:
-    """Return the descriptor of a file in memory, which unlike a pipe needs nobody to fill it."""
+    """Return the descriptor of a file in memory, which unlike a pipe needs no writer."""
     descriptor = os.memfd_create("given")
     with os.fdopen(os.dup(descriptor), "wb") as file:
         file.write(given)
@@ -131,10 +131,10 @@ def _in_memory(given: bytes) -> int:
 
 
 def _listen(process: subprocess.Popen[bytes], name: str, seconds: float) -> tuple[bytes, bytes]:
-    """Read what a program prints until it ends, and no more than anybody would read.
+    """Read what a program prints until it ends, up to the limit.
 
     Raises:
-        ProgramError: It does not end in time, or prints without end.
+        ProgramError: It timed out, or printed too much.
     """
     end = time.monotonic() + seconds
     heard = {pipe: bytearray() for pipe in (process.stdout, process.stderr) if pipe is not None}
@@ -150,8 +150,8 @@ def _listen(process: subprocess.Popen[bytes], name: str, seconds: float) -> tupl
                 said += data
                 if len(said) > MAX_PROGRAM_BYTES:
                     raise ProgramError(
-                        f"{name}: expected at most {MAX_PROGRAM_BYTES} bytes of what it prints, "
-                        "and ended it then",
+                        f"{name}: expected at most {MAX_PROGRAM_BYTES} bytes of output, "
+                        "found more, and stopped it",
                         "Run it by hand to see what it says; a server may send it messages "
                         "without end.",
                         {"program": name},
@@ -168,7 +168,7 @@ def _listen(process: subprocess.Popen[bytes], name: str, seconds: float) -> tupl
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Leave nothing behind: neither the program, unless it has ended, nor what it started."""
+    """Leave nothing behind: neither the program, unless it has ended, nor its children."""
     if process.poll() is None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -180,25 +180,25 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _late(name: str, seconds: float) -> ProgramError:
     return ProgramError(
-        f"{name}: expected an end within {seconds:.0f} s, and ended it then",
-        "Run it by hand to see what it waits for.",
+        f"{name}: did not finish within {seconds:.0f} s, and was stopped",
+        "Run it by hand to see what it is waiting for.",
         {"program": name},
     )
 
 
 def require_success(done: Finished, what: str, hint: str) -> bytes:
-    """Return what a program printed.
+    """Return the standard output of a program that succeeded.
 
     Args:
         done: How it ended.
-        what: What it was to do, such as `helm template web`.
-        hint: What to do when it failed.
+        what: Its task, such as `helm template web`.
+        hint: What to do if it failed.
     Raises:
-        ProgramError: It failed; the error has its last words.
+        ProgramError: It failed; the error has the end of its standard error.
     """
     if done.code == 0:
         return done.output
-    words = done.errors.decode("utf-8", "replace").strip() or "it said nothing"
+    words = done.errors.decode("utf-8", "replace").strip() or "it printed nothing"
     raise ProgramError(
         f"{what}: expected exit code 0, found {done.code}: {words[-_SHOWN:]}",
         hint,

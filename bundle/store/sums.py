@@ -1,4 +1,4 @@
-"""SHA256SUMS: the digest of every file of a bundle, in the form that coreutils reads."""
+"""SHA256SUMS: the digest of every file of a bundle, in the format of coreutils."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from bundle.store.leftovers import is_leftover
 
 
 def expected_sums(bundle: BundleDirectory, manifest: Manifest) -> bytes:
-    """Derive what SHA256SUMS must say.
+    """Compute the content of SHA256SUMS.
 
-    Blobs and layout files come from the manifest and are not read; bundle.json, the trust
-    metadata and the attestations, which are small, are read.
+    Digests of blobs and layout files come from the manifest; bundle.json, the trust metadata and
+    the attestations, which are small, are read.
     """
     digests = {f"{BLOB_DIRECTORY}/{hex_of(b.digest)}": hex_of(b.digest) for b in manifest.blobs}
     digests |= {file.path: hex_of(file.digest) for file in manifest.layout}
@@ -50,17 +50,17 @@ def trust_files(bundle: BundleDirectory) -> list[str]:
     """List the bundle's trust metadata, relative and sorted.
 
     Raises:
-        UnexpectedFileError: There is more than any release has.
+        UnexpectedFileError: There are more files than any release has.
     """
     names = _entries(bundle, TRUST_DIRECTORY, MAX_TRUST_FILES)
     return _bounded(names, TRUST_DIRECTORY, MAX_TRUST_FILES)
 
 
 def attestation_files(bundle: BundleDirectory) -> list[str]:
-    """List what is below the bundle's attestations/, relative and sorted.
+    """List the files below the bundle's attestations/, relative and sorted.
 
     Raises:
-        UnexpectedFileError: There is more than any release has.
+        UnexpectedFileError: There are more files than any release has.
     """
     names: list[str] = []
     for name in _entries(bundle, ATTESTATION_DIRECTORY, MAX_ATTESTATION_FILES):

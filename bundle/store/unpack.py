@@ -1,4 +1,4 @@
-"""Unpacking a tar into a folder that it cannot leave, with any Python from 3.11 on.
+"""Unpacks a tar into a folder that it cannot leave, with any Python from 3.11 on.
 
 Python's own filters came with 3.11.4, and Debian 12 has 3.11.2. What they refuse is refused here.
 
@@ -18,21 +18,21 @@ _OWNER_CAN: Final = 0o600
 
 
 def unpack_tar(tar: tarfile.TarFile, target: Path) -> None:
-    """Unpack files, folders and symbolic links; owners and special modes stay behind.
+    """Unpack files, folders and symbolic links, without owners and special modes.
 
     Args:
-        tar: Untrusted in what it names.
-        target: A folder of ours, empty.
+        tar: Untrusted.
+        target: An empty folder of ours.
     Raises:
-        tarfile.TarError: A member leads out of the folder, or is no file, folder or symbolic link;
-            nothing was written then. Or the archive is broken.
-        OSError: The disk refused.
+        tarfile.TarError: A member leads out of the folder, or is not a file, folder or symbolic
+            link; nothing was written then. Or the archive is broken.
+        OSError: Writing failed.
     """
     members = tar.getmembers()
     links = {_path_of(member) for member in members if member.issym()}
     for member in members:
         _check(member, links)
-    # Where Python has it, its own filter looks as well; without one it would warn.
+    # Where Python has its own filter, that one checks too; without one it would warn.
     tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
     for member in members:
         member.mode = (member.mode & _OTHERS_CANNOT_WRITE) | _OWNER_CAN
@@ -45,13 +45,13 @@ def unpack_tar(tar: tarfile.TarFile, target: Path) -> None:
 def _check(member: tarfile.TarInfo, links: set[str]) -> None:
     shown = member.name[:200]
     if not (member.isreg() or member.isdir() or member.issym()):
-        raise tarfile.ExtractError(f"{shown!r} is no file, folder or symbolic link")
+        raise tarfile.ExtractError(f"{shown!r} is not a file, folder or symbolic link")
     path = _path_of(member)
     if _leaves(path) or "\\" in path:
         raise tarfile.ExtractError(f"{shown!r} leads out of the folder")
     above = {str(parent) for parent in PurePosixPath(path).parents}
     if above & links:
-        raise tarfile.ExtractError(f"{shown!r} lies below a symbolic link")
+        raise tarfile.ExtractError(f"{shown!r} is below a symbolic link")
     if member.issym():
         aim = posixpath.normpath(posixpath.join(posixpath.dirname(path), member.linkname))
         if member.linkname.startswith("/") or _leaves(aim):
@@ -59,7 +59,7 @@ def _check(member: tarfile.TarInfo, links: set[str]) -> None:
 
 
 def _path_of(member: tarfile.TarInfo) -> str:
-    # Not made absolute first: what begins with a slash is refused.
+    # Not made absolute first: a leading slash is refused.
     return posixpath.normpath(member.name)
 
 

@@ -107,7 +107,7 @@ def build(
     Args:
         lock: Checked.
         output: Must not exist, or be the bundle of this very lock.
-        context: What sources work with; its progress is told of bytes.
+        context: What sources work with; its progress is Receives byte counts.
         cache: The context's store, shared with other builds.
         write_trust: Given last, when everything else is written.
         now: The clock, UTC; waivers and certificates end.
@@ -151,7 +151,7 @@ def build(
 
 
 def _existing(output: Path, plan: Plan) -> bool:
-    """Say whether `output` is this bundle already.
+    """Return whether `output` is this bundle already.
 
     Raises:
         UsageError: It is something else, which is never overwritten.
@@ -159,7 +159,7 @@ def _existing(output: Path, plan: Plan) -> bool:
     if not output.exists():
         if not output.parent.is_dir():
             raise UsageError(
-                f"{output.parent} is not a folder", "Make it, or choose another --output."
+                f"{output.parent} is not a folder", "Create it, or choose another --output."
             )
         return False
     manifest = output / MANIFEST_NAME
@@ -252,7 +252,7 @@ def _fetch_all(
 
 def _check_space(place: BlobPlace, missing: list[Content]) -> None:
     need = sum(blob.size for blob in missing) + _RESERVE_BYTES
-    with storage_errors(f"look at {place.directory}"):
+    with storage_errors(f"examine {place.directory}"):
         free = shutil.disk_usage(place.directory).free
     if free < need:
         raise NoSpaceError(
@@ -274,9 +274,9 @@ def _make_charts(lock: Lock, building: Path) -> None:
         for content, data in zip(_made_contents(chart), (made.config, made.manifest), strict=True):
             if content.digest != digest_of(data):
                 raise FormatError(
-                    f"{where}: the lock expects {content.digest} to follow from the archive, "
+                    f"{where}: the lock expects {content.digest} to be made from the archive, "
                     f"found {digest_of(data)}",
-                    "The lock was made by another version of isoward; run `isoward lock` again.",
+                    "The lock was written by another version of isoward; run `isoward lock` again.",
                 )
             write_atomic(bundle.blob_path(content.digest), data, READ_ONLY)
 

@@ -60,7 +60,7 @@ class BlobCache:
         return folder
 
     def has(self, digest: str, size: int) -> bool:
-        """Say whether the whole blob is here; one of another size was tampered with and is not."""
+        """Return whether the blob is here; one with the wrong size counts as missing."""
         try:
             return self.blob_path(digest).lstat().st_size == size
         except FileNotFoundError:

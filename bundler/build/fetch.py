@@ -30,7 +30,7 @@ class BlobFetcher:
     Args:
         content: Digest and size, from a lock.
         opener: Opens the blob at an offset.
-        advance: Told of bytes, and of a negative number when bytes have to come again.
+        advance: Receives byte counts, and of a negative number when bytes have to come again.
         pause: Waits before try number n; injected, since it is the only thing that takes time.
     """
 
@@ -142,7 +142,7 @@ class BlobFetcher:
             raise TransportError(
                 f"{self._content.digest}: the connection ended after {self._written} of "
                 f"{self._content.size} bytes",
-                "Run the command again; it goes on where it was.",
+                "Run the command again; it resumes.",
             )
 
     def _start_over(self, descriptor: int, stream: BlobStream) -> None:

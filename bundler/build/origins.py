@@ -29,7 +29,7 @@ def origins(lock: Lock, context: SourceContext) -> dict[str, Opener]:
     """Return how to open each blob that is fetched, by digest.
 
     Those of local images are absent, for they are put into the cache before. The two small blobs
-    that make an archive from an HTTP repository or a folder an OCI artefact are not fetched but
+    that make an archive from an HTTP repository or a folder an OCI artifact are not fetched but
     made, so they are absent as well.
     """
     client = context.client
@@ -98,7 +98,7 @@ def _values(path: Path, values: ValuesFile) -> Opener:
             if not path.is_file():
                 raise DefinitionError(
                     f"{path}: no such file, and the cache does not have it",
-                    "Build beside the definition, or with the cache that the lock was made with.",
+                    "Build next to the definition, or with the cache that `isoward lock` used.",
                 )
             found = path.stat().st_size
             if found != values.size:

@@ -45,14 +45,14 @@ class BlobPlace:
         return self._cache.path if self._shared else self._bundle.path
 
     def has(self, blob: Content) -> bool:
-        """Say whether the bundle has the blob; only whole blobs ever get their name."""
+        """Return whether the bundle has the blob; only whole blobs ever get their name."""
         try:
             return self._bundle.blob_path(blob.digest).lstat().st_size == blob.size
         except FileNotFoundError:
             return False
 
     def in_cache(self, blob: Content) -> bool:
-        """Say whether the cache has the blob."""
+        """Return whether the cache has the blob."""
         return self._cache.has(blob.digest, blob.size)
 
     def partial(self, digest: str) -> Path:

@@ -60,7 +60,7 @@ def source_of(lock: Path, git: Git = run_git) -> Source:
     folder = lock.resolve().parent
     try:
         if git(["rev-parse", "--is-inside-work-tree"], folder).output.strip() != b"true":
-            return Source(kind="none", reason="the lock is in no Git work tree")
+            return Source(kind="none", reason="the lock is not in a Git work tree")
         head = git(["rev-parse", "--verify", "HEAD^{commit}"], folder)
         if head.code != 0:
             return Source(kind="none", reason="the Git work tree has no commit yet")
@@ -76,11 +76,11 @@ def source_of(lock: Path, git: Git = run_git) -> Source:
     except MissingProgramError:
         return Source(kind="none", reason="this machine has no git")
     except (OSError, ProgramError):
-        return Source(kind="none", reason="git could not be run, or did not answer")
+        return Source(kind="none", reason="git could not be run, or gave no answer")
 
 
 def _is_clean(folder: Path, git: Git) -> bool:
-    """Say whether every file that Git knows is as it was committed."""
+    """Return whether every file that Git knows is as it was committed."""
     status = git(["status", "--porcelain=v1", "-z", "--untracked-files=no"], folder)
     return status.code == 0 and not status.output
 
@@ -91,7 +91,7 @@ def _is_committed(lock: Path, git: Git) -> bool:
 
 
 def _signature(folder: Path, git: Git) -> tuple[SignatureStatus, str]:
-    """Say whether the commit is signed, and what Git thinks of that."""
+    """Return whether the commit is signed, and what Git thinks of that."""
     commit = git(["cat-file", "commit", "HEAD"], folder)
     header = commit.output.partition(b"\n\n")[0]
     if b"\ngpgsig" not in header:

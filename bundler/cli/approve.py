@@ -27,13 +27,13 @@ _FILE = click.Path(path_type=Path)
 @click.argument("bundle", type=Given("bundle"))
 @click.argument("others", type=Given("bundle"), nargs=-1, metavar="[OTHER]...")
 @click.option("--key", type=Given("private-key"), metavar="PEM", help="The approver's private key.")
-@click.option("--ticket", metavar="TEXT", help="Where this release was decided, such as CHG-1234.")
-@click.option("--collect", "collecting", is_flag=True, help="Take over the approvals of OTHER.")
+@click.option("--ticket", metavar="TEXT", help="The ticket of the decision, such as CHG-1234.")
+@click.option("--collect", "collecting", is_flag=True, help="Collect the approvals from OTHER.")
 @click.option(
     "--previous",
     type=_FILE,
     metavar="BUNDLE",
-    help="The bundle of the release before, to compare with it here and not take the build's word.",
+    help="The previous release's bundle, to compare with it here instead of trusting the build.",
 )
 @passphrase_option
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
@@ -51,12 +51,12 @@ def command(
     passphrase_fd: int | None,
     yes: bool,
 ) -> None:
-    """Approve the release in BUNDLE, after all that can be checked was checked and shown.
+    """Approve the release in BUNDLE, after checking and showing everything that can be checked.
 
-    The page is made from the very bytes that are signed and from bundle.json; what only the build
-    system knows is marked as its word. The approval goes into the bundle; bundle.json, trust/ and
-    attestations/ are all that is needed of it. Approvers who work apart each approve a copy of
-    these, and --collect brings the approvals of the copies OTHER together in BUNDLE.
+    The page is made from the exact bytes that are signed and from bundle.json; what only the build
+    system knows is marked as its claim. The approval goes into the bundle; only bundle.json,
+    trust/ and attestations/ are needed for it. Approvers who work apart each approve a copy of
+    these files, and --collect merges the approvals from the copies OTHER into BUNDLE.
     """
     directory = BundleDirectory(bundle)
     directory.require()
@@ -96,7 +96,7 @@ def _manifest_of(previous: Path | None) -> bytes | None:
 def _require_no_key(others: tuple[Path, ...], *given: object) -> None:
     if not others or any(value is not None for value in given):
         raise UsageError(
-            "--collect expects copies of the release, and no --key, --ticket or --previous",
+            "--collect expects copies of the release, without --key, --ticket or --previous",
             "isoward approve BUNDLE --collect COPY-OF-ADA COPY-OF-BEN",
         )
 
@@ -109,7 +109,7 @@ def _collect(
         copy.require()
     review(bundle, now)
     result, names = collect(bundle, copies, now)
-    what = f"took over the approvals of {', '.join(names)}" if names else "nothing new was found"
+    what = f"collected the approvals of {', '.join(names)}" if names else "nothing new found"
     data = {**page_data(result), "collected": list(names)}
     output.result(data, *page(result, now), "", f"{what}; {_standing(result)}")
 
@@ -117,19 +117,19 @@ def _collect(
 def _confirm(name: str, ticket: str) -> None:
     if not sys.stdin.isatty():
         raise UsageError(
-            "the approval is confirmed on a terminal, and there is none",
+            "cannot ask for confirmation without a terminal",
             "Run this on a terminal, or give --yes.",
         )
-    if not confirm(f"Approve this release as {name}, by ticket {ticket}?"):
+    if not confirm(f"Approve this release as {name}, ticket {ticket}?"):
         raise InterruptedByUserError("not approved: the answer was no", "Nothing was changed.")
 
 
 def _outcome(result: Review, name: str, added: bool) -> str:
-    what = f"approved by {name}" if added else f"{name} has approved this already: nothing changed"
+    what = f"approved by {name}" if added else f"{name} has already approved this: nothing changed"
     return f"{what}; {_standing(result)}"
 
 
 def _standing(result: Review) -> str:
     if result.missing:
         return f"{result.missing} more approval(s) needed"
-    return "the release has all the approvals that it needs"
+    return "the release has all required approvals"

@@ -43,13 +43,13 @@ def page(seen: Review, now: datetime, *, compared: bool = False) -> list[str]:
     metadata = seen.manifest.metadata
     lines = [f"{metadata.name} {metadata.version}, release {seen.terms.version}"]
     lines += _table(_signed(seen, now))
-    lines += ["", "what bundle.json holds", *_table(_content(seen))]
-    lines += ["", "what the build system says of it", *_table(_said(seen))]
-    how = "compared here with the release before" if compared else "by the build system's word"
+    lines += ["", "contents of bundle.json", *_table(_content(seen))]
+    lines += ["", "claims of the build system", *_table(_said(seen))]
+    how = "compared here with the previous release" if compared else "as the build system claims"
     lines.append(f"  {'changes':<{_WIDTH}}  {how}")
     lines += [f"    {line}" for line in changes_lines(seen.builder.changes)]
     if not compared and seen.builder.changes.previous is not None:
-        lines.append("    --previous BUNDLE compares them here with the release before")
+        lines.append("    --previous BUNDLE compares them here with the previous release")
     return [*lines, "", *_table(_approvals(seen))]
 
 
@@ -63,14 +63,14 @@ def _signed(seen: Review, now: datetime) -> Iterator[Row]:
     terms = seen.terms
     yield "bundle.json", f"{terms.digest} ({counted(terms.length, 'byte')})"
     yield "valid until", _expiry(terms.ends, now)
-    yield "only for", ", ".join(terms.sites) or "no site in particular: any may import it"
+    yield "only for", ", ".join(terms.sites) or "not restricted: any site may import it"
     if not terms.revoked:
-        yield "takes back", "no release"
+        yield "revokes", "no release"
     for i, entry in enumerate(terms.revoked):
         what = f"release {entry.release} ({entry.digest}): {entry.reason}"
-        yield "takes back" if not i else "", what
+        yield "revokes" if not i else "", what
     if terms.revoked:
-        yield "", "every site that sees this release refuses these for ever"
+        yield "", "every site that sees this release refuses these forever"
     first, *others = fingerprint_groups(digest_of(seen.signed))
     yield "check value", f"{first}  (TUF {terms.spec_version}; the same for every approver)"
     yield from (("", line) for line in others)
@@ -81,7 +81,7 @@ def _signed(seen: Review, now: datetime) -> Iterator[Row]:
 
 def _expiry(moment: datetime, now: datetime) -> str:
     days = (moment - now).days
-    longer = " - LONGER than a build sets it" if moment - now > TARGETS_LIFETIME else ""
+    longer = " - LONGER than a build sets" if moment - now > TARGETS_LIFETIME else ""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC, {counted(days, 'day')} from now{longer}"
 
 
@@ -111,23 +111,26 @@ def _hosts(seen: Review) -> list[str]:
 
 
 def _said(seen: Review) -> Iterator[Row]:
-    yield "importable", f"until {seen.expires:%Y-%m-%d %H:%M} UTC, as it is signed so far"
+    yield "importable", f"until {seen.expires:%Y-%m-%d %H:%M} UTC, with the present signatures"
     yield from provenance_lines(seen.builder.provenance)
     said = seen.builder.provenance
     run = said.run_details
     yield "builder", f"{seen.builder.name}, {run.builder.id}"
-    yield "run", f"{run.metadata.invocation_id}, begun {run.metadata.started_on:%Y-%m-%d %H:%M} UTC"
+    yield (
+        "run",
+        f"{run.metadata.invocation_id}, started {run.metadata.started_on:%Y-%m-%d %H:%M} UTC",
+    )
     definition = said.build_definition.external_parameters.definition.digest.sha256
     yield "definition", f"sha256:{definition}"
     yield "lock", seen.manifest.lock
 
 
 def _approvals(seen: Review) -> Iterator[Row]:
-    yield "approvals", f"{len(seen.approved)} of the {seen.threshold} that are needed"
+    yield "approvals", f"{len(seen.approved)} of {seen.threshold} required"
     for given in seen.approvals:
         yield "", f"{given.name}, {given.ticket}, {given.time:%Y-%m-%d %H:%M} UTC"
     for key_id in seen.unfinished:
-        yield "", f"{seen.approvers[key_id]}: cut short, counts for nothing"
+        yield "", f"{seen.approvers[key_id]}: interrupted, does not count"
 
 
 def page_data(seen: Review) -> dict[str, Any]:

@@ -41,7 +41,7 @@ _FILE = click.Path(path_type=Path)
     "sites",
     multiple=True,
     metavar="NAME",
-    help="A site that the release is for, as `isoward enroll --site` names it; repeat it.",
+    help="A site that the release is for, as named by `isoward enroll --site`; repeatable.",
 )
 @passphrase_option
 @connection_options
@@ -61,7 +61,7 @@ def command(
 ) -> None:
     """Fetch what LOCK names, by digest only, into a bundle.
 
-    Interrupted and run again, it goes on where it was and fetches nothing twice.
+    If interrupted, run it again: it resumes and fetches nothing twice.
     """
     from bundler.build.assemble import build
     from bundler.build.work_tree import source_of
@@ -125,12 +125,12 @@ def _now() -> datetime:
 
 def _page(data: dict[str, Any]) -> list[str]:
     if data["existed"]:
-        return [f"{data['bundle']} is the bundle of this lock already; nothing to do"]
+        return [f"{data['bundle']} is already the bundle of this lock; nothing to do"]
     size = readable_size(data["bytes"])
     return [
         f"built: {data['name']} {data['version']}, release {data['release']}",
         f"  in           {data['bundle']}",
         f"  bundle.json  {data['digest']}",
         f"  content      {data['blobs']} blobs with {size}, {data['fetched']} fetched",
-        "It needs its approvals now: isoward approve",
+        "Next, it needs approvals: isoward approve",
     ]

@@ -28,16 +28,16 @@ _FORMS = ("images", "hauler", "kubespray", "zarf")
 @click.command("convert")
 @click.argument("source", type=Given(foreign="another tool's list or package"))
 @click.option("-o", "--output", "target", type=_FILE, required=True, help="The definition.")
-@click.option("--from", "form", type=click.Choice(_FORMS), help="What SOURCE is, if it is unclear.")
-@click.option("--name", help="Of the bundle.")
-@click.option("--bundle-version", "version", help="Of the bundle.")
-@click.option("--platform", "platforms", multiple=True, help="Such as linux/amd64; repeat it.")
+@click.option("--from", "form", type=click.Choice(_FORMS), help="The type of SOURCE, if unclear.")
+@click.option("--name", help="The bundle's name.")
+@click.option("--bundle-version", "version", help="The bundle's version.")
+@click.option("--platform", "platforms", multiple=True, help="Such as linux/amd64; repeatable.")
 @click.option("--checksums", type=_FILE, help="Kubespray's checksums.yml, for its lists.")
-@click.option("--key", type=_FILE, metavar="PEM", help="Who must have signed a Zarf package.")
-@click.option("--waiver-reason", help="Why images without a rule of their own need no signature.")
-@click.option("--waiver-approved-by", help="Who says so.")
-@click.option("--waiver-ticket", help="And where.")
-@click.option("--waiver-expires", metavar="YYYY-MM-DD", help="And until when.")
+@click.option("--key", type=_FILE, metavar="PEM", help="The key that signed a Zarf package.")
+@click.option("--waiver-reason", help="Why images without their own rule need no signature.")
+@click.option("--waiver-approved-by", help="Who approved the waiver.")
+@click.option("--waiver-ticket", help="The ticket of the waiver.")
+@click.option("--waiver-expires", metavar="YYYY-MM-DD", help="The last day of the waiver.")
 @connection_options
 @output_options
 @pass_output
@@ -59,10 +59,10 @@ def command(
     waiver_ticket: str | None,
     waiver_expires: str | None,
 ) -> None:
-    """Make a definition of SOURCE, which `isoward lock` takes further.
+    """Convert SOURCE to a definition for `isoward lock`.
 
     SOURCE is an images.txt, a Hauler manifest, a folder with Kubespray's lists, or a Zarf package.
-    What a definition cannot say is refused by its line, or named.
+    Anything a definition cannot express is refused with its line, or listed.
     """
     from bundler.formats.conversion import Asked, content_folder, form_of
 
@@ -130,7 +130,7 @@ def _waiver(said: dict[str, str | None]) -> UnsignedRule | None:
         return None
     if missing:
         raise UsageError(
-            f"a waiver needs all of its four options; {', '.join(missing)} is missing",
+            f"a waiver needs all of its four options; {', '.join(missing)} missing",
             "Give all of --waiver-reason, -approved-by, -ticket and -expires, or none.",
         )
     rule = UnsignedRule(

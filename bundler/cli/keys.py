@@ -1,4 +1,4 @@
-"""`isoward keys`: making and importing the keys of persons and of the build system."""
+"""`isoward keys`: making and importing the keys of people and of the build system."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.group("keys")
 @output_options
 def command() -> None:
-    """Make and import keys."""
+    """Create and import keys."""
 
 
 @command.command("new")
@@ -70,13 +70,13 @@ def new(
 ) -> None:
     """Create a key for NAME, the person who will hold it.
 
-    A name is as people know it, such as "Ada Example".
+    Use the name that people know, such as "Ada Example".
 
-    No file is ever overwritten.
+    Existing files are never overwritten.
     """
     if no_passphrase and passphrase_fd is not None:
         raise UsageError(
-            "--no-passphrase and --passphrase-fd exclude each other", "Give one of them."
+            "--no-passphrase and --passphrase-fd are mutually exclusive", "Give only one of them."
         )
     check_name(name)
     require_absent(path)
@@ -115,10 +115,10 @@ def import_cosign(
 ) -> None:
     """Import a cosign private key for NAME.
 
-    It stays the same key, in our form.
+    The key stays the same; only its file format changes.
 
-    Asked first is the passphrase of the cosign key, then the new one; by file descriptor they are
-    two lines.
+    The passphrase of the cosign key is asked for first, then the new one; with --passphrase-fd they
+    are two lines.
     """
     check_name(name)
     require_absent(path)
@@ -167,11 +167,11 @@ def import_hsm(
     path: Path,
     passphrase_fd: int | None,
 ) -> None:
-    """Use a key of NAME on a PKCS#11 token.
+    """Use NAME's key on a PKCS#11 token.
 
-    It is an ECDSA key on P-256 or P-384.
+    It must be an ECDSA key on P-256 or P-384.
 
-    The reference holds no secret. Give it wherever a private key's file is asked for.
+    The reference holds no secret. Give it wherever a private key file is expected.
     """
     check_name(name)
     require_absent(path)
@@ -195,7 +195,7 @@ def import_hsm(
     output.result(
         data,
         f"{name}'s {type_name(key)} key stays on the token {label}",
-        f"  reference    {path} (give it as --key; the PIN is asked)",
+        f"  reference    {path} (pass it as --key; the PIN is prompted for)",
         f"  public key   {public} (for `isoward root`)",
         f"  key id       {key.keyid}",
     )
@@ -225,7 +225,7 @@ def _write(
     output.result(
         data,
         f"{done}: {type_name(key.public_key)}",
-        f"  private key  {path} (keep it; nobody else may have it)",
+        f"  private key  {path} (keep it secret)",
         f"  public key   {public} (for `isoward root`)",
         f"  key id       {key.public_key.keyid}",
     )

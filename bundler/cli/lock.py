@@ -46,7 +46,7 @@ def command(
 ) -> None:
     """Resolve every reference of DEFINITION to a digest and write the lock.
 
-    A second run says what changed since the first. The lock is for a person to review.
+    A second run reports what changed since the first. The lock is meant for review.
     """
     asked = load_definition(definition)
     target = output or definition.with_name(f"{definition.stem}.lock.yaml")
@@ -60,7 +60,7 @@ def command(
             raise
         missing = _missing_images(target)
         write_atomic(missing, error.missing)
-        hint = f"{error.hint} {missing} says who wants what."
+        hint = f"{error.hint} {missing} lists who needs what."
         raise ClosureError(error.message, hint, error.context) from error
     found = changes(old, new) if old is not None else []
     if check:
@@ -155,5 +155,5 @@ def _page(target: Path, new: Lock, old: Lock | None, found: list[Change]) -> lis
     if old is None:
         return [counts, f"wrote {target}"]
     if not found:
-        return [counts, f"nothing changed: {target}"]
+        return [counts, f"no changes: {target}"]
     return [*(change.line for change in found), counts, f"wrote {target}"]

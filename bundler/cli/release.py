@@ -28,7 +28,7 @@ _SOON_DAYS: Final = 30
 @click.group("release")
 @output_options
 def command() -> None:
-    """Look after a release folder."""
+    """Manage a release folder."""
 
 
 @command.command("show")
@@ -56,7 +56,7 @@ def show(output: Output, release: Path) -> None:
     type=_FILE,
     multiple=True,
     metavar="BUNDLE",
-    help="A bundle of the newest release, which gets the new files; repeat it.",
+    help="A bundle of the newest release to update with the new files; repeatable.",
 )
 @passphrase_option
 @output_options
@@ -66,36 +66,36 @@ def refresh(
 ) -> None:
     """Renew snapshot and timestamp of RELEASE, without a build.
 
-    The number of the release stays, and so do its approvals, which expire when they do.
+    The release number and its approvals stay the same; the approvals expire as before.
     """
     builder = load_signing_key(output, key, passphrase_fd)
     number, expires = refresh_release(release, builder, datetime.now(UTC), bundles)
     data = {"release": number, "expires": expires.isoformat(), "bundles": [str(b) for b in bundles]}
     lines = [
-        f"release {number} can be imported until {expires:%Y-%m-%d}, as far as the timestamp goes"
+        f"release {number} can be imported until {expires:%Y-%m-%d}, according to the timestamp"
     ]
     if not bundles:
-        lines.append("A bundle gets the new files by --bundle, or when it is built again.")
+        lines.append("Bundles get the new files with --bundle, or when they are rebuilt.")
     output.result(data, *lines)
 
 
 @command.command("revoke")
 @click.argument("release", type=Given("release"))
 @click.argument("number", type=click.IntRange(min=1))
-@click.option("--reason", required=True, metavar="TEXT", help="Why, in one line, for the sites.")
+@click.option("--reason", required=True, metavar="TEXT", help="One line for the sites.")
 @output_options
 @pass_output
 def revoke_command(output: Output, release: Path, number: int, reason: str) -> None:
     """Revoke release NUMBER of RELEASE.
 
-    The next release says so, its approvers sign it, and sites that see it refuse the old one.
+    The next release records it, its approvers sign it, and sites that see it refuse the old one.
     """
     entry, added = revoke(release, number, reason)
-    what = "is revoked" if added else "was revoked already"
+    what = "is revoked" if added else "was already revoked"
     output.result(
         {**_entry(entry), "added": added},
         f"release {entry.release} ({entry.digest}) {what}: {entry.reason}",
-        "Sites learn of it with the next release that is built and approved.",
+        "Sites learn about it from the next release that is built and approved.",
     )
 
 
@@ -129,12 +129,12 @@ def _page(status: ReleaseStatus, now: datetime) -> list[str]:
         lines.append(f"newest release: {status.release}, bundle.json {status.digest}")
         lines.append(f"for: {', '.join(status.sites) or 'any site'}")
     else:
-        lines.append("nothing was released yet")
+        lines.append("nothing released yet")
     lines += ["", *(_expiry(name, at, now) for name, at in status.expires.items())]
     lines += _revoked("revoked", status.revoked)
     lines += _revoked("revoked from the next release on", status.to_revoke)
     if status.draft:
-        lines += ["", "A root waits for signatures.", *page(explain(status.draft))]
+        lines += ["", "A root is waiting for signatures.", *page(explain(status.draft))]
     return lines
 
 

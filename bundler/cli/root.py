@@ -33,7 +33,7 @@ _FILE = click.Path(path_type=Path)
 @click.group("root")
 @output_options
 def command() -> None:
-    """Make, change, sign and show the root of trust."""
+    """Create, change, sign and show the root of trust."""
 
 
 for _command in (*root_change.COMMANDS, *root_ceremony.COMMANDS):
@@ -49,7 +49,7 @@ for _command in (*root_change.COMMANDS, *root_ceremony.COMMANDS):
     multiple=True,
     required=True,
     metavar="PUB",
-    help="Public key of a root key holder; repeat it.",
+    help="Public key of a root key holder; repeatable.",
 )
 @click.option(
     "--root-threshold",
@@ -65,7 +65,7 @@ for _command in (*root_change.COMMANDS, *root_ceremony.COMMANDS):
     multiple=True,
     required=True,
     metavar="PUB",
-    help="Public key of an approver; repeat it.",
+    help="Public key of an approver; repeatable.",
 )
 @click.option(
     "--threshold",
@@ -98,7 +98,7 @@ for _command in (*root_change.COMMANDS, *root_ceremony.COMMANDS):
     type=Given("private-key"),
     multiple=True,
     metavar="PEM",
-    help="Private root key that signs now; repeat it. Others can sign with `isoward root sign`.",
+    help="Private root key that signs now; repeatable. Others can sign with `isoward root sign`.",
 )
 @passphrase_option
 @output_options
@@ -147,8 +147,8 @@ def new(
 def sign(output: Output, release: Path, key: Path, passphrase_fd: int | None) -> None:
     """Sign RELEASE's next root as a root key holder.
 
-    That is the first root, or the draft of the next one, which takes its place when it has enough.
-    What it says is shown before it is signed.
+    This is the first root, or the draft of the next one, which takes effect once it has enough
+    signatures. Its contents are shown before signing.
     """
     waiting = read_pending(release)
     if waiting is not None and not waiting.complete:
@@ -156,7 +156,7 @@ def sign(output: Output, release: Path, key: Path, passphrase_fd: int | None) ->
     signer = load_signing_key(output, key, passphrase_fd)
     pending, added = sign_pending(release, signer)
     name = root_name(pending.version)
-    what = "signed" if added else "this key has signed it already; nothing was changed:"
+    what = "signed" if added else "already signed by this key; nothing changed:"
     if pending.previous is None or pending.complete:
         described = describe_root(pending.data, name)
         data, lines = _data(described), _page(described)
@@ -171,11 +171,11 @@ def sign(output: Output, release: Path, key: Path, passphrase_fd: int | None) ->
 @output_options
 @pass_output
 def show(output: Output, source: Path) -> None:
-    """Show a root and its fingerprint, to be read aloud.
+    """Show a root and its fingerprint, for reading aloud.
 
-    It is the newest of a release folder or a bundle, or a root file.
+    RELEASE may be a release folder or a bundle, whose newest root is shown, or a root file.
 
-    Showing is not trusting: compare the fingerprint with the vendor's.
+    Showing a root does not trust it: compare the fingerprint with the vendor's.
     """
     roots, prefix = offered_roots(source)
     version = max(roots)
@@ -186,7 +186,7 @@ def show(output: Output, source: Path) -> None:
     if pending and pending.previous:
         told = explain(pending)
         data["draft"] = told_data(told)
-        lines += ["", "a draft waits for signatures", *page(told)]
+        lines += ["", "a draft is waiting for signatures", *page(told)]
     output.result(data, *lines)
 
 
@@ -218,7 +218,7 @@ def _page(root: RootDescription) -> list[str]:
     lines += ["", f"  signed by: {', '.join(root.signed_by) or 'nobody yet'}"]
     if root.missing:
         # Each signature changes the file, and so its fingerprint.
-        lines.append(f"  not valid yet: {root.missing} signature(s) missing; no fingerprint so far")
+        lines.append(f"  not valid yet: {root.missing} signature(s) missing; no fingerprint yet")
         return lines
     groups = fingerprint_groups(root.fingerprint)
     return [*lines, "", "  fingerprint:", *(f"    {line}" for line in groups)]

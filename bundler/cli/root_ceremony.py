@@ -31,12 +31,12 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 def request_command(output: Output, release: Path, path: Path) -> None:
     """Write a signing request for RELEASE's next root.
 
-    It holds that root and the one before it, and nothing secret. Its holders sign it with
-    `isoward sign` on their own machines; `isoward root collect` takes what comes back.
+    It contains that root and its predecessor, and no secrets. The holders sign it with
+    `isoward sign` on their own machines; `isoward root collect` merges what comes back.
     """
     pending = require_pending(release)
     if path.exists():
-        raise UsageError(f"{path}: it is there already", "Choose another name.")
+        raise UsageError(f"{path}: already exists", "Choose another name.")
     write_atomic(path, write_request(pending))
     told = explain(pending)
     # By key: who gets another root key signs with the old one and with the new one.
@@ -57,7 +57,7 @@ def request_command(output: Output, release: Path, path: Path) -> None:
 def collect_command(output: Output, release: Path, files: tuple[Path, ...]) -> None:
     """Collect signatures for RELEASE's next root from FILES.
 
-    With enough of them it becomes the newest root. All files are checked before one is taken.
+    With enough signatures it becomes the newest root. All files are checked before any is accepted.
     """
     done = collect(release, files)
     pending = done.pending

@@ -38,7 +38,7 @@ def _expires_option(function: F) -> F:
     return click.option(
         "--expires-days",
         type=_DAYS,
-        help="Days until the new root expires; left out, it expires when the present one does.",
+        help="Days until the new root expires; by default it expires with the present one.",
     )(function)
 
 
@@ -50,7 +50,7 @@ def _expires_option(function: F) -> F:
     type=Given("public-key"),
     multiple=True,
     metavar="PUB",
-    help="Public key of a new approver; repeat it.",
+    help="Public key of a new approver; repeatable.",
 )
 @click.option(
     "--root-key",
@@ -58,7 +58,7 @@ def _expires_option(function: F) -> F:
     type=Given("public-key"),
     multiple=True,
     metavar="PUB",
-    help="Public key of a new root key holder; repeat it.",
+    help="Public key of a new root key holder; repeatable.",
 )
 @_expires_option
 @output_options
@@ -85,7 +85,7 @@ def add_command(
     "--from",
     "role",
     type=click.Choice(list(_ROLES)),
-    help="From this role only; left out, from both.",
+    help="From this role only; by default from both.",
 )
 @_expires_option
 @output_options
@@ -141,7 +141,7 @@ def threshold_command(
     approvals: int | None,
     expires_days: int | None,
 ) -> None:
-    """Change how many must sign from the next root on."""
+    """Change how many people must sign from the next root on."""
     _amend(output, release, [set_thresholds(root_keys, approvals)], expires_days)
 
 
@@ -157,7 +157,7 @@ def threshold_command(
 @output_options
 @pass_output
 def refresh_command(output: Output, release: Path, expires_days: int) -> None:
-    """Give the next root of RELEASE a later expiry."""
+    """Extend the expiry of RELEASE's next root."""
     _amend(output, release, [], expires_days)
 
 
@@ -168,11 +168,11 @@ def refresh_command(output: Output, release: Path, expires_days: int) -> None:
 def discard_command(output: Output, release: Path) -> None:
     """Drop the draft of the next root of RELEASE.
 
-    Who signed it has signed it: with enough of those signatures it stays a valid root, and only
-    another root of that version keeps sites from it.
+    Signatures already made stay valid: with enough of them the draft is still a valid root, and
+    only another root of the same version keeps sites from accepting it.
     """
     discard(release)
-    output.result({"discarded": True}, f"{release}: the draft is dropped")
+    output.result({"discarded": True}, f"{release}: the draft was discarded")
 
 
 def _amend(
@@ -183,7 +183,7 @@ def _amend(
         changes = [*changes, expire(now + timedelta(days=expires_days))]
     pending, dropped = amend(release, changes, now)
     if dropped:
-        output.warn(f"the draft had {dropped} signature(s), which are for what it was and are gone")
+        output.warn(f"the draft had {dropped} signature(s), which no longer apply and were removed")
     told = explain(pending)
     output.result(
         told_data(told),
@@ -191,7 +191,7 @@ def _amend(
         "",
         *page(told),
         "",
-        f"Next: its holders sign, here with `isoward root sign {release}` or elsewhere by way of "
+        f"Next: its holders sign, here with `isoward root sign {release}` or elsewhere with "
         f"`isoward root request {release}`.",
     )
 

@@ -39,12 +39,12 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "path",
     type=_FILE,
     metavar="FILE",
-    help="Where the signed request goes; left out, into FILE.",
+    help="Where to write the signed request; by default to FILE.",
 )
 @click.option(
     "--present",
     metavar="FINGERPRINT",
-    help="The present root's fingerprint, as you have it; any other is refused.",
+    help="The present root's fingerprint that you know; any other is refused.",
 )
 @passphrase_option
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
@@ -60,9 +60,9 @@ def command(
     passphrase_fd: int | None,
     yes: bool,
 ) -> None:
-    """Sign the root in FILE, a request of `isoward root request`, after it was explained.
+    """Sign the root in FILE, a request from `isoward root request`, after explaining it.
 
-    Send the signed file back; who asked takes it with `isoward root collect`. No network is used.
+    Send the signed file back; the requester merges it with `isoward root collect`. Works offline.
     """
     pending = read_request(request)
     _check_present(pending, present)
@@ -80,7 +80,7 @@ def command(
     write_atomic(where, write_request(signed))
     data = {**told_data(explain(signed)), "signer": name, "added": added, "file": str(where)}
     counts = " and for ".join(counts_for(signed, key_id))
-    what = f"signed as {name}" if added else f"{name} has signed it already; nothing was added"
+    what = f"signed as {name}" if added else f"already signed by {name}; nothing added"
     output.result(
         data,
         f"{what}; it counts for {counts}",
@@ -104,7 +104,7 @@ def _check_present(pending: Pending, expected: str | None) -> None:
 def _confirm(name: str) -> None:
     if not sys.stdin.isatty():
         raise UsageError(
-            "signing is confirmed on a terminal, and there is none",
+            "cannot ask for confirmation without a terminal",
             "Run this on a terminal, or give --yes.",
         )
     if not confirm(f"Sign this root as {name}?"):

@@ -102,9 +102,7 @@ def form_of(source: Path) -> Form:
             return "hauler"
     elif source.suffix in (".txt", ".list"):
         return "images"
-    raise DefinitionError(
-        f"{source}: its form cannot be told", f"Say it: --from {'|'.join(FORMS)}."
-    )
+    raise DefinitionError(f"{source}: unknown format", f"Name it with --from {'|'.join(FORMS)}.")
 
 
 def read_source(asked: Asked, form: Form) -> Found:
@@ -124,7 +122,7 @@ def read_source(asked: Asked, form: Form) -> Found:
         if asked.checksums is None:
             raise DefinitionError(
                 f"{asked.source}: the lists have no digests",
-                "Name Kubespray's own, with --checksums: it is called checksums.yml.",
+                "Give Kubespray's own checksums.yml with --checksums.",
             )
         files, images = asked.source / FILES_LIST, asked.source / IMAGES_LIST
         names = (FILES_LIST, IMAGES_LIST, asked.checksums.name)

@@ -73,9 +73,9 @@ def unique_images(images: list[ImageSource]) -> tuple[ImageSource, ...]:
         other = found.setdefault(image.reference, image)
         if other != image:
             raise DefinitionError(
-                f"{image.reference} is named twice, for {_platforms(other)} and "
+                f"{image.reference} is listed twice, for {_platforms(other)} and "
                 f"{_platforms(image)}",
-                "Name it once, for all the platforms that are wanted.",
+                "List it once, for all wanted platforms.",
             )
     return tuple(found[name] for name in sorted(found))
 

@@ -59,7 +59,7 @@ class _Found:
 
 
 def is_hauler(document: Located) -> bool:
-    """Say whether a YAML document calls itself a Hauler manifest."""
+    """Return whether a YAML document calls itself a Hauler manifest."""
     return isinstance(document.value, dict) and document.value.get("apiVersion") in API_VERSIONS
 
 
@@ -90,7 +90,7 @@ def read_hauler(data: bytes, where: str) -> Converted:
         if read is None:
             raise kind.place.refuse(
                 f"expected Images, Charts or Files, found {kind.value!r}",
-                "Collections of other kinds have to be written out.",
+                "Write out collections of other kinds.",
             )
         read(document.at("spec"), _defaults(document.at("metadata")), found)
     return Converted(
@@ -119,7 +119,7 @@ def _defaults(metadata: Located) -> dict[str, Located]:
             continue
         if name not in _ANNOTATIONS:
             raise annotations.at(key).place.refuse(
-                f"the annotation {str(key)[:100]!r} is not known", "Correct its name."
+                f"unknown annotation {str(key)[:100]!r}", "Correct its name."
             )
         found[name] = annotations.at(key)
     return found
@@ -166,14 +166,14 @@ def _rule(name: str, get: Callable[[str], Located | None]) -> SignatureRule | No
         found = get(other)
         if found is not None:
             raise found.place.refuse(
-                "a rule of ours cannot say that",
+                "our signature rules cannot express that",
                 "Give certificate-oidc-issuer and certificate-identity instead.",
             )
     named = [field for field in (identity, regexp, issuer) if field is not None]
     if key is not None:
         if named:
             raise key.place.refuse(
-                "it stands together with a certificate's fields", "Give one of the two."
+                "it is combined with a certificate's fields", "Give only one of the two."
             )
         return SignatureRule(images=(name,), cosign=CosignRule(key=key.text()))
     if not named:
@@ -200,11 +200,11 @@ def _note_left_out(
         found.notes.append(f"{thing}: rewrite is left out; content keeps its own name in a depot")
     extras = get("exclude-extras")
     if extras is not None and extras.value:
-        found.notes.append(f"{thing}: exclude-extras is left out; signatures and SBOMs travel")
+        found.notes.append(f"{thing}: exclude-extras is left out; signatures and SBOMs are carried")
     for name in _CONNECTION:
         if item.at(name).value is not None:
             found.notes.append(
-                f"{thing}: {name} is left out; how hosts are reached stands in sources.yaml, "
+                f"{thing}: {name} is left out; host settings belong in sources.yaml, "
                 "and logins in docker's config.json"
             )
 
@@ -221,7 +221,7 @@ def _charts(spec: Located, defaults: dict[str, Located], found: _Found) -> None:
         if item.at("verify").flag():
             raise item.at("verify").place.refuse(
                 "a keyring in Helm's form is not converted",
-                "Take it out, and write `provenance: {keyring: FILE}` into the definition.",
+                "Remove it, and write `provenance: {keyring: FILE}` into the definition.",
             )
         if not urlsplit(repository).scheme:
             path = "/".join(part for part in (repository.rstrip("/"), name) if part)
@@ -231,7 +231,7 @@ def _charts(spec: Located, defaults: dict[str, Located], found: _Found) -> None:
             )
         if item.at("version").value is None:
             raise place.refuse(
-                f"the chart {name} has no version", "The newest is never guessed; name one."
+                f"the chart {name} has no version", "Versions are never guessed; name one."
             )
         found.charts.append(
             ChartSource(name=name, version=item.at("version").text(), repository=repository)
@@ -259,7 +259,7 @@ def _files(spec: Located, _: dict[str, Located], found: _Found) -> None:
                 found.notes.append(f"{path}: it is served by its own path, not as {name}")
         elif urlsplit(path).scheme:
             raise item.at("path").place.refuse(
-                f"{path!r} is no http(s) address", "Fetch it yourself, and name its path."
+                f"{path!r} is not an http(s) address", "Fetch it yourself, and name its path."
             )
         else:
             found.files.append(FileSource(path=path, name=name))
@@ -270,7 +270,7 @@ def _refuse_insecure(item: Located) -> None:
     for name in _INSECURE:
         if item.at(name).flag():
             raise item.at(name).place.refuse(
-                "it switches a check off", "Take it out; name an authority in sources.yaml instead."
+                "it disables a check", "Remove it; name an authority in sources.yaml instead."
             )
 
 
@@ -285,7 +285,7 @@ def _merged(rules: list[SignatureRule]) -> tuple[SignatureRule, ...]:
         (name,) = rule.images
         if by_image.setdefault(name, rule) != rule:
             raise DefinitionError(
-                f"{name}: it is to be signed in two ways", "Say in one way who signs it."
+                f"{name}: it has two signature methods", "Give exactly one of them."
             )
     groups: dict[tuple[Literal["cosign", "keyless"], object], list[str]] = {}
     for name in sorted(by_image):

@@ -38,7 +38,7 @@ def write_hauler(lock: Lock) -> tuple[str, tuple[str, ...]]:
     ]
     files = [{"path": file.url} for file in lock.files if file.url]
     local = len(lock.charts) - len(charts), len(lock.files) - len(files)
-    notes += [f"{local[0]} charts of folders are left out"] * bool(local[0])
+    notes += [f"{local[0]} charts from folders are left out"] * bool(local[0])
     notes += [f"{local[1]} files without an address are left out"] * bool(local[1])
     for kind, field, items in (
         ("Images", "images", images),

@@ -25,7 +25,7 @@ def read_image_list(data: bytes, where: str) -> Converted:
     """
     images = [image_named(text, f"{where}: line {line}") for line, text in list_lines(data, where)]
     if not images:
-        raise DefinitionError(f"{where}: it names no image", "Write one reference a line.")
+        raise DefinitionError(f"{where}: it lists no images", "Write one reference per line.")
     return Converted(images=unique_images(images))
 
 
@@ -43,7 +43,7 @@ def list_lines(data: bytes, where: str) -> Iterator[tuple[int, str]]:
         entry = _COMMENT.sub("", line).strip()
         if "{{" in entry or "${" in entry:
             raise DefinitionError(
-                f"{where}: line {number}: a template is left in {entry[:_SHOWN]!r}",
+                f"{where}: line {number}: unfilled template in {entry[:_SHOWN]!r}",
                 "Fill the template in first.",
             )
         if entry:
@@ -59,7 +59,9 @@ def write_image_list(images: Iterable[LockedArtifact]) -> str:
 def left_out_images(images: Iterable[LockedArtifact]) -> tuple[str, ...]:
     """Say which images no other tool could fetch; for a person."""
     return tuple(
-        f"{image.reference} is left out; it is in no registry" for image in images if image.origin
+        f"{image.reference} is left out; it is not in a registry"
+        for image in images
+        if image.origin
     )
 
 

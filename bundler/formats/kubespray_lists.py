@@ -101,13 +101,13 @@ def _checksum(url: str, entries: list[_Entry], where: str) -> str:
         tools = ", ".join(sorted({f"{e.tool} {e.version}" for e in named})) or "none"
         raise DefinitionError(
             f"{where}: {url[:200]}: expected one checksum that fits, found {tools}",
-            "Take the line out, or write the file with its digest into the definition by hand.",
+            "Remove the line, or write the file with its digest into the definition by hand.",
         )
     return digests.pop()
 
 
 def _names(url: str, entry: _Entry) -> bool:
-    """Say whether an address names an entry's version, its architecture and all of its tool."""
+    """Return whether an address names an entry's version, its architecture and all of its tool."""
     version = re.escape(entry.version)
     if not re.search(rf"(?<![0-9A-Za-z])(?:v|(?<![0-9]\.)){version}(?![0-9A-Za-z]|\.[0-9])", url):
         return False

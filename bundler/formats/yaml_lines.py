@@ -71,8 +71,8 @@ class Located:
             if key not in known:
                 place = self.at(key).place
                 raise place.refuse(
-                    f"the field {str(key)[:_SHOWN]!r} is not known",
-                    "Correct its name, or take it out if nothing depends on it.",
+                    f"unknown field {str(key)[:_SHOWN]!r}",
+                    "Correct its name, or remove it if nothing depends on it.",
                 )
         return self
 
@@ -113,7 +113,7 @@ class Located:
             )
         if "{{" in self.value or "###" in self.value:
             raise self.place.refuse(
-                f"a template is left in {self.value[:_SHOWN]!r}", "Fill the template in first."
+                f"unfilled template in {self.value[:_SHOWN]!r}", "Fill the template in first."
             )
         return self.value.strip()
 

@@ -56,7 +56,7 @@ _NOT_CARRIED: Final = {
     "scripts": "commands run by Zarf at a deployment",
     "dataInjections": "data copied into running pods",
     "repos": "Git repositories",
-    "healthChecks": "Zarf's own waiting",
+    "healthChecks": "Zarf's health checks",
 }
 _MAX_SIGNATURE: Final = MIB
 
@@ -128,12 +128,12 @@ def _package(unpacked: Unpacked) -> Located:
     top = documents[0].mapping(_TOP)
     if top.at("kind").text() != _KIND:
         raise top.at("kind").place.refuse(
-            f"expected {_KIND}", "A package that sets Zarf itself up is not carried."
+            f"expected {_KIND}", "Zarf's own init package is not supported."
         )
     if top.at("build").at("differential").flag():
         raise top.at("build").place.refuse(
-            "the package is a differential one, which lacks what an older one has",
-            "Take the whole package.",
+            "the package is differential: it omits what an older one contains",
+            "Use the complete package.",
         )
     return top
 
@@ -141,7 +141,7 @@ def _package(unpacked: Unpacked) -> Located:
 def _signature_note(unpacked: Unpacked, folder: Path, key: str | None) -> str:
     present = [name for name in SIGNATURES if name in unpacked.digests]
     if key is None:
-        return "its signature was not looked at; --key does that" if present else ""
+        return "its signature was not checked; --key does that" if present else ""
     if not present:
         raise SignatureError(
             "zarf.yaml: expected a signature, found none", "Ask the package's publisher."
@@ -166,7 +166,7 @@ def _signature_note(unpacked: Unpacked, folder: Path, key: str | None) -> str:
 def _verify_detached(key: UpstreamKey, data: bytes, package: bytes) -> None:
     signature = decode_base64(data.decode("ascii", "replace").strip(), "the signature")
     if not key.verify(signature, package):
-        raise NotGoodError("it is not by this key")
+        raise NotGoodError("it was not made by this key")
 
 
 def _notes(component: Located, name: str) -> list[str]:
@@ -187,13 +187,15 @@ def _images(folder: Path) -> list[ImageSource]:
     try:
         entries = msgspec.json.decode(data, type=_Index).manifests
     except msgspec.MsgspecError as error:
-        raise FormatError(f"images/index.json: {error}", "Make the package again.") from error
+        raise FormatError(f"images/index.json: {error}", "Create the package again.") from error
     found = []
     for entry in entries:
         notes = entry["annotations"] = dict(entry.get("annotations") or {})
         name = next((str(notes[key]) for key in _NAMES if notes.get(key)), "")
         if not name:
-            raise FormatError("images/index.json: an image has no name", "Make the package again.")
+            raise FormatError(
+                "images/index.json: an image has no name", "Create the package again."
+            )
         # Older packages have it as the base's name, where no reader of a layout looks for it.
         notes[_NAMES[0]] = name
         reference = str(parse_reference(name, "images/index.json"))
@@ -253,7 +255,7 @@ def _unpack_chart(data: bytes, where: str, target: Path) -> None:
             rest -= member.size
             if member.link or rest < 0:
                 what = "a link" if member.link else "the chart unpacks to too much"
-                raise FormatError(f"{where}: {member.name[:200]!r}: {what}", "Make it again.")
+                raise FormatError(f"{where}: {member.name[:200]!r}: {what}", "Create it again.")
             path = target / member.name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(source.read(member.size))

@@ -175,7 +175,7 @@ class _Unzstd:
             return self._stream.read(count)
         except zstandard.ZstdError as error:
             raise FormatError(
-                f"{self._where}: its compressed data is damaged or cut ({error})",
+                f"{self._where}: its compressed data is damaged or truncated ({error})",
                 "Fetch the package again.",
             ) from error
 
@@ -188,7 +188,7 @@ class _PartsStream:
             self._said = msgspec.json.decode(file.read(MIB), type=_Parts)
         except msgspec.MsgspecError as error:
             raise FormatError(
-                f"{first.name}: expected what the other parts are ({error})",
+                f"{first.name}: expected a description of the other parts ({error})",
                 "Name the first part of a split package, which ends in .part000.",
             ) from error
         if not 1 <= self._said.count <= _MAX_PARTS:
@@ -213,7 +213,7 @@ class _PartsStream:
                 if not path.is_file():
                     raise MissingBlobError(
                         f"{path.name}: expected {self._said.count} parts, found fewer",
-                        "Put all parts into one folder.",
+                        "Put all parts in one folder.",
                     )
                 self._file = path.open("rb")
             data = self._file.read(count)
@@ -250,13 +250,15 @@ def _write_members(source: StreamBytes, where: str, folder: Path) -> dict[str, s
     digests: dict[str, str] = {}
     for member in tar_members(source, where):
         if member.link or member.name in digests:
-            kind = "a link" if member.link else "stands twice"
-            raise FormatError(f"{where}: {member.name[:200]!r}: {kind}", "Make the package again.")
+            kind = "a link" if member.link else "a duplicate"
+            raise FormatError(
+                f"{where}: {member.name[:200]!r}: {kind}", "Create the package again."
+            )
         if source.position + member.size > source.limit:
             raise FormatError(
-                f"{where}: {member.name[:200]!r}: it says that it has {member.size} bytes, which "
-                "the package cannot hold",
-                "Fetch the package again, from somebody whom you trust.",
+                f"{where}: {member.name[:200]!r}: its stated size is {member.size} bytes, which "
+                "is more than the package can hold",
+                "Fetch the package again, from a trusted source.",
             )
         path = folder / member.name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -271,9 +273,7 @@ def _write(source: StreamBytes, member: TarMember, path: Path, where: str) -> st
         while rest:
             data = source.read(min(rest, CHUNK_BYTES))
             if not data:
-                raise FormatError(
-                    f"{where}: {member.name[:200]!r}: its end is missing", "Fetch it again."
-                )
+                raise FormatError(f"{where}: {member.name[:200]!r}: truncated", "Fetch it again.")
             state.update(data)
             write_all(file.fileno(), memoryview(data))
             rest -= len(data)
@@ -309,7 +309,7 @@ def _check_sums(digests: dict[str, str], sums: bytes) -> None:
     for path in digests:
         if path not in listed and path not in _UNLISTED:
             raise UnexpectedFileError(
-                f"{path[:200]}: nothing in the package vouches for it", "Fetch the package again."
+                f"{path[:200]}: it is not listed in the package", "Fetch the package again."
             )
 
 

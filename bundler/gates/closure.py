@@ -27,20 +27,19 @@ _MOVING: Final = frozenset(
 )
 _MAX_WHERE: Final = 20
 _HEADER: Final = (
-    "# What is wanted and would be missing. Made by isoward lock, which wrote no lock for it;\n"
-    "# correct the definition, and run it again.\n"
+    "# Images that are needed but missing. Written by isoward lock instead of a lock;\n"
+    "# correct the definition, then run it again.\n"
 )
 _PIN: Final = (
     "name a version in the chart's values, or add this image with its digest under images:, "
     "as repository:tag@sha256:..."
 )
 _DECIDE: Final = (
-    "add it to the chart's images: if something starts it, else to its leaveOut: with a reason"
+    "add it to the chart's images: if something starts it, otherwise to its leaveOut: with a reason"
 )
-_FILLED: Final = "it is put together when it is used, so that nobody can say which image it is"
+_FILLED: Final = "it is assembled at run time, so the image is unknown"
 _DECIDE_FILLED: Final = (
-    "add the images that it comes to to the chart's images:, and this text to its leaveOut: with a "
-    "reason"
+    "add the resulting images to the chart's images:, and this text to its leaveOut: with a reason"
 )
 
 
@@ -70,7 +69,7 @@ class Closed:
 
 
 def is_moving(tag: str) -> bool:
-    """Say whether a tag names no version, so that it is bound to mean something else one day.
+    """Return whether a tag names no version, so that it is bound to mean something else one day.
 
     A version has a digit in it: `bookworm` and `alpine` have none. `latest-amd64` has, and moves.
     """
@@ -196,7 +195,7 @@ class _Gate:
         return "" if (reference.name, reference.tag) in self._pinned else _moves(reference)
 
     def _is_part(self, text: str) -> bool:
-        """Say whether this is the name, without a tag, of an image that is carried."""
+        """Return whether this is the name, without a tag, of an image that is carried."""
         reference = _reference(text)
         return (
             reference is not None
@@ -240,7 +239,7 @@ def _reference(text: str) -> Reference | None:
 
 
 def _moves(reference: Reference) -> str:
-    return f"the tag {reference.tag!r} names no version, so that it means another image one day"
+    return f"the tag {reference.tag!r} does not name a version, so it may mean another image later"
 
 
 def _missing(image: str, who: str, where: str, why: str, add: str) -> MissingImage:

@@ -9,7 +9,7 @@ from bundler.model.image_holes import has_holes, holes_in, plain_reference
 
 
 def answered(template: str, declared: Iterable[str]) -> bool:
-    """Say whether one of the declared images is what a template may come to.
+    """Return whether one of the declared images is what a template may come to.
 
     A template in which nothing but holes stands fits everything, and so says nothing.
 

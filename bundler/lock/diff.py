@@ -141,7 +141,7 @@ def _renderings(name: str, old: Rendering | None, new: Rendering | None) -> Iter
     """Compare how a chart was rendered and what that showed."""
     yield from _changed(f"{name}: rendered", _settings(old), _settings(new))
     yield from _pairs(f"{name}: values", _values(old), _values(new))
-    yield from _changed(f"{name}: wants", _wanted(old), _wanted(new))
+    yield from _changed(f"{name}: needs", _wanted(old), _wanted(new))
     yield from _changed(f"{name}: leaves out", _left_out(old), _left_out(new))
 
 
@@ -196,14 +196,14 @@ def _dependencies(name: str, chart: LockedChart) -> dict[str, str]:
 
 
 def _inside(name: str, old: LockedArtifact, new: LockedArtifact) -> Iterator[Change]:
-    """Compare origin, platforms and referrers of one artefact."""
+    """Compare origin, platforms and referrers of one artifact."""
     yield from _changed(f"{name}: origin", _origin(old), _origin(new))
     if old.digest == new.digest:
         platforms = {f"{name}: platform {m.platform}": m.digest for m in new.manifests}
         before = {f"{name}: platform {m.platform}": m.digest for m in old.manifests}
         yield from _digests(before, platforms)
     yield from _changed(f"{name}: signer", _signers(old), _signers(new))
-    yield from _changed(f"{name}: not asked", _unasked(old), _unasked(new))
+    yield from _changed(f"{name}: not queried", _unasked(old), _unasked(new))
     yield from _digests(_referrers(name, old), _referrers(name, new))
 
 
@@ -212,7 +212,7 @@ def _origin(artifact: LockedArtifact) -> str:
 
 
 def _signers(artifact: LockedArtifact) -> str:
-    """Say by whom an artefact is signed, or by what it is waived."""
+    """Say by whom an artifact is signed, or by what it is waived."""
     said = {
         describe_verified(entry) if entry.method == "unsigned" else f"{entry.method} {entry.signer}"
         for entry in artifact.verified

@@ -33,7 +33,7 @@ def load_definition(path: Path) -> Definition:
 
     Raises:
         DefinitionError: It is not one, or it or a file that it names is not there.
-        StorageError: It cannot be read.
+        StorageError: A blob cannot be read.
     """
     data = _read(path, MAX_DEFINITION_BYTES)
     try:
@@ -62,7 +62,7 @@ def load_lock(path: Path) -> Lock:
     Raises:
         FormatError: It is not one, or it contradicts itself.
         DefinitionError: There is no such file.
-        StorageError: It cannot be read.
+        StorageError: A blob cannot be read.
     """
     return parse_lock(_read(path, MAX_LOCK_BYTES), str(path))
 
@@ -85,7 +85,7 @@ def load_sources(path: Path | None) -> SourceConfig:
         path: As the user named it; None for the user's own, which need not exist.
     Raises:
         DefinitionError: It is not one, or there is no such file.
-        StorageError: It cannot be read.
+        StorageError: A blob cannot be read.
     """
     if path is None:
         path = default_sources()

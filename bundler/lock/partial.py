@@ -14,7 +14,7 @@ from bundle.model.lock import Lock
 from bundler.build.cache import BlobCache
 
 _NAMED: Final = 3
-_UNNAMED: Final = "a platform without a name"
+_UNNAMED: Final = "an unnamed platform"
 
 
 def left_out(lock: Lock, cache: BlobCache) -> dict[str, list[str]]:
@@ -35,9 +35,9 @@ def partial_words(found: Mapping[str, list[str]]) -> list[str]:
     names = sorted(found)
     named = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
     line = (
-        f"hint: of {counted(len(names), 'image')} not every platform travels ({named}): a client"
-        " that copies a whole index from the depot fails; it has to ask for one platform, such as"
-        " --platform linux/amd64. Each client's way is in `isoward docs clients`."
+        f"hint: not every platform of {counted(len(names), 'image')} is carried ({named}): a client"
+        " that copies a whole index from the depot fails; it has to request one platform, such as"
+        " --platform linux/amd64. See `isoward docs clients` for each client."
     )
     return [line]
 

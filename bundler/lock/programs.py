@@ -42,8 +42,8 @@ def require_programs(definition: Definition, run: Runner) -> None:
         names = ", ".join(missing)
         helm = " Helm can also be named under helm:." if "helm" in missing else ""
         raise MissingProgramError(
-            f"this machine lacks what the definition needs: {said}",
-            f"Install {names}, and see that programs are on the PATH.{helm}",
+            f"missing on this machine, but needed by the definition: {said}",
+            f"Install {names}, and make sure that programs are on the PATH.{helm}",
             {"program": names},
         )
 

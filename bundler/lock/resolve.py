@@ -310,7 +310,7 @@ def _run(
 
 
 def _check_references(lock: Lock) -> None:
-    """Refuse two artefacts that a depot would have to serve under one name."""
+    """Refuse two artifacts that a depot would have to serve under one name."""
     seen: dict[str, str] = {}
     for artifact in (*lock.images, *(chart.artifact for chart in lock.charts)):
         name, _, _ = artifact.reference.partition("@")
@@ -318,6 +318,6 @@ def _check_references(lock: Lock) -> None:
         key = name if ":" in name.rpartition("/")[2] else artifact.reference
         if seen.setdefault(key, artifact.digest) != artifact.digest:
             raise DefinitionError(
-                f"{key} would be the name of two different things",
+                f"{key} would name two different things",
                 "Remove one of the two from the definition.",
             )

@@ -1,4 +1,4 @@
-"""A Helm chart archive turned into the OCI artefact that Helm itself would push, always the same.
+"""A Helm chart archive turned into the OCI artifact that Helm itself would push, always the same.
 
 Source: Helm, "Use OCI-based registries": config `application/vnd.cncf.helm.config.v1+json` is
 Chart.yaml as JSON, the first layer is the archive, and a second one its provenance file.
@@ -56,7 +56,7 @@ def chart_artifact(archive: bytes, where: str, provenance: bytes | None = None) 
 
     Args:
         archive: The .tgz, already checked against its digest where one is known.
-        where: What it is, for messages.
+        where: Names the manifest in messages.
         provenance: Its provenance file, if it has one; a second layer, as `helm push` makes it.
     Raises:
         FormatError: Too large, not a chart archive, or without a sane Chart.yaml.
@@ -136,7 +136,7 @@ def _metadata(data: bytes, where: str) -> dict[str, Any]:
     metadata.setdefault("apiVersion", "v1")
     for name in ("apiVersion", "name", "version"):
         if not isinstance(metadata.get(name), str):
-            raise refuse(where, f"its Chart.yaml has no text in {name}")
+            raise refuse(where, f"its Chart.yaml has no string in {name}")
     _truth(metadata, "deprecated", where)
     dependencies = metadata.get("dependencies", [])
     for dependency in dependencies if isinstance(dependencies, list) else []:

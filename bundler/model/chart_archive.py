@@ -37,7 +37,7 @@ def chart_files(
 
     Args:
         archive: Untrusted, of bounded size.
-        where: What it is, for messages.
+        where: Names the manifest in messages.
         limit_of: Most bytes of the file at a path; none for one whose content is not wanted.
         take: Told of the size of each member; raises when it was too much.
     Returns:
@@ -91,7 +91,7 @@ def helm_path(name: str, where: str) -> str:
 
 def refuse(where: str, why: str) -> FormatError:
     """Return the error for a chart that cannot be carried."""
-    return FormatError(f"{where}: not a chart that can be carried: {why}", "Check the chart.")
+    return FormatError(f"{where}: not a usable chart: {why}", "Check the chart.")
 
 
 class BoundedGzip(gzip.GzipFile):
@@ -104,7 +104,7 @@ class BoundedGzip(gzip.GzipFile):
     def read(self, size: int | None = -1) -> bytes:
         """Read at most `size` bytes, which must be few."""
         if size is None or not 0 <= size <= _MAX_READ:
-            raise refuse(self._where, "it has a header that is far too large")
+            raise refuse(self._where, "one of its headers is far too large")
         self._check(self.tell() + size)
         return super().read(size)
 

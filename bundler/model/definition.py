@@ -28,10 +28,10 @@ class Definition(DefinitionContent, frozen=True, kw_only=True):
 
 
 def check_definition(definition: Definition) -> None:
-    """Check what the structure alone cannot say.
+    """Check what the type alone cannot express.
 
     Raises:
-        DefinitionError: A reference is malformed, an entry stands twice, or there is no content.
+        DefinitionError: A reference is malformed, an entry is a duplicate, or there is no content.
     """
     for check in _checks(definition):
         check()

@@ -15,7 +15,7 @@ FILLER: Final = "x0"
 
 
 def has_holes(text: str) -> bool:
-    """Say whether a template, a script or a program fills in a part of it."""
+    """Return whether a template, a script or a program fills in a part of it."""
     return _HOLE.search(text) is not None
 
 

@@ -1,6 +1,6 @@
 """YAML as Go's readers of Helm and Kubernetes read it: documents of others, within bounds.
 
-They take what our own documents may not have: anchors, merge keys, a key that stands twice (the
+They take what our own documents may not have: anchors, merge keys, duplicate keys (the
 last one counts), tags of their own. A merge key is worked off where it stands, so that it replaces
 what stands before it. The C library that reads the text is the one that Go's reader was made from.
 
@@ -178,10 +178,10 @@ class GoReader:
 
     def _alias(self, name: str) -> tuple[Any, int]:
         if name not in self._anchors:
-            raise GoYamlError(f"it has an alias {name[:50]!r} of nothing")
+            raise GoYamlError(f"it has an undefined alias {name[:50]!r}")
         value, size = self._anchors[name]
         if value is _OPEN:
-            raise GoYamlError("it has something that names itself")
+            raise GoYamlError("it contains a reference to itself")
         self._take(size)
         return value, size
 
@@ -208,10 +208,10 @@ class GoReader:
             if merges:
                 for one in reversed(value) if isinstance(value, list) else [value]:
                     if not isinstance(one, dict):
-                        raise GoYamlError("it merges what is no mapping")
+                        raise GoYamlError("it merges something that is not a mapping")
                     fields.update(one)
             elif isinstance(key, list | dict):
-                raise GoYamlError("a key is not text")
+                raise GoYamlError("a key is not a string")
             else:
                 fields["null" if key is None else str(key)] = value
         return fields, size
@@ -235,7 +235,7 @@ class GoReader:
         number = kind in {"int", "float"} and (_FLOAT.fullmatch(text) or _INTEGER.fullmatch(text))
         if number or (kind == "bool" and text in _TRUE | _FALSE):
             return self._scalar(text)
-        raise GoYamlError(f"{text[:50]!r} is no {kind[:20]}")
+        raise GoYamlError(f"{text[:50]!r} is not a valid {kind[:20]}")
 
     def _take(self, count: int) -> None:
         self._left -= count
@@ -244,7 +244,7 @@ class GoReader:
 
 
 def is_merge(event: yaml.Event) -> bool:
-    """Say whether a key means that what follows it is put in its place."""
+    """Return whether a key means that what follows it is put in its place."""
     return (
         isinstance(event, yaml.ScalarEvent)
         and event.value == "<<"

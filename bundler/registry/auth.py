@@ -91,8 +91,8 @@ class Authenticator:
                     self._sent[host, key] = value
                 return value
         raise AuthenticationError(
-            f"{url.shown}: it demands credentials in no way that is known",
-            "Isoward logs in by Basic and by Bearer tokens; ask the server's operator.",
+            f"{url.shown}: it requires an unsupported kind of login",
+            "Isoward supports Basic and Bearer; ask the server's operator.",
             {"host": host, "status": _UNAUTHORIZED},
         )
 
@@ -100,8 +100,8 @@ class Authenticator:
         credential = self._credentials.find(host)
         if credential is None or credential.identity_token:
             raise AuthenticationError(
-                f"{url.shown}: {host} demands a user and a password, and none are known",
-                f"Run `docker login {host}`, or write them to docker's config.json.",
+                f"{url.shown}: {host} requires a user name and password, but none are configured",
+                f"Run `docker login {host}`, or add them to docker's config.json.",
                 {"host": host, "status": _UNAUTHORIZED},
             )
         if credential.basic == refused:
@@ -133,8 +133,8 @@ class Authenticator:
         if answer.status != _OK:
             who = "the credentials" if credential else "an anonymous request"
             raise AuthenticationError(
-                f"{realm.shown} gives {who} no token for {host} (status {answer.status})",
-                f"Log in with `docker login {host}` as a user who may pull.",
+                f"{realm.shown} refuses {who} a token for {host} (status {answer.status})",
+                f"Log in with `docker login {host}` as a user with pull permission.",
                 {"host": host, "status": answer.status},
             )
         try:
@@ -185,7 +185,7 @@ def refusal(url: Url, host: str) -> AuthenticationError:
     """Return the error for credentials that a server does not accept."""
     return AuthenticationError(
         f"{url.shown}: {host} did not accept the credentials",
-        f"Log in with `docker login {host}` as a user who may pull, and check the name: "
-        "some registries answer so for what is not there.",
+        f"Log in with `docker login {host}` as a user with pull permission, and check the name: "
+        "some registries answer like this for missing content.",
         {"host": host, "status": _UNAUTHORIZED},
     )

@@ -174,7 +174,7 @@ class RegistryClient:
         if found is None:
             raise NotFoundError(
                 f"{reference.name}: the registry has no blob {digest}",
-                "The image was deleted upstream, or only half of it was pushed.",
+                "The image was deleted upstream, or pushed only partially.",
                 {"reference": reference.name, "digest": digest},
             )
         return found

@@ -66,7 +66,7 @@ NO_SOURCES: Final = SourceConfig(api_version="isoward/v1", kind="SourceConfig")
 
 
 def check_source_config(config: SourceConfig) -> None:
-    """Check what the structure alone cannot say.
+    """Check what the type alone cannot express.
 
     Raises:
         DefinitionError: Something that must be a host is none, a mirror's prefix is malformed, or
@@ -77,7 +77,7 @@ def check_source_config(config: SourceConfig) -> None:
         if settings.plain_http and settings.ca is not None:
             raise DefinitionError(
                 f"hosts.{host}: it has both ca and plainHTTP: true",
-                "Remove plainHTTP, since a certificate authority is for https.",
+                "Remove plainHTTP, since a certificate authority applies to https.",
             )
         for i, mirror in enumerate(settings.mirrors):
             where = f"hosts.{host}.mirrors[{i}]"
@@ -85,7 +85,7 @@ def check_source_config(config: SourceConfig) -> None:
             if mirror.prefix and not is_repository(mirror.prefix):
                 raise DefinitionError(
                     f"{where}.prefix: {mirror.prefix[:100]!r} is not a repository name",
-                    "Write it as proxy/docker.io, without slashes at its ends.",
+                    "Write it as proxy/docker.io, without slashes at either end.",
                 )
     for i, pattern in enumerate(config.allowed_hosts):
         if not is_host_pattern(pattern):
@@ -96,13 +96,13 @@ def check_source_config(config: SourceConfig) -> None:
         shared = shared_domain(pattern) if "*" in pattern else ""
         if shared:
             raise DefinitionError(
-                f"allowedHosts[{i}]: {pattern!r} allows everybody's hosts below {shared}",
-                f"Anybody can have a host below {shared}: name each that is meant, without a *.",
+                f"allowedHosts[{i}]: {pattern!r} allows anyone's hosts below {shared}",
+                f"Anyone can have a host below {shared}: list each wanted host, without a *.",
             )
 
 
 def is_host_pattern(text: str) -> bool:
-    """Say whether `text` is a host, or one whose labels hold `*` in at most all but two places.
+    """Return whether `text` is a host, or one whose labels hold `*` in at most all but two places.
 
     `*`, `*.org` and `*.co.uk` are refused: they would allow everything, or nearly so.
     """

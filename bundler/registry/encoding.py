@@ -26,7 +26,7 @@ _ENDS: Final = (".gz", ".gzip", ".svgz", ".tgz", ".taz")
 
 
 def is_coded(encoding: str) -> bool:
-    """Say whether a Content-Encoding is one that we undo."""
+    """Return whether a Content-Encoding is one that we undo."""
     return encoding.strip().lower() in _CODINGS
 
 
@@ -49,7 +49,7 @@ def plain_bytes(data: bytes, encoding: str, limit: int, shown: str) -> bytes:
             "The server is broken or hostile; ask its operator.",
         )
     if not unpack.eof:
-        raise FormatError(f"{shown}: its gzip is cut", "Try again later.")
+        raise FormatError(f"{shown}: its gzip is truncated", "Try again later.")
     return plain
 
 
@@ -127,7 +127,7 @@ class Uncoded:
             elif not data and not self._held:
                 self._held = self._more()
                 if not self._held:
-                    raise self._broken("its end is missing")
+                    raise self._broken("it is truncated")
             if data:
                 return data
 

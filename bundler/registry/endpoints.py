@@ -93,7 +93,7 @@ class Mirrors:
             self._strikes[endpoint.host] += 1
             given_up = self._strikes[endpoint.host] == _STRIKES
         if given_up:
-            self._note(f"mirror {endpoint.host} is left out from now on: {error.message}")
+            self._note(f"mirror {endpoint.host} is skipped from now on: {error.message}")
 
     def _root(self, host: str) -> str:
         return f"{self._transport.scheme(host)}://{host}"

@@ -50,7 +50,7 @@ def checked(answer: Answer, reference: Reference) -> FetchedManifest:
     if found != expected:
         raise DigestMismatchError(
             f"{reference}: expected {expected}, found {found}",
-            "The registry or something on the way changed the manifest; do not use it.",
+            "The registry or something in between changed the manifest; do not use it.",
             {"reference": str(reference), "expected": expected, "found": found},
         )
     media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
@@ -71,7 +71,7 @@ def referrer_list(answer: Answer, where: str) -> OciIndex:
         said = f"{answer.status} {what}"
         raise FormatError(
             f"{error.message}; the registry answered {said}",
-            "It has no referrers API, or something before it answered; ask its operator.",
+            "It has no referrers API, or a proxy in front of it answered; ask its operator.",
             {"answer": said},
         ) from error
     return listed if isinstance(listed, OciIndex) else OciIndex(schema_version=2)
@@ -91,12 +91,12 @@ def expect(answer: Answer | Response, host: str, *statuses: int) -> None:
     if status in {_UNAUTHORIZED, _FORBIDDEN}:
         raise AuthenticationError(
             f"{answer.url.shown}: the server forbids it (status {status})",
-            f"Log in with `docker login {host}` as a user who may pull.",
+            f"Log in with `docker login {host}` as a user with pull permission.",
             {"host": host, "status": status},
         )
     raise TransportRefusedError(
         f"{answer.url.shown}: the server answered {status}",
-        "Check the address; running again changes nothing.",
+        "Check the address; running again will not help.",
         {"host": host, "status": status},
     )
 

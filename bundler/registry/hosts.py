@@ -81,9 +81,9 @@ def parse_url(text: str) -> Url:
     match = _URL.fullmatch(text)
     if match is None or not is_host(match[2]):
         raise TransportRefusedError(
-            f"{shown_url(text)[:200]!r} is not an http(s) address that can be asked",
-            "Addresses have neither a user name nor spaces in their host.",
-            {"answer": "an address that cannot be asked"},
+            f"{shown_url(text)[:200]!r} is not a usable http(s) address",
+            "Addresses must not contain a user name, or spaces in their host.",
+            {"answer": "an unusable address"},
         )
     scheme = match[1].lower()
     host, port = split_port(match[2].lower())
@@ -92,7 +92,7 @@ def parse_url(text: str) -> Url:
         raise TransportRefusedError(
             f"{shown_url(text)[:200]!r} has a port out of range",
             "Correct it.",
-            {"answer": "an address that cannot be asked"},
+            {"answer": "an unusable address"},
         )
     target = match[3] or "/"
     return Url(scheme, host, number, target if target.startswith("/") else f"/{target}")
@@ -144,16 +144,16 @@ class AllowList:
         if self._is_part(url):
             return
         shared = shared_domain(url.host)
-        because = f" Anybody can have a host below {shared}, so each is named." if shared else ""
+        because = f" Anyone can have a host below {shared}, so list each one." if shared else ""
         raise HostNotAllowedError(
-            f"{key} is not on the list of allowed hosts ({why})",
+            f"{key} is not an allowed host ({why})",
             f"If you mean to fetch from it, give --sources a file with the line "
             f"`- {yaml_host(key)}` below `allowedHosts:`.{because}",
             {"host": key},
         )
 
     def _is_part(self, url: Url) -> bool:
-        """Say whether an address is within a companion's part of a host that many share."""
+        """Return whether an address is within a companion's part of a host that many share."""
         path = url.target.partition("?")[0]
         steps = unquote(path).split("/")
         if ".." in steps or "." in steps:

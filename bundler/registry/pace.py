@@ -97,7 +97,7 @@ class Pace:
 
     def _check(self) -> None:
         if self._received > self._most:
-            what = "headers" if self._in_headers else "what is around its content"
+            what = "headers" if self._in_headers else "framing around its content"
             raise TransportRefusedError(
                 f"{self._shown}: expected an answer, found more than {self._most} bytes of {what}",
                 "The server is broken or hostile; ask its operator.",
@@ -111,9 +111,8 @@ class Pace:
         if self._waited > longest:
             raise TooSlowError(
                 f"{self._shown}: {self._received} bytes in {self._waited:.0f} seconds, expected "
-                f"{patience.bytes_per_second} bytes a second",
-                "Run the command again when the server or the network is faster; it goes on "
-                "where it was.",
+                f"{patience.bytes_per_second} bytes per second",
+                "Run the command again when the server or the network is faster; it resumes ",
             )
 
 

@@ -120,7 +120,7 @@ class Response(Closing):
             self._abandon()
             raise TransportError(
                 f"{self.url.shown}: the connection broke ({type(error).__name__})",
-                "Run the command again; it goes on where it was.",
+                "Run the command again; it resumes.",
             ) from error
         if self._left is not None:
             self._left -= count
@@ -128,7 +128,7 @@ class Response(Closing):
             self._abandon()
             raise TransportError(
                 f"{self.url.shown}: expected {self._left} bytes more, found the end",
-                "Run the command again; it goes on where it was.",
+                "Run the command again; it resumes.",
             )
         if count == 0 or self._left == 0:
             self._finish()

@@ -187,7 +187,7 @@ class Transport:
         if again.wait > left:
             raise TransportError(
                 f"{url.key} asks to wait {again.wait:.0f} seconds",
-                "Run the command again then; it goes on where it was. "
+                "Run the command again then; it resumes. "
                 "Logging in often raises a registry's limits.",
                 again.failure.context,
             ) from again
@@ -242,8 +242,8 @@ class Transport:
             if url.scheme == "https" and target.scheme == "http":
                 raise TransportRefusedError(
                     f"{url.shown} redirects from https to {target.shown}",
-                    "Ask the operator of that server to keep to https.",
-                    {"answer": f"sent on from https to http at {target.key}"},
+                    "Ask the operator of that server to redirect to https only.",
+                    {"answer": f"redirected from https to http at {target.key}"},
                 )
             why, url = f"redirected from {url.key}", target
         raise TransportRefusedError(
@@ -270,7 +270,7 @@ class Transport:
         raise _TryAgainError(
             TransportError(
                 f"{response.url.shown}: the server answered {status}",
-                "Run the command again later; it goes on where it was.",
+                "Run the command again later; it resumes.",
                 {"status": status},
             ),
             wait,
@@ -338,14 +338,14 @@ def _translate(error: Exception, url: Url) -> Exception:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return TransportRefusedError(
                 f"{url.key}: its certificate is not trusted ({cause.verify_message})",
-                f"If it has a private authority, set ca: for {url.key} under hosts: "
+                f"If it uses a private authority, set ca: for {url.key} under hosts: "
                 "in the sources file.",
                 {"host": url.key},
             )
         inner = next((arg for arg in cause.args if isinstance(arg, BaseException)), None)
         cause = inner or cause.__cause__ or cause.__context__
     if isinstance(error, urllib3.exceptions.LocationValueError):
-        return TransportRefusedError(f"{url.shown}: it cannot be asked", "Correct the address.")
+        return TransportRefusedError(f"{url.shown}: the address is not usable", "Correct it.")
     return _TryAgainError(
         TransportError(
             f"{url.shown}: no answer ({_plain(error)})",
@@ -358,10 +358,10 @@ def _translate(error: Exception, url: Url) -> Exception:
 def _plain(error: Exception) -> str:
     """Name a failure in a few words, without the addresses that urllib3 puts in its own."""
     names: list[tuple[type[Exception], str]] = [
-        (urllib3.exceptions.NameResolutionError, "its name is not known"),
+        (urllib3.exceptions.NameResolutionError, "its name cannot be resolved"),
         (urllib3.exceptions.NewConnectionError, "it does not accept connections"),
         (urllib3.exceptions.ConnectTimeoutError, "connecting took too long"),
-        (urllib3.exceptions.ReadTimeoutError, "it fell silent"),
+        (urllib3.exceptions.ReadTimeoutError, "it stopped responding"),
         (urllib3.exceptions.SSLError, "TLS failed"),
         (urllib3.exceptions.ProtocolError, "the connection broke"),
     ]

@@ -69,7 +69,7 @@ def approve(
         if subject_of(current.review) != subject_of(shown):
             raise CouldNotVerifyError(
                 f"{bundle.path}: the bundle changed while it was being approved",
-                "Nothing was signed; run the command again and look at what it shows.",
+                "Nothing was signed; run the command again and review what it shows.",
             )
         added = signer.public_key.keyid not in current.review.approved
         if added:
@@ -90,8 +90,8 @@ def check_ticket(ticket: str) -> str:
     """
     if problem := ticket_problem(ticket):
         raise UsageError(
-            f"the ticket cannot be used: {problem}",
-            "Name the change or ticket in which this release was decided, such as CHG-1234.",
+            f"invalid ticket: {problem}",
+            "Name the change or ticket that decided this release, such as CHG-1234.",
         )
     return ticket
 

@@ -113,7 +113,7 @@ def _release_of(bundle: Path, number: int) -> tuple[Release, Sequence[Metadata[R
 
 
 def _is_good(files: Mapping[str, bytes], about: Release, builder: SigningKey) -> bool:
-    """Say whether what this very build system wrote for this release is there and verifies."""
+    """Return whether what this very build system wrote for this release is there and verifies."""
     try:
         return check_builder(files, about).key_id == builder.public_key.keyid
     except AttestationError:

@@ -70,8 +70,8 @@ def _check_same(
     same = ours.targets.signed_bytes == theirs.targets.signed_bytes
     if not same or subject_of(ours.review) != subject_of(theirs.review):
         raise CouldNotVerifyError(
-            f"{other.path}: it is no copy of {bundle.path}: expected release {ours.review.release} "
+            f"{other.path}: not a copy of {bundle.path}: expected release {ours.review.release} "
             f"with {ours.review.manifest_digest}, found release {theirs.review.release} with "
-            f"{theirs.review.manifest_digest}, or it was built another time",
-            "Give each approver a copy of one and the same build. Nothing was taken over.",
+            f"{theirs.review.manifest_digest}, or it comes from another build",
+            "Give each approver a copy of the same build. Nothing was collected.",
         )

@@ -49,7 +49,7 @@ def release_before(release: Path, number: int) -> Earlier | None:
 
     Raises:
         FormatError: Its bundle.json is damaged.
-        StorageError: It cannot be read.
+        StorageError: A blob cannot be read.
     """
     folder = release / RELEASES
     if not folder.is_dir():

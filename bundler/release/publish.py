@@ -175,7 +175,7 @@ def _released_manifest(bundle: Path, targets: Targets) -> Manifest:
     if targets.targets != {TARGET_NAME: TargetFile.from_data(TARGET_NAME, data, [_SHA256])}:
         raise UsageError(
             f"{bundle}: it is not release {targets.version}, the newest of the release folder",
-            "Only the newest release is kept fresh.",
+            "Only the newest release can be renewed.",
         )
     return decode_canonical(data, Manifest, f"{bundle / TARGET_NAME}")
 
@@ -203,7 +203,7 @@ def _usable_root(
         if key_id not in root.roles[role].keyids:
             raise UnknownKeyError(
                 f"key {key_id[:16]} is not the build system's key of this release folder",
-                "Sign with the key that was given as --builder to `isoward root new`.",
+                "Sign with the key that was passed as --builder to `isoward root new`.",
             )
     return roots, root
 
@@ -258,7 +258,7 @@ class _Issuer:
         targets = self._read(Targets, TARGETS)
         if targets is None:
             raise UsageError(
-                f"{self._release.path}: nothing was released from here yet",
+                f"{self._release.path}: nothing has been released from here yet",
                 "Build a bundle first, with `isoward build`.",
             )
         check_unexpired(targets.signed, TARGETS, self._now)
@@ -299,7 +299,7 @@ class _Issuer:
         return metadata
 
     def _is_ours(self, metadata: Metadata[Any]) -> bool:
-        """Say whether the present builder signed it, and nobody else."""
+        """Return whether the present builder signed it, and nobody else."""
         role = metadata.signed.type
         try:
             check_signatures(metadata, keys_of(self._root, role), role, role)

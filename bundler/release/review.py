@@ -103,8 +103,8 @@ class Review:
         if key_id not in self.approvers:
             names = ", ".join(self.approvers.values())
             raise UnknownKeyError(
-                f"key {key_id[:16]} is no approver's key: the root names {names}",
-                "Approve with the private key of one of them; the build system's key cannot.",
+                f"key {key_id[:16]} is not an approver's key: the root names {names}",
+                "Approve with the private key of one of them, not with the build system's key.",
             )
         return self.approvers[key_id]
 
@@ -139,9 +139,9 @@ def _earlier(builder: BuilderRecord, data: bytes) -> Earlier:
     if said is None or said.digest != found:
         expected = f"release {said.release} ({said.digest})" if said else "no release"
         raise AttestationError(
-            f"{CHANGES_NAME}: the build system compared with {expected}, and the bundle.json that "
-            f"was given is {found}",
-            "Give the bundle of that release. If that release is another one, do not approve.",
+            f"{CHANGES_NAME}: the build system compared with {expected}, but the bundle.json "
+            f"given is {found}",
+            "Give the bundle of that release. If it is a different release, do not approve.",
         )
     return Earlier(said.release, decode_canonical(data, Manifest, "--previous"), data)
 
@@ -154,7 +154,7 @@ def _check_claims(
         raise AttestationError(
             f"{ATTESTATION_DIRECTORY}/: the build system's statement contradicts the bundle: "
             f"{problem}",
-            f"Do not approve: the build system may have been taken over. If isoward {built}, which "
+            f"Do not approve: the build system may be compromised. If isoward {built}, which "
             "built it, is another version than this one, look at it with that version first.",
         )
 

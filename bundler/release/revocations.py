@@ -60,7 +60,9 @@ def revoke(release: Path, number: int, reason: str) -> tuple[RevokedRelease, boo
         StorageError: The disk refused; nothing was changed.
     """
     if not reason.strip() or not reason.isprintable():
-        raise UsageError("expected a reason in one line of text", "Say why, for the sites.")
+        raise UsageError(
+            "expected a reason in one line of text", "State the reason, for the sites."
+        )
     with locked(release):
         known = read_revocations(release)
         digest = _digest_of(release, number)
@@ -82,6 +84,6 @@ def _digest_of(release: Path, number: int) -> str:
         return digest_of(BundleDirectory(release).read_small(name, MAX_MANIFEST_BYTES))
     except MissingBlobError as error:
         raise UsageError(
-            f"{release}: there is no release {number}: {name} is not there",
-            "Look at `isoward release show`.",
+            f"{release}: there is no release {number}: {name} does not exist",
+            "See `isoward release show`.",
         ) from error

@@ -63,16 +63,16 @@ def create_root(
         StorageError: The disk refused.
     """
     metadata = Metadata(_root(plan))
-    check_policy(metadata.signed, "the root as asked for", UsageError)
+    check_policy(metadata.signed, "the requested root", UsageError)
     if plan.expires <= now:
-        raise UsageError("the root would expire at once", "Give more days.")
+        raise UsageError("the root would expire immediately", "Give more days.")
     for signer in signers:
         _sign(metadata, signer)
     with directory_lock(release):
         if (release / FIRST_ROOT).exists():
             raise UsageError(
-                f"{release / FIRST_ROOT}: the release folder has a root already",
-                "A root is made once; to sign it, use `isoward root sign`.",
+                f"{release / FIRST_ROOT}: the release folder already has a root",
+                "The first root is created once; to sign it, use `isoward root sign`.",
             )
         data = metadata.to_bytes()
         if not (release / ".gitignore").exists():
@@ -95,7 +95,7 @@ def _root(plan: RootPlan) -> Root:
         ids = [key.keyid for key in held]
         if len(set(ids)) != len(ids):
             raise UsageError(
-                f"one public key is given twice for the role {name}", "Each holder has one key."
+                f"duplicate public key for the role {name}", "Each holder has one key."
             )
         if threshold < 1:
             raise UsageError(f"the role {name} needs a threshold of at least 1", "Give a number.")
@@ -134,6 +134,7 @@ def _sign(metadata: Metadata[Root], signer: SigningKey) -> None:
     key_id = signer.public_key.keyid
     if key_id not in metadata.signed.roles[Root.type].keyids:
         raise UnknownKeyError(
-            f"key {key_id[:16]} is no root key of this root", "Sign with a root key's private file."
+            f"key {key_id[:16]} is not a root key of this root",
+            "Sign with a root key's private file.",
         )
     add_signature(metadata, signer)

@@ -27,11 +27,11 @@ _MACHINE: Final = (Snapshot.type, Timestamp.type)
 
 
 def add(root_keys: Collection[Key], approvers: Collection[Key]) -> Change:
-    """Let persons hold a root key, or approve."""
+    """Let people hold a root key, or approve."""
 
     def change(root: Root) -> None:
         if not root_keys and not approvers:
-            raise UsageError("nobody is named", "Give --approver or --root-key.")
+            raise UsageError("no key was given", "Give --approver or --root-key.")
         for role, keys in ((Root.type, root_keys), (Targets.type, approvers)):
             for key in keys:
                 _put(root, root.roles[role], key)
@@ -42,8 +42,8 @@ def add(root_keys: Collection[Key], approvers: Collection[Key]) -> Change:
 def _put(root: Root, role: Role, key: Key, place: int | None = None) -> None:
     if key.keyid in role.keyids:
         raise UsageError(
-            f"the key {key.keyid[:16]} of {holder(key)} has that role already",
-            "Look at `isoward root show`.",
+            f"the key {key.keyid[:16]} of {holder(key)} already has that role",
+            "See `isoward root show`.",
         )
     if root.keys.setdefault(key.keyid, key).unrecognized_fields != key.unrecognized_fields:
         raise UsageError(
@@ -95,7 +95,7 @@ def set_thresholds(root_threshold: int | None, approvals: int | None) -> Change:
 
     def change(root: Root) -> None:
         if root_threshold is None and approvals is None:
-            raise UsageError("no threshold is given", "Give --root-keys or --approvals.")
+            raise UsageError("no threshold was given", "Give --root-keys or --approvals.")
         for role, number in ((Root.type, root_threshold), (Targets.type, approvals)):
             if number is not None and number < 1:
                 raise UsageError(f"the role {role} needs a threshold of at least 1", "Give more.")
@@ -139,6 +139,6 @@ def _nobody(root: Root, name: str, roles: Iterable[str]) -> UsageError:
         )
     names = sorted({holder(key) for role in roles for key in keys_of(root, role).values()})
     return UsageError(
-        f"{name} holds no key there; holders are {', '.join(names)}",
-        "Give the name as `isoward root show` has it.",
+        f"{name} does not hold such a key; holders are {', '.join(names)}",
+        "Give the name as `isoward root show` prints it.",
     )

@@ -112,7 +112,7 @@ def make_pending(draft: Metadata[Root], previous_data: bytes, where: str) -> Pen
 
     Raises:
         UnknownKeyError: A signature by somebody else.
-        SignatureError: A signature that does not verify.
+        SignatureError: An invalid signature.
     """
     previous = parse_root(previous_data, where).signed if previous_data else None
     pending = Pending(draft, previous, previous_data)
@@ -154,7 +154,7 @@ def read_pending(release: Path) -> Pending | None:
     if draft.signed.version != version:
         raise UsageError(
             f"{where}: expected a draft of version {version}, found {draft.signed.version}",
-            "Drop it with `isoward root discard`, and make the change again.",
+            "Discard it with `isoward root discard`, and make the change again.",
         )
     return make_pending(draft, roots[version - 1], where)
 
@@ -169,7 +169,7 @@ def require_pending(release: Path) -> Pending:
     if pending is None:
         raise UsageError(
             f"{release}: there is no draft of a root",
-            "Make one, such as with `isoward root add` or `isoward root refresh`.",
+            "Create one, for example with `isoward root add` or `isoward root refresh`.",
         )
     return pending
 
@@ -193,13 +193,13 @@ def amend(release: Path, changes: Sequence[Change], now: datetime) -> tuple[Pend
         if newest is None:
             raise UsageError(
                 f"{release / FIRST_ROOT}: the first root is not complete yet",
-                "Its holders sign it with `isoward root sign`, or it is made anew.",
+                "Its holders must sign it with `isoward root sign`, or create a new one.",
             )
         begun = read_pending(release)
         root = _next_root(newest.signed, begun)
         for change in changes:
             change(root)
-        check_policy(root, "the root as asked for", UsageError)
+        check_policy(root, "the requested root", UsageError)
         _check_next(root, roots, now)
         pending = Pending(Metadata(root), newest.signed, roots[newest.signed.version])
         _write_draft(release, pending)
@@ -217,20 +217,20 @@ def _check_next(root: Root, roots: dict[int, bytes], now: datetime) -> None:
     """Check what a policy for one root cannot see: the time, and those before it."""
     if root.expires <= now:
         raise UsageError(
-            f"the new root would be expired since {root.expires:%Y-%m-%d}", "Give --expires-days."
+            f"the new root would have expired on {root.expires:%Y-%m-%d}", "Give --expires-days."
         )
     if root.version > MAX_ROOTS:
         raise UsageError(
-            f"a release folder holds at most {MAX_ROOTS} roots", "Begin a new release folder."
+            f"a release folder holds at most {MAX_ROOTS} roots", "Start a new release folder."
         )
     history = [parse_root(data, root_name(version)).signed for version, data in roots.items()]
     newest = history[-1]
     gone = {key_id for old in history for key_id in old.keys} - set(newest.keys)
     for key_id in gone & set(root.keys):
         raise UsageError(
-            f"the key {key_id[:16]} of {holder(root.keys[key_id])} was taken away by an earlier "
-            "root; it does not come back",
-            "Its holder makes a new one with `isoward keys new`.",
+            f"the key {key_id[:16]} of {holder(root.keys[key_id])} was revoked by an earlier "
+            "root; it cannot be used again",
+            "Its holder must create a new one with `isoward keys new`.",
         )
 
 
@@ -290,8 +290,8 @@ def _signed_before(release: Path, signer: SigningKey) -> Pending:
     name = root_name(newest.version)
     signer_name(newest, signer)
     raise UsageError(
-        f"{name}: it has all the signatures that it needs, and there is no draft of another",
-        "Another one would change the fingerprint that sites may have been given.",
+        f"{name}: it has all required signatures, and there is no draft of another root",
+        "A new one would change the fingerprint that sites may already have.",
     )
 
 
@@ -305,7 +305,7 @@ def signer_name(pending: Pending, signer: SigningKey) -> str:
     if key_id not in pending.signers:
         names = ", ".join(names_of(pending.signers.values()))
         raise UnknownKeyError(
-            f"key {key_id[:16]} is no root key of this root or the one before: those are {names}",
+            f"key {key_id[:16]} is not a root key here or in the previous root: those are {names}",
             "Sign with a root key holder's private key.",
         )
     return holder(pending.signers[key_id])

@@ -40,8 +40,8 @@ _ROLE_WORDS: Final = {
 _NEEDED: Final = {
     Root.type: "signatures needed to change the root",
     Targets.type: "approvals needed for a release",
-    Snapshot.type: "signatures needed of the build system (snapshot)",
-    Timestamp.type: "signatures needed of the build system (timestamp)",
+    Snapshot.type: "build system signatures needed (snapshot)",
+    Timestamp.type: "build system signatures needed (timestamp)",
 }
 
 
@@ -98,7 +98,7 @@ def _changes(old: Root, new: Root) -> Iterator[str]:
         for name, key in came.items():
             if name in left:
                 yield (
-                    f"{holder(key)}, {_ROLE_WORDS[role]}, gets another key: "
+                    f"{holder(key)}, {_ROLE_WORDS[role]}, gets a new key: "
                     f"{_key(left[name])} -> {_key(key)}"
                 )
             else:
@@ -115,7 +115,7 @@ def _changes(old: Root, new: Root) -> Iterator[str]:
 def _other_changes(old: Root, new: Root) -> Iterator[str]:
     for key_id in sorted(set(old.keys) & set(new.keys)):
         if holder(old.keys[key_id]) != holder(new.keys[key_id]):
-            yield f"{holder(old.keys[key_id])} is called {holder(new.keys[key_id])} from then on"
+            yield f"{holder(old.keys[key_id])} is now called {holder(new.keys[key_id])}"
     if old.expires != new.expires:
         yield f"the root is valid until {new.expires:%Y-%m-%d} (was {old.expires:%Y-%m-%d})"
     if product_of(old) != product_of(new):
@@ -149,23 +149,23 @@ def counts_for(pending: Pending, key_id: str) -> tuple[str, ...]:
 
 def page(told: Explanation) -> list[str]:
     """Write an explanation for a terminal."""
-    lines = [f"This is about root version {told.version}: who may do what from then on."]
+    lines = [f"This is root version {told.version}: it decides who may do what."]
     if told.present:
         lines += [
-            f"It takes the place of version {told.present}, whose fingerprint is",
+            f"It replaces version {told.present}, whose fingerprint is",
             *_indented(fingerprint_groups(told.present_fingerprint)),
             "",
             "What changes:",
-            *(f"  - {change}" for change in told.changes or ("nothing but the version",)),
+            *(f"  - {change}" for change in told.changes or ("only the version",)),
         ]
     else:
-        lines.append("It is the first root: there is none before it that could be compared.")
-    lines += ["", "What holds then, as a whole:", *(f"  {line}" for line in told.roles)]
+        lines.append("It is the first root: there is no earlier one to compare with.")
+    lines += ["", "The complete new state:", *(f"  {line}" for line in told.roles)]
     lines += ["", f"Signed so far by: {', '.join(told.signed_by) or 'nobody'}", _missing(told)]
     return [
         *lines,
         "",
-        "Check value of what is signed; everybody who signs sees the same one:",
+        "Check value of what is signed; every signer sees the same one:",
         *_indented(fingerprint_groups(told.check_value)),
     ]
 
@@ -173,7 +173,7 @@ def page(told: Explanation) -> list[str]:
 def _missing(told: Explanation) -> str:
     before, own = told.missing
     if not before and not own:
-        return "It has all the signatures that it needs."
+        return "It has all required signatures."
     parts = []
     if before:
         parts.append(f"{before} of version {told.present}'s root key holders")
@@ -185,13 +185,13 @@ def _missing(told: Explanation) -> str:
 MEANING: Final = (
     (
         "What it means: once enough holders have signed, every site that trusts the present root "
-        "takes this one over by itself. Who is retired no longer counts there; who joins does. It "
-        "cannot be taken back, only followed by another version."
+        "accepts this one automatically. Removed holders no longer count there; new ones do. It "
+        "cannot be undone, only followed by another version."
     ),
     (
         "Before you sign: compare the check value, and the fingerprint of the present root, with "
-        "what you were told by phone or have on paper; whoever made this file can write anything "
-        "into it."
+        "what you were told by phone or have on paper; whoever made this file can put anything "
+        "in it."
     ),
 )
 

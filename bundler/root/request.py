@@ -83,14 +83,14 @@ def read_request(path: Path) -> Pending:
         before = 0
     if version != before + 1:
         raise MixedMetadataError(
-            f"{where} is version {version}, and the present root is version {before or 'none'}",
+            f"{where} is version {version}, but the present root is version {before or 'none'}",
             "Ask for the file again: `isoward root request`.",
         )
     unknown = set(metadata.signed.unrecognized_fields) - _KNOWN_FIELDS
     if unknown:
         raise SignatureError(
             f"{where} has fields that this isoward cannot explain: {', '.join(sorted(unknown))}",
-            "Do not sign what cannot be read; a newer isoward may know them.",
+            "Do not sign what cannot be shown; a newer isoward may know them.",
         )
     return make_pending(metadata, present, where)
 
@@ -168,18 +168,18 @@ def _signatures(path: Path, pending: Pending) -> dict[str, Signature]:
         raise _another(path, draft, present, pending)
     if present != pending.previous_data:
         raise MixedMetadataError(
-            f"{path}: its signer was shown another present root than the release folder's",
-            "Nothing was taken; send that holder the request again.",
+            f"{path}: its signer was shown a different present root than the release folder's",
+            "Nothing was collected; send that holder the request again.",
         )
     try:
         make_pending(metadata, pending.previous_data, str(path))
     except UnknownKeyError as error:
         raise UnknownKeyError(
-            error.message, "Only root key holders sign; nothing was taken."
+            error.message, "Only root key holders may sign; nothing was collected."
         ) from error
     except SignatureError as error:
         raise SignatureError(
-            error.message, "The file was damaged or altered on its way; nothing was taken."
+            error.message, "The file was damaged or altered in transit; nothing was collected."
         ) from error
     return dict(metadata.signatures)
 
@@ -191,12 +191,12 @@ def _another(path: Path, draft: bytes, present: bytes, pending: Pending) -> Trus
         make_pending(metadata, present, str(path))
     except TrustError:
         return SignatureError(
-            f"{path}: the draft in it is not the one that waits here, and its signatures do not "
+            f"{path}: its draft differs from the one waiting here, and its signatures do not "
             "cover it: it was altered",
-            "Nothing was taken; ask that holder what they were shown.",
+            "Nothing was collected; ask that holder what they were shown.",
         )
     return MixedMetadataError(
-        f"{path}: it is about another draft, of version {metadata.signed.version}; what waits here "
+        f"{path}: it is for another draft, version {metadata.signed.version}; the one waiting here "
         f"is version {pending.version}",
-        "Nothing was taken; the draft may have changed since. Send the request again.",
+        "Nothing was collected; the draft may have changed since. Send the request again.",
     )

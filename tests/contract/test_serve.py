@@ -162,7 +162,7 @@ def test_two_depots_do_not_share_a_port(depot_path: Path, tmp_path: Path) -> Non
         (["serve", "--depot", "{depot}", "--workers", "0"], 2, "workers"),
         (["import", "{tmp}/none", "--depot", "{depot}"], 11, "not a bundle"),
         (["import", "{tmp}/foreign", "--depot", "{depot}"], 11, "not a bundle"),
-        (["import", "{bundle}", "--depot", "{tmp}/elsewhere"], 37, "enrolled no root"),
+        (["import", "{bundle}", "--depot", "{tmp}/elsewhere"], 37, "not enrolled any root"),
     ],
 )
 def test_bad_input_ends_with_its_code_and_one_message(

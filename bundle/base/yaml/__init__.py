@@ -1,1 +1,1 @@
-"""Our own YAML documents: read strictly, every problem found, said in words and by line."""
+"""Our own YAML documents: parsed strictly, every problem reported in plain words by line."""

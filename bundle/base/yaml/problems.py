@@ -1,6 +1,6 @@
-"""Everything that is wrong with a document of a person's, at once and each by its place.
+"""All problems in a hand-written document at once, each with its location.
 
-A person who corrects a file wants the whole list; a parser stops at the first.
+A person who corrects a file wants the complete list; a parser stops at the first problem.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from bundle.base.yaml.wording import closest, plain_words
 
 _ADVICE: Final = "Correct it there; text that looks like a number needs quotes."
 _PLACE: Final = re.compile(r"([A-Za-z]+(?:\[[0-9]+\])?(?:\.[A-Za-z]+(?:\[[0-9]+\])?)*): ")
-"""The field at the beginning of a message."""
+"""The field that a message starts with."""
 
 _IS_FORM: Final = re.compile(" matching regex | of length ")
-"""What patterns.py says in words."""
+"""What patterns.py expresses in words."""
 
 _SHOWN: Final = 100
 
 
 def structural_problems(tree: Any, type_: Any, path: str = "") -> Iterator[Problem]:
-    """Yield where `tree` is not of `type_`: every field on its own, so that none hides another.
+    """Yield where `tree` does not match `type_`, field by field, so that no problem hides another.
 
     Args:
-        tree: Plain data as YAML gives it.
-        type_: A structure, a tuple of one kind, a union of those, or anything msgspec knows.
+        tree: Plain data as parsed from YAML.
+        type_: A structure, a homogeneous tuple, a union of those, or anything msgspec knows.
         path: Of the tree within its document.
     """
     try:
@@ -52,7 +52,7 @@ def _words(cause: str, tree: Any, type_: Any) -> str:
     what, _, place = cause.partition(" - at `$")
     form = _form_of(type_) if isinstance(tree, str) and " of length " in what else ""
     if form:
-        # What it is tells a person more than how long it is.
+        # The expected form is more helpful than the length.
         return f"expected {form}, found {concealed(tree)[:_SHOWN]!r}"
     if not place and not _IS_FORM.search(what):
         return plain_words(what, tree, type_)
@@ -60,7 +60,7 @@ def _words(cause: str, tree: Any, type_: Any) -> str:
 
 
 def _form_of(type_: Any) -> str:
-    """Return in words what a text of one length alone must look like; empty for any other."""
+    """Describe the form of a text with a fixed length; empty for any other type."""
     if get_origin(type_) in {Union, types.UnionType}:
         return next(filter(None, map(_form_of, get_args(type_))), "")
     metas = getattr(type_, "__metadata__", ())
@@ -93,7 +93,7 @@ def _inner_problems(tree: Any, type_: Any, path: str) -> Iterator[Problem]:
         of_key, of_value = get_args(type_)
         for key, value in tree.items():
             for found in structural_problems(key, of_key):
-                # The place of what is called wrongly is the thing around it.
+                # A bad key is reported at the mapping that contains it.
                 yield Problem(path, f"the name of an entry: {found.message}", found.hint)
             yield from structural_problems(value, of_value, _below(path, str(key)))
 
@@ -108,24 +108,24 @@ def _field_problems(
         if name in tree:
             yield from structural_problems(tree[name], field.type, _below(path, name))
         elif field.required and name not in meant.values():
-            yield Problem(path, f"the field {name!r} is missing", "Add it; see docs/FORMAT.md.")
+            yield Problem(path, f"missing field {name!r}", "Add it; see docs/FORMAT.md.")
     for name, near in meant.items():
         yield Problem(
             _below(path, name[:_SHOWN]),
-            f"there is no such field; did you mean {near}?" if near else "there is no such field",
-            f"Those here are {', '.join(fields)}.",
+            f"unknown field; did you mean {near}?" if near else "unknown field",
+            f"The fields here are {', '.join(fields)}.",
         )
 
 
 def problems_error(
     error: type[IsowardError], where: str, problems: Sequence[Problem]
 ) -> IsowardError:
-    """Return the error that says everything that is wrong with a document.
+    """Return one error that reports all problems of a document.
 
     Args:
         error: Its class.
         where: The file's name.
-        problems: At least one; they are said in the order of their lines.
+        problems: At least one; reported in the order of their lines.
     """
     first, *rest = sorted(problems, key=lambda problem: problem.line)
     more = f"{len(rest) + 1} problems, first " if rest else ""
@@ -135,10 +135,10 @@ def problems_error(
 
 
 def collect_problems(checks: Iterable[Callable[[], object]]) -> list[Problem]:
-    """Run checks that stop at their first problem, and return what each of them says.
+    """Run checks that stop at their first problem, and collect the problem of each.
 
     Args:
-        checks: Each raises a DefinitionError whose message begins with the place, if it has one.
+        checks: Each raises a DefinitionError whose message begins with the location, if it has one.
     """
     found: dict[str, Problem] = {}
     for check in checks:
@@ -161,6 +161,6 @@ def _is_struct(type_: Any) -> bool:
 
 
 def text_problems(tree: Any) -> Iterator[Problem]:
-    """Find the texts that hold what nobody would see, or that are not in composed form."""
+    """Find texts with invisible characters or not in composed form."""
     for place, flaw in flaws_of_tree(tree):
-        yield Problem(place, f"it has {flaw}", "Write it anew, in plain letters.")
+        yield Problem(place, f"contains {flaw}", "Retype it in plain letters.")

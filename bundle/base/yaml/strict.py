@@ -1,6 +1,6 @@
-"""YAML, the safe part of it: no aliases, no tags, no duplicate keys, bounded size and depth.
+"""The safe subset of YAML: no aliases, no tags, no duplicate keys, bounded size and depth.
 
-Aliases can make a small file huge, tags can name types, and a duplicate key hides what is meant.
+Aliases can make a small file huge, tags can name types, and a duplicate key hides the intent.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from bundle.base.queries import concealed
 T = TypeVar("T")
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SAFE_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-# PyYAML follows YAML 1.1, where 0443 is 291, 1:30 is 90 and 1_0 is 10: nobody means that.
+# PyYAML follows YAML 1.1, where 0443 is 291, 1:30 is 90 and 1_0 is 10: nobody expects that.
 _SURPRISING: Final = re.compile(
     r"[-+]?(0b[01_]+|0[0-7_]+|0x[0-9a-fA-F_]+|[1-9][0-9]*_[0-9_]*|[1-9][0-9_]*(:[0-5]?[0-9])+)"
 )
-# More digits than 18 are what a reader keeps in a number without its last ones.
+# Beyond 18 digits, readers silently lose the last ones.
 _LONG: Final = re.compile(r"[-+]?[0-9]{19,}")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{1,2}-")
 
 
 class _Dumper(_SAFE_DUMPER):  # type: ignore[misc]  # chosen at run time
-    """Writes a text of several lines, such as a key in PEM, as a person would."""
+    """Writes texts with several lines, such as a key in PEM, as block scalars."""
 
 
 def _text(dumper: Any, text: str) -> Any:
@@ -51,10 +51,10 @@ def load_yaml(
         data: Untrusted.
         type_: A frozen structure.
         where: The file's name, for messages.
-        limit: Most bytes that are accepted.
-        error: The class to raise, since a definition is a person's and a lock a machine's.
+        limit: Maximum size in bytes.
+        error: The class to raise, since a definition is hand-written and a lock is generated.
     Raises:
-        IsowardError: As `error`, with the line or the field.
+        IsowardError: As `error`, naming the line or the field.
     """
     if len(data) > limit:
         raise error(f"{where}: expected at most {limit} bytes, found more", "Is it the right file?")
@@ -79,7 +79,7 @@ def load_yaml(
             message = f"{where}: {readable_problem(str(cause), tree)}"
             raise error(message, "See docs/FORMAT.md.") from cause
         raise problems_error(error, where, found[:MAX_PROBLEMS]) from cause
-    # What is of no structure of ours is another's document, or holds passwords.
+    # Anything but our structures is another project's document, or contains passwords.
     if isinstance(value, Document):
         from bundle.base.yaml.problems import problems_error, text_problems
 
@@ -93,10 +93,10 @@ def load_yaml(
 def yaml_lines(text: str) -> dict[str, int]:
     """Return the line, from 1, of each field and each item of a document, by its path.
 
-    The document itself, whose path is empty, begins where its first field does.
+    The document itself, whose path is empty, starts at its first field.
 
     Args:
-        text: That `check_yaml_events` has accepted; it holds no alias, so this ends.
+        text: Accepted by `check_yaml_events`; it holds no alias, so this terminates.
     """
     root = yaml.compose(text, Loader=_LOADER)
     lines: dict[str, int] = {"": root.start_mark.line + 1} if root is not None else {}
@@ -116,7 +116,7 @@ def yaml_lines(text: str) -> dict[str, int]:
 
 
 def dump_yaml(value: Any) -> str:
-    """Write `value` as YAML: fields in the order of the structure, no aliases, wide lines."""
+    """Write `value` as YAML: fields in declaration order, no aliases, long lines."""
     plain = msgspec.to_builtins(value)
     return str(
         yaml.dump(
@@ -133,16 +133,16 @@ def dump_yaml(value: Any) -> str:
 def check_yaml_events(
     text: str, where: str, error: type[IsowardError], *, many: bool = False
 ) -> None:
-    """Walk the parser's events, which needs no memory, before any tree is built.
+    """Check the parser's event stream, in constant memory, before any tree is built.
 
     Args:
         text: Untrusted.
         where: The file's name, for messages.
         error: The class to raise.
-        many: Whether there may be several documents, which only files of others have. There, a
-            digest without quotes may consist of digits alone: it is read whole.
+        many: Whether several documents are allowed, as in other projects' files. There, an
+            unquoted digest may consist of decimal digits alone: it is read as text.
     Raises:
-        IsowardError: As `error`: an alias, tag, duplicate key, too deep or too large.
+        IsowardError: As `error`: an alias, tag or duplicate key, or too deep or too large.
         yaml.YAMLError: Not YAML.
     """
     checker = _EventChecker(where, error, many=many)
@@ -153,13 +153,13 @@ def check_yaml_events(
 
 
 class _EventChecker:
-    """Refuses aliases, tags, duplicate keys and too deep nesting, naming the line."""
+    """Refuses aliases, tags, duplicate keys and excessive nesting, naming the line."""
 
     def __init__(self, where: str, error: type[IsowardError], *, many: bool) -> None:
         self._where = where
         self._many = many
         self._error = error
-        # One frame a collection: the keys seen (None for a sequence), and whether a key comes next.
+        # One frame per collection: the keys seen (None for a sequence), and whether a key is next.
         self._frames: list[tuple[set[str] | None, list[bool]]] = []
         self._documents = 0
 
@@ -167,9 +167,9 @@ class _EventChecker:
         if isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1 and not self._many:
-                raise self._refuse(event, "expected one document, found a second one")
+                raise self._refuse(event, "expected one document, found another one")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise self._refuse(event, "anchors and aliases are not accepted; write it out")
+            raise self._refuse(event, "anchors and aliases are not accepted; write the value out")
         tag = getattr(event, "tag", None)
         if tag:
             raise self._refuse(event, f"tags are not accepted, found {tag!r}")
@@ -188,19 +188,19 @@ class _EventChecker:
         keys = self._frames[-1][0]
         assert keys is not None  # noqa: S101 - _toggle is true for a mapping's key only
         if event.value == "<<":
-            raise self._refuse(event, "merge keys are not accepted; write it out")
+            raise self._refuse(event, "merge keys are not accepted; write the keys out")
         if event.value in keys:
-            raise self._refuse(event, f"the key {event.value[:100]!r} stands twice")
+            raise self._refuse(event, f"duplicate key {event.value[:100]!r}")
         keys.add(event.value)
 
     def _plain(self, event: yaml.ScalarEvent) -> None:
-        """Refuse what stands without quotes and would be read as another value, or not at all."""
+        """Refuse unquoted values that would be read as something else, or not at all."""
         long = not self._many and _LONG.fullmatch(event.value)
         if long or _SURPRISING.fullmatch(event.value):
             raise self._refuse(
                 event,
-                "expected a number in plain digits, at most 18 of them and no 0 before them, or "
-                f"text in quotes, found {event.value[:100]!r}",
+                "expected a number of at most 18 plain digits without leading zeros, or "
+                f"quoted text, found {event.value[:100]!r}",
             )
         if _DATE.match(event.value):
             reader: Any = yaml.SafeLoader("")
@@ -209,7 +209,7 @@ class _EventChecker:
                 reader.construct_object(yaml.ScalarNode(tag, event.value))
             except ValueError as error:
                 raise self._refuse(
-                    event, f"expected a date, or text in quotes, found {event.value[:100]!r}"
+                    event, f"expected a date, or quoted text, found {event.value[:100]!r}"
                 ) from error
 
     def _open(self, event: yaml.Event) -> None:
@@ -221,7 +221,7 @@ class _EventChecker:
         self._frames.append((set() if mapping else None, [mapping]))
 
     def _toggle(self) -> bool:
-        """Say whether this node is a key, and note that the other kind comes next."""
+        """Return whether this node is a key, and expect the other kind next."""
         if not self._frames or self._frames[-1][0] is None:
             return False
         flag = self._frames[-1][1]
@@ -241,18 +241,18 @@ def _describe(cause: Exception) -> str:
 
 
 def readable_problem(message: str, tree: Any) -> str:
-    """Turn msgspec's `... - at `$.images[0]`` into `images[0]: ..., found '...'`, for a person."""
+    """Turn msgspec's `... - at `$.images[0]`` into `images[0]: ..., found '...'`."""
     what, _, path = message.partition(" - at `")
     is_key, what = path.startswith("key` in `"), in_words(what)
     place = path.removeprefix("key` in `").removeprefix("$").rstrip("`").lstrip(".")
     found = None if is_key else _value_at(tree, place)
     shown = f", found {concealed(found)[:100]!r}" if isinstance(found, str) else ""
-    what = f"a name in it: {what}" if is_key else what
+    what = f"one of its names: {what}" if is_key else what
     return f"{place}: {what}{shown}" if place else f"{what}{shown}"
 
 
 def _value_at(tree: Any, place: str) -> Any:
-    """Follow a path such as `images[0].reference`; None where it cannot be followed."""
+    """Follow a path such as `images[0].reference`; None if it leads nowhere."""
     for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", place):
         if name and isinstance(tree, dict):
             tree = tree.get(name)

@@ -1,4 +1,4 @@
-"""What a parser says of a value, in words for the person who typed it."""
+"""A parser's complaint about a value, in plain words."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAMES: Final = {
     "date": "a date",
     "datetime": "a time",
 }
-"""What a person calls the parser's types."""
+"""Plain names for the parser's types."""
 
 _EXPECTED: Final = re.compile(r"Expected `([^`]+)`(.*)")
 _GOT: Final = re.compile(r", got `[^`]+`")
@@ -39,12 +39,12 @@ _MOST_CHOICES: Final = 20
 
 
 def plain_words(what: str, found: Any, type_: Any = None) -> str:
-    """Say in words what is wrong with a value, and what it is.
+    """Describe what is wrong with a value, and what it is.
 
     Args:
-        what: The parser's message without its place.
+        what: The parser's message without the location.
         found: The value.
-        type_: What it should have been, where that is known.
+        type_: What it should have been, if known.
     """
     choices = choices_of(type_)
     if what.startswith("Invalid enum value"):
@@ -64,12 +64,12 @@ def plain_words(what: str, found: Any, type_: Any = None) -> str:
 
 
 def describe(found: Any) -> str:
-    """Say what a value of YAML is, in bounded length."""
+    """Describe a YAML value, in bounded length."""
     match found:
         case None:
             said = "nothing"
         case bool():
-            said = f"the word {str(found).lower()}, which in YAML is yes or no"
+            said = f"the word {str(found).lower()}, a boolean in YAML"
         case int() | float():
             said = f"the number {str(found)[:_SHOWN]}"
         case str():
@@ -84,20 +84,20 @@ def describe(found: Any) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """Return the known name that was probably meant, or an empty text."""
+    """Return the known name that was probably meant, or an empty string."""
     plain = {_plain(one): one for one in known}
     near = difflib.get_close_matches(_plain(name[:_SHOWN]), plain, n=1, cutoff=0.7)
     return plain[near[0]] if near else ""
 
 
 def did_you_mean(found: Any, known: Iterable[str]) -> str:
-    """Return a suggestion to put behind a message, or an empty text."""
+    """Return a suggestion to append to a message, or an empty string."""
     near = closest(found, known) if isinstance(found, str) else ""
     return f"; did you mean {near}?" if near else ""
 
 
 def choices_of(type_: Any) -> tuple[str, ...]:
-    """Return the words that a type of a few words allows, else nothing."""
+    """Return the words that an enumeration type allows, otherwise nothing."""
     origin = get_origin(type_)
     if origin is Annotated:
         return choices_of(get_args(type_)[0])
@@ -110,7 +110,7 @@ def choices_of(type_: Any) -> tuple[str, ...]:
 
 def _one_of(choices: tuple[str, ...]) -> str:
     if not choices or len(choices) > _MOST_CHOICES:
-        return "expected one of the words that docs/FORMAT.md names"
+        return "expected one of the words listed in docs/FORMAT.md"
     if len(choices) == 1:
         return f"expected {choices[0]}"
     return f"expected one of {', '.join(choices)}"

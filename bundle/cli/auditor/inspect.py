@@ -1,4 +1,4 @@
-"""`isoward inspect`: what a bundle says it holds. Reads bundle.json alone, so it is quick."""
+"""`isoward inspect`: what a bundle claims to hold. Reads bundle.json alone, so it is quick."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bundle.store.layout import MANIFEST_NAME, BundleDirectory
 @output_options
 @pass_output
 def command(output: Output, bundle: Path) -> None:
-    """Show what the BUNDLE says it holds.
+    """Show what the BUNDLE claims to hold.
 
     Nothing is verified; `isoward verify` does that.
     """

@@ -1,4 +1,4 @@
-"""What `isoward inspect` says to a person: every kind of content, and where it is from."""
+"""The output of `isoward inspect`: every kind of content, and its origin."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from bundle.kinds.registry import KINDS
 from bundle.model.manifest import Manifest
 from bundle.store.leftovers import shown_leftovers
 
-NOT_VERIFIED: Final = "NOT VERIFIED, this is what the medium says of itself: run `isoward verify`"
+NOT_VERIFIED: Final = "NOT VERIFIED: these are the medium's own claims; run `isoward verify`"
 
 
 def page(manifest: Manifest, digest: str, leftovers: Sequence[str] = ()) -> list[str]:
-    """Return what a bundle says it holds, a kind after the other.
+    """Return what a bundle claims to hold, one kind after the other.
 
     Args:
-        manifest: Its bundle.json, checked for form alone.
-        digest: Of that.
+        manifest: Its bundle.json, checked for form only.
+        digest: Of bundle.json.
         leftovers: What other systems left beside it.
     """
     size = readable_size(manifest.content_bytes)
     lines = [
         NOT_VERIFIED,
-        f"it says it is {manifest.metadata.name} {manifest.metadata.version}",
+        f"claims to be {manifest.metadata.name} {manifest.metadata.version}",
         f"  bundle.json  {digest}",
         f"  platforms    {', '.join(manifest.platforms)}",
         f"  content      {counted(len(manifest.blobs), 'blob')}, {size}",
@@ -34,7 +34,7 @@ def page(manifest: Manifest, digest: str, leftovers: Sequence[str] = ()) -> list
     for kind in KINDS:
         lines += kind.shown(manifest)
     if leftovers:
-        lines.append(f"passed over, left by another system: {shown_leftovers(leftovers)}")
+        lines.append(f"skipped, left by another system: {shown_leftovers(leftovers)}")
     first, *said = lines
-    # What anybody may have written stands below a heading, and never where a line of ours begins.
+    # Untrusted text goes below a heading, and never starts a line.
     return [first, *(f"  {line}" for line in said), NOT_VERIFIED]

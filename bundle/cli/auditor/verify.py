@@ -1,4 +1,4 @@
-"""`isoward verify`: is this bundle what was approved, to the last byte?"""
+"""`isoward verify`: is this bundle what was approved, down to the last byte?"""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ TRUST_STATES: Final = "trust"
 @click.option(
     "--depot",
     type=click.Path(path_type=Path),
-    help=f"The depot whose enrolled root decides; {DEFAULT_DEPOT} if there is one.",
+    help=f"The depot with the enrolled root; {DEFAULT_DEPOT} if it exists.",
 )
 @click.option(
     "--fingerprint",
     metavar="HEX",
-    help="The fingerprint of the vendor's root, where nothing is enrolled.",
+    help="The fingerprint of the vendor's root, if no root is enrolled.",
 )
 @click.option(
     "--receipt",
@@ -63,17 +63,17 @@ def command(
     key: Path | None,
     passphrase_fd: int | None,
 ) -> None:
-    """Check the BUNDLE: its trust, then every byte, in place.
+    """Verify the BUNDLE: its trust, then every byte, in place.
 
-    Nothing is written but the receipt. It ends with exit code 0 only if all is well.
+    Nothing is written except the receipt. Exits with code 0 only if everything is valid.
     """
     if depot is not None and fingerprint is not None:
-        raise UsageError("--depot and --fingerprint exclude each other", "Give one of them.")
+        raise UsageError("--depot and --fingerprint are mutually exclusive", "Give one of them.")
     if (receipt is None) != (key is None):
-        raise UsageError("--receipt and --key belong together", "Give both, or neither.")
+        raise UsageError("--receipt and --key must be given together", "Give both or neither.")
     directory = BundleDirectory(bundle)
     directory.require()
-    # Before hours of reading, not after.
+    # Checked before hours of reading, not after.
     signer = load_signing_key(output, key, passphrase_fd) if key is not None else None
     if receipt is not None:
         _check_receipt(receipt, bundle)
@@ -91,7 +91,7 @@ def _check_receipt(receipt: Path, bundle: Path) -> None:
     require_new(receipt)
     if receipt.resolve().is_relative_to(bundle.resolve()):
         raise UsageError(
-            f"{receipt}: a bundle may hold no file that nobody vouches for",
+            f"{receipt}: a bundle must not contain extra files",
             "Write the receipt somewhere else.",
         )
 
@@ -114,7 +114,7 @@ def _verify(
 
 
 def _waiver(directory: BundleDirectory, depot: Path, now: datetime) -> GrantedWaiver | None:
-    """Return the waiver by which the depot has this very bundle, if it still holds."""
+    """Return the waiver under which the depot accepted this very bundle, if it is still valid."""
     data = directory.read_small(MANIFEST_NAME, MAX_MANIFEST_BYTES)
     return kept_waiver(depot, digest_of(data), now)
 
@@ -128,6 +128,6 @@ def _state(
     if not states:
         raise NotEnrolledError(
             f"{depot or DEFAULT_DEPOT}: no root is enrolled there, so nothing can be verified",
-            "Run `isoward enroll` first, or give --fingerprint with what the vendor told you.",
+            "Run `isoward enroll` first, or give --fingerprint with the vendor's fingerprint.",
         )
     return find_state(directory, states)

@@ -1,4 +1,4 @@
-"""What `isoward verify` says: what was checked, what was not and why, and who approved."""
+"""The output of `isoward verify`: what was checked, what was not and why, and who approved."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bundle.store.leftovers import shown_leftovers
 from bundle.trust.verify.verified import VerifiedBundle
 
 _MAX_IMAGES: Final = 40
-"""Lines of images; `--json` lists them all."""
+"""Lines of images on the page; `--json` lists them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,8 @@ class Verification:
     Attributes:
         verified: The bundle.
         passed: What the checks of a good bundle found.
-        seconds: How long it took.
-        at_site: Whether a site's enrolled root decided, and not a fingerprint that was typed.
+        seconds: The duration.
+        at_site: Whether a site's enrolled root decided, and not a fingerprint on the command line.
     """
 
     verified: VerifiedBundle
@@ -63,23 +63,23 @@ def _not_checked(done: Verification) -> Iterator[tuple[str, str]]:
         until = f"until {said.expires:%Y-%m-%d %H:%M} UTC ({said.ticket}: {said.reason})"
         yield "expiry", f"WAIVED by {' and '.join(waiver.signers)} {until}"
     if not done.verified.attestations.builder.changes.vulnerabilities.scanned:
-        yield "vulnerabilities", "the bundle holds no scan of its images"
+        yield "vulnerabilities", "the bundle contains no scans of its images"
     if not done.at_site:
         yield (
             "older releases",
-            "nothing is enrolled here: whether a newer release was seen is not known",
+            "no root is enrolled here, so it is unknown whether a newer release was seen",
         )
-        yield "the site's own policy", "nothing is enrolled here"
+        yield "the site's own policy", "no root is enrolled here"
         if done.verified.sites:
             yield "the site", f"this release is for {', '.join(done.verified.sites)} only"
     elif not done.upstream.site:
         yield "the site's own policy", "this site has none"
     if done.verified.attestations.builder.provenance.source.kind == "none":
-        yield "the source", "the build system knew no commit of the lock"
+        yield "the source", "the build did not record the lock's commit"
     if done.layout.leftovers:
         left = shown_leftovers(done.layout.leftovers)
-        yield "what is no part of it", f"left by another system, passed over and not read: {left}"
-    yield "what the content does", "signatures say who vouches for it, not that it is harmless"
+        yield "other files", f"left by another system, skipped and not read: {left}"
+    yield "what the content does", "signatures show who vouches for it, not that it is harmless"
 
 
 def facts(done: Verification) -> dict[str, Any]:
@@ -194,15 +194,15 @@ def _checked(done: Verification) -> Iterator[tuple[str, str]]:
     yield (
         "every byte",
         (
-            f"{len(manifest.blobs)} blobs with {readable_size(done.size)} and {others} other "
-            "files; there is no other file"
+            f"{len(manifest.blobs)} blobs of {readable_size(done.size)} and {others} other "
+            "files; no extra files"
         ),
     )
-    yield "", f"in {done.seconds:.1f} s, {readable_size(int(rate))} a second"
+    yield "", f"in {done.seconds:.1f} s, {readable_size(int(rate))} per second"
     yield (
         "upstream",
-        f"the signatures of {len(manifest.images)} images, by the bundle's rules"
-        + (" and by the site's own" if done.upstream.site else ""),
+        f"signatures of {len(manifest.images)} images, by the bundle's rules"
+        + (" and the site's own" if done.upstream.site else ""),
     )
 
 

@@ -1,4 +1,4 @@
-"""`isoward completion`: a script that completes commands and options in a shell."""
+"""`isoward completion`: a script for completing commands and options in a shell."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHELLS: Final[dict[str, type[ShellComplete]]] = {
 def command(ctx: click.Context, output: Output, shell: str) -> None:
     """Print a script for SHELL that completes commands and options.
 
-    For bash, put it where its completions lie, such as
+    For bash, save it with the other completions, such as
     ~/.local/share/bash-completion/completions/isoward; for zsh into a folder of $fpath as _isoward;
     for fish into ~/.config/fish/completions/isoward.fish.
     """

@@ -1,4 +1,4 @@
-"""`isoward docs`: the documentation of this very version, on a machine without a network."""
+"""`isoward docs`: the documentation of this version, for a machine without a network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ENDING = ".md"
 @output_options
 @pass_output
 def command(output: Output, name: str | None) -> None:
-    """Print the document NAME, or list all that there are."""
+    """Print the document NAME, or list all documents."""
     known = dict(_documents(files("bundle") / "docs", ""))
     if name is None:
         titles = {found: _title(document) for found, document in known.items()}
@@ -33,8 +33,8 @@ def command(output: Output, name: str | None) -> None:
     if wanted not in known:
         meant = closest(wanted, list(known))
         raise UsageError(
-            f"there is no document {name!r}",
-            f"{f'Did you mean {meant}? ' if meant else ''}`isoward docs` lists all that there are.",
+            f"unknown document {name!r}",
+            f"{f'Did you mean {meant}? ' if meant else ''}`isoward docs` lists all documents.",
         )
     text = known[wanted].read_text(encoding="utf-8")
     output.result({"name": wanted, "text": text}, *text.splitlines())

@@ -1,4 +1,4 @@
-"""`isoward man`: manual pages, made from the commands themselves.
+"""`isoward man`: manual pages, generated from the commands themselves.
 
 Source: man-pages(7), groff_man(7).
 """
@@ -38,7 +38,7 @@ def command(
 ) -> None:
     """Print the manual page of a command, such as `isoward man keys new`, for `man -l -`.
 
-    Without a command it is the page of isoward itself.
+    Without a command, print the page of isoward itself.
     """
     root = ctx.find_root().command
     if folder is not None:
@@ -64,7 +64,7 @@ def _find(root: click.Command, words: tuple[str, ...]) -> click.Command:
             names = found.list_commands(context) if isinstance(found, click.Group) else []
             meant = closest(word, names)
             raise UsageError(
-                f"there is no command {before} {word}",
+                f"unknown command: {before} {word}",
                 f"{f'Did you mean `{before} {meant}`? ' if meant else ''}"
                 "`isoward --help` lists all commands.",
             )
@@ -111,7 +111,7 @@ def page(words: tuple[str, ...], found: click.Command) -> str:
         listed = [(n, c.get_short_help_str(200)) for n, c in sorted(found.commands.items())]
         lines += [".SH COMMANDS", *_list(listed)]
     lines += [".SH EXIT STATUS"]
-    lines += ["0 if all is well; every other is listed by", '.B "isoward docs exit_codes".']
+    lines += ["0 on success; all other codes are listed by", '.B "isoward docs exit_codes".']
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""`isoward schema`: the JSON Schemas of what people write, for their editors."""
+"""`isoward schema`: the JSON Schemas of hand-written documents, for editors."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from bundle.store.atomic import make_directory, write_atomic
     "folder",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Write all schemas into a folder, for the `$schema` lines of documents beside it.",
+    help="Write all schemas to a folder, for the `$schema` lines of documents next to it.",
 )
 @output_options
 @pass_output
 def command(output: Output, name: str | None, folder: Path | None) -> None:
-    """Print the JSON Schema of the document NAME, or list all that there are.
+    """Print the JSON Schema of the document NAME, or list all schemas.
 
     An editor checks a document whose first line names its schema, once `isoward schema --write
     schema` has put it there: # yaml-language-server: $schema=schema/definition.json
@@ -50,7 +50,7 @@ def command(output: Output, name: str | None, folder: Path | None) -> None:
     if wanted not in known:
         meant = closest(wanted, list(known))
         raise UsageError(
-            f"there is no schema {name!r}",
-            f"{f'Did you mean {meant}? ' if meant else ''}`isoward schema` lists all there are.",
+            f"unknown schema {name!r}",
+            f"{f'Did you mean {meant}? ' if meant else ''}`isoward schema` lists all schemas.",
         )
     output.result(json.loads(known[wanted]), *known[wanted].splitlines())

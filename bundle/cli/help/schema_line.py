@@ -1,4 +1,4 @@
-"""The first line of a document, which tells editors its schema; only where that leads somewhere."""
+"""The first line of a document, which points editors to its schema if the file exists."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 _MARK: Final = "# yaml-language-server: $schema="
 _FOLDERS: Final = ("schema", "manifests/schema", "../schema")
-"""Where schemas lie beside a document: what `isoward schema --write schema` makes, and ours."""
+"""Where schemas may be, relative to a document: from `isoward schema --write schema`, or ours."""
 
 
 def schema_line(target: Path, name: str, like: str = "") -> str:
@@ -16,10 +16,10 @@ def schema_line(target: Path, name: str, like: str = "") -> str:
     Args:
         target: Where the document will be written.
         name: Of the schema, such as lock.
-        like: The first line of another document in the same folder, whose schema lies there too.
+        like: The first line of another document in the same folder, whose schema is there too.
     Returns:
-        An empty text where no such schema lies beside the document: a line that leads nowhere is an
-        error in every editor. `isoward schema --write schema` puts them there.
+        Empty if there is no schema next to the document: editors report a broken link as an error.
+        `isoward schema --write schema` puts the schemas there.
     """
     named = [like.removeprefix(_MARK).strip().rpartition("/")[0]] if like.startswith(_MARK) else []
     for folder in (*named, *_FOLDERS):

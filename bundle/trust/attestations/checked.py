@@ -1,8 +1,8 @@
-"""The files below attestations/: which there must be, and that each says what it must.
+"""The files below attestations/: which ones must exist, and what each must say.
 
-Complete both ways: each signature under targets.json has its approval by the same key, and each
-approval its signature; the build system's statements are there; nothing else is. So taking one
-away shows as much as adding one.
+Complete both ways: each signature under targets.json has its approval by the same key, each
+approval has its signature; the build system's statements are there; nothing else is. So removing a
+file is noticed as much as adding one.
 
 Source: docs/FORMAT.md, "attestations/".
 """
@@ -56,7 +56,7 @@ _SMALL: Final = 64 * KIB
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What attestations are about.
+    """The release that the attestations are about.
 
     Attributes:
         manifest: Decoded.
@@ -141,8 +141,8 @@ def check_attestations(
         if approval_name(key_id) in files and key_id not in approved:
             _refuse(
                 approval_name(key_id),
-                f"{holder(release.approvers[key_id])} has no signature under trust/targets.json",
-                "The approval was cut short: whoever gave it runs `isoward approve` again.",
+                f"{holder(release.approvers[key_id])} did not sign trust/targets.json",
+                "The approval was interrupted: the approver must run `isoward approve` again.",
             )
     approvals = [check_approval(files, release, builder, key_id) for key_id in approved]
     expected = {*builder_names(builder.key_id)}
@@ -153,16 +153,16 @@ def check_attestations(
 
 
 def check_no_other(files: Mapping[str, bytes], expected: Collection[str]) -> None:
-    """Check that nothing else is there.
+    """Check that there are no other files.
 
     Raises:
-        AttestationError: A file that no signature of this release goes with.
+        AttestationError: A file does not belong to any signature of this release.
     """
     for name in files:
         if name not in expected:
             _refuse(
                 name,
-                "nobody who built or approved this release goes with this file",
+                "this file does not belong to any builder or approver of this release",
                 ADDED,
             )
 
@@ -207,9 +207,9 @@ def open_build(
     changes = predicate_of(also, about, CHANGES, Changes, CHANGES_NAME)
     asked = provenance.build_definition.external_parameters
     if f"sha256:{asked.lock.digest.sha256}" != release.manifest.lock:
-        _refuse(PROVENANCE_NAME, "it names another lock than bundle.json")
+        _refuse(PROVENANCE_NAME, "it names a different lock than bundle.json")
     if asked.bundle != release.manifest.metadata:
-        _refuse(PROVENANCE_NAME, "it is of another bundle")
+        _refuse(PROVENANCE_NAME, "it belongs to another bundle")
     return BuildStatements(key, provenance, changes, opened.payload, also.payload)
 
 
@@ -259,9 +259,9 @@ def check_approval(
     if approval.release != release.number:
         _refuse(name, f"expected release {release.number}, found release {approval.release}")
     if problem := ticket_problem(approval.ticket):
-        _refuse(name, f"its ticket is not one: {problem}")
+        _refuse(name, f"invalid ticket: {problem}")
     if approval.reviewed != builder.statements:
-        _refuse(name, "what was approved is not what provenance and changes say now")
+        _refuse(name, "the approved provenance and changes are not the present ones")
     _check_key_files(files, release, key)
     return ApprovalRecord(holder(key), key_id, approval.ticket, approval.time, approval.reviewed)
 
@@ -278,7 +278,7 @@ def _check_key_files(files: Mapping[str, bytes], release: Release, key: Key) -> 
     check_detached(_file(files, name), release.data, key, name)
     name = key_name(key.keyid)
     if _file(files, name) != public_pem(key):
-        _refuse(name, f"it is not the key of {holder(key)} that the root names")
+        _refuse(name, f"it is not the key of {holder(key)} named by the root")
 
 
 def _file(files: Mapping[str, bytes], name: str) -> bytes:

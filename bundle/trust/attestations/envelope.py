@@ -1,8 +1,8 @@
 """Signing and verifying: DSSE envelopes, detached signatures, and public keys for stock tools.
 
-What is signed is what stock tools verify: for an envelope DSSE's pre-authentication encoding, for
-a detached signature the file itself. Neither can be taken for TUF metadata, nor for each other: no
-two of the three begin alike.
+Signatures are over what stock tools verify: for an envelope DSSE's pre-authentication encoding, for
+a detached signature the file itself. Neither can be confused with TUF metadata or with the other:
+the three start with different bytes.
 
 Source: DSSE v1.0, "Protocol"; in-toto Attestation Framework v1, "Statement"; RFC 5280, section 4.1.
 """
@@ -73,7 +73,7 @@ class Opened:
 
 
 def sign_statement(payload: bytes, *signers: SigningKey) -> bytes:
-    """Put a statement into an envelope, signed by each of `signers`."""
+    """Wrap a statement in an envelope, signed by each of `signers`."""
     message = pre_authentication_encoding(PAYLOAD_TYPE, payload)
     return add_signatures(_envelope(payload, ()), message, signers)
 
@@ -110,14 +110,14 @@ def open_envelope(data: bytes, keys: Mapping[str, Key], where: str) -> Opened:
         keys: Who may sign, by key id. The key id in the envelope only says which one to try.
         where: The file's name, for messages.
     Raises:
-        AttestationError: Not our form of an envelope, a signature that does not verify, or one by
+        AttestationError: Not our form of an envelope, an invalid signature, or one by
             another key.
     """
     envelope, payload = parse_envelope(data, where)
     if envelope.payload_type != PAYLOAD_TYPE:
         raise _refuse(where, f"expected a payload of type {PAYLOAD_TYPE}, found another")
     if canonical_json(_envelope(payload, envelope.signatures)) != data:
-        raise _refuse(where, "expected canonical JSON, found another spelling")
+        raise _refuse(where, "expected canonical JSON, found another encoding")
     message = pre_authentication_encoding(PAYLOAD_TYPE, payload)
     signers: dict[str, Key] = {}
     for signature in envelope.signatures:
@@ -125,7 +125,7 @@ def open_envelope(data: bytes, keys: Mapping[str, Key], where: str) -> Opened:
         if key is None:
             raise _refuse(where, f"signed by key {signature.keyid[:16]!r}, which may not sign this")
         if key.keyid in signers or not _verifies(key, signature.sig, message):
-            raise _refuse(where, f"the signature of {holder(key)} does not verify")
+            raise _refuse(where, f"the signature of {holder(key)} is not valid")
         signers[key.keyid] = key
     return Opened(parse_statement(payload, where), payload, tuple(signers.values()))
 
@@ -153,7 +153,7 @@ def predicate_of(
     if opened.payload != expected:
         raise _refuse(
             where,
-            f"expected a statement about {about.name} {about.digest} alone, found another",
+            f"expected a statement about {about.name} {about.digest} alone, found something else",
         )
     try:
         return decode_canonical(canonical_json(statement.predicate), type_, where)
@@ -170,11 +170,11 @@ def check_detached(signature: bytes, data: bytes, key: Key, where: str) -> None:
     """Verify a detached signature.
 
     Raises:
-        AttestationError: It does not verify, or is not in the one spelling that we write.
+        AttestationError: It is not valid, or not in canonical form.
     """
     text = signature.removesuffix(b"\n").decode("ascii", "replace")
     if not signature.endswith(b"\n") or not _verifies(key, text, data):
-        raise _refuse(where, f"the signature of {holder(key)} does not verify")
+        raise _refuse(where, f"the signature of {holder(key)} is not valid")
 
 
 def public_pem(key: Key) -> bytes:

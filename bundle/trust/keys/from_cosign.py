@@ -1,4 +1,4 @@
-"""Reading the private key of a cosign key pair, to make one of ours of it.
+"""Imports the private key of a cosign key pair.
 
 The file is PEM around JSON: a PKCS8 key in a NaCl secret box, whose key comes from a passphrase by
 scrypt.
@@ -65,7 +65,7 @@ def open_cosign_key(data: bytes, passphrase: bytes, name: str, where: str) -> Fi
         name: Of the holder, for the public key.
         where: The file's name, for messages.
     Raises:
-        KeyFileError: Not such a file, a wrong passphrase, or a key of a type that does not count.
+        KeyFileError: Not such a file, a wrong passphrase, or an unsupported type of key.
     """
     private_bytes = _decrypt(_parse(data, where), passphrase, where)
     try:
@@ -123,7 +123,7 @@ def _decrypt(box: _Box, passphrase: bytes, where: str) -> bytes:
         ) from error
     except (ValueError, TypeError) as error:
         raise KeyFileError(
-            f"{where}: the cosign key is damaged: {error}", "Give the file as cosign wrote it."
+            f"{where}: the cosign key is damaged: {error}", "Give cosign's unchanged file."
         ) from error
 
 

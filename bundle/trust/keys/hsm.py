@@ -1,7 +1,7 @@
 """Private keys on a PKCS#11 token: a smart card, a USB token, a hardware security module.
 
-The private key never leaves the token. A small reference file takes the place of the private key's
-file; it holds no secret: the module's path, where the key is on the token, and the public key.
+The private key never leaves the token. A small reference file replaces the private key's file; it
+holds no secret: the module's path, where the key is on the token, and the public key.
 
 Source: PKCS#11 v2.40; securesystemslib's HSMSigner, which signs by ECDSA on P-256 and P-384.
 """
@@ -32,7 +32,7 @@ from bundle.trust.keys.stored import (
 )
 
 _MODULE_VARIABLE: Final = "PYKCS11LIB"
-"""Where securesystemslib looks for the module's path; it has no parameter for it."""
+"""Where securesystemslib reads the module's path from; it has no parameter for it."""
 _URI: Final = r"^hsm:[0-9]{1,20}(\?label=[^\s]{1,200})?$(?!\n)"
 
 
@@ -54,7 +54,7 @@ class TokenReference(Document, frozen=True, kw_only=True):
     uri: Annotated[
         str,
         formed(
-            _URI, "hsm: and the key's id, with the token's label behind it", "hsm:1?label=approvals"
+            _URI, "hsm: and the key's id, followed by the token's label", "hsm:1?label=approvals"
         ),
     ]
     """The key's id and the token's label, as securesystemslib writes them."""
@@ -66,16 +66,16 @@ class TokenSigner(HSMSigner):
     """Signs on a token."""
 
     def __init__(self, reference: TokenReference, key: SSlibKey, pin: str) -> None:
-        """Name the token's key; nothing is touched yet."""
+        """Remember the token's key; the token is not accessed yet."""
         made = HSMSigner.from_priv_key_uri(reference.uri, key, lambda _: pin)
         super().__init__(made.hsm_keyid, key, made.pin_handler, made.token_label)
         self._module = reference.module
 
     def check(self) -> None:
-        """Log in and find the key, so that a wrong PIN is known before the work and not after.
+        """Log in and find the key, so that a wrong PIN is noticed before the work and not after.
 
         Raises:
-            KeyFileError: The token, the PIN or the key is not as it should be.
+            KeyFileError: The token, the PIN or the key is wrong.
         """
         with _token(self._module):
             token = self._find_token(self.token_label)
@@ -86,7 +86,7 @@ class TokenSigner(HSMSigner):
         """Sign on the token, and check the signature against the public key of the reference.
 
         Raises:
-            KeyFileError: The token refused, or has another key at that place.
+            KeyFileError: The token refused, or has another key in that place.
         """
         with _token(self._module):
             signature = super().sign(payload)
@@ -95,8 +95,8 @@ class TokenSigner(HSMSigner):
             self.public_key.verify_signature(made, payload)
         except UnverifiedSignatureError as error:
             raise KeyFileError(
-                "the token signed with another key than the one that was imported",
-                "Another token may be plugged in; else import the key again.",
+                "the token signed with a different key than the imported one",
+                "Check that the right token is plugged in, or import the key again.",
             ) from error
         return made
 
@@ -104,22 +104,22 @@ class TokenSigner(HSMSigner):
 def import_token_key(
     name: str, module: str, label: str, key_id: int, ask_pin: Callable[[], str]
 ) -> TokenReference:
-    """Read a public key off a token.
+    """Read a public key from a token.
 
     Args:
         name: Its holder's.
         module: Absolute path of the PKCS#11 module.
         label: Of the token.
         key_id: CKA_ID, as a number.
-        ask_pin: Asked only where the token shows its keys to nobody who has not logged in.
+        ask_pin: Called only if the token shows its keys after login only.
     Raises:
-        KeyFileError: There is no such token or key, or it is of a type that does not count.
+        KeyFileError: There is no such token or key, or its type is not supported.
         UsageError: The module's path is relative.
     """
     if not Path(module).is_absolute():
         raise UsageError(
             f"--module {module}: expected an absolute path, found a relative one",
-            "Give the whole path, such as /usr/lib/softhsm/libsofthsm2.so.",
+            "Give the full path, such as /usr/lib/softhsm/libsofthsm2.so.",
         )
     with _token(module):
         uri, key = HSMSigner.import_(key_id, label, lambda _: ask_pin())
@@ -135,15 +135,15 @@ def write_reference(reference: TokenReference, path: Path) -> Path:
     Returns:
         The path of the public key.
     Raises:
-        KeyFileError: A file is there already.
-        StorageError: The disk refused; neither file is left.
+        KeyFileError: One of the files exists.
+        StorageError: Writing failed; neither file is left.
     """
     data = msgspec.json.format(msgspec.json.encode(reference), indent=2) + b"\n"
     return write_pair(path, data, key_of(reference, str(path)))
 
 
 def is_reference(path: Path) -> bool:
-    """Say whether a file that was given as a private key is a reference to one on a token.
+    """Return whether a file given as a private key is a reference to a key on a token.
 
     Raises:
         KeyFileError: It cannot be read.
@@ -155,7 +155,7 @@ def read_reference(path: Path) -> TokenReference:
     """Read a reference file.
 
     Raises:
-        KeyFileError: It is none.
+        KeyFileError: It is not a reference file.
     """
     try:
         return msgspec.json.decode(read_key_file(path), type=TokenReference)
@@ -170,7 +170,7 @@ def load_token_key(path: Path, pin: bytes) -> TokenSigner:
     """Log in to the token that a reference file names, and return its signer.
 
     Raises:
-        KeyFileError: The reference, the token, the PIN or the key is not as it should be.
+        KeyFileError: The reference, the token, the PIN or the key is wrong.
     """
     reference = read_reference(path)
     try:
@@ -187,14 +187,14 @@ def key_of(reference: TokenReference, where: str) -> SSlibKey:
     """Return the public key of a reference.
 
     Raises:
-        KeyFileError: It is none, has no holder, or its id is not that of its value.
+        KeyFileError: It is malformed, has no holder, or its id does not match its value.
     """
     return public_key_of(reference.key, where)
 
 
 @contextmanager
 def _token(module: str) -> Iterator[None]:
-    """Use a module, and say in plain words what its errors mean."""
+    """Use a module, and translate its errors into plain words."""
     before = os.environ.get(_MODULE_VARIABLE)
     os.environ[_MODULE_VARIABLE] = module
     try:
@@ -227,9 +227,9 @@ def _advice(error: Exception) -> str:
 _MEANINGS: Final = {
     "PinIncorrect": ("the PIN is wrong", "A token locks itself after a few wrong PINs."),
     "PinLenRange": ("the PIN is too short or too long", "Try again."),
-    "PinInvalid": ("the PIN has characters that the token does not take", "Try again."),
+    "PinInvalid": ("the PIN has characters that the token does not accept", "Try again."),
     "PinLocked": ("the token is locked: too many wrong PINs", "Unlock it with its SO PIN or PUK."),
     "PinExpired": ("the PIN has expired", "Set a new one with the token's own tool."),
     "TokenNotPresent": ("there is no token", "Plug it in."),
-    "DeviceRemoved": ("the token was taken out", "Plug it in and run the command again."),
+    "DeviceRemoved": ("the token was removed", "Plug it in and run the command again."),
 }

@@ -1,8 +1,8 @@
-"""The types of key that count, and what exactly a key and a signature of each look like.
+"""The supported types of keys, and the exact form of a key and a signature of each.
 
-securesystemslib signs and verifies. It accepts more than one spelling of a key, and an ECDSA
-signature can be turned into a second one that verifies as well, by anyone: s becomes n - s. On a
-medium of which no byte may change that is one spelling too many, so here there is one.
+securesystemslib signs and verifies. It accepts several encodings of a key, and anyone can turn an
+ECDSA signature into a second valid one: s becomes n - s. A medium of which no byte may change needs
+exactly one form, so only one is accepted here.
 
 Source: TUF specification 1.0, section 4.2; TAP 21 (ML-DSA); FIPS 186-5; FIPS 204; SEC 1, C.5.
 """
@@ -56,7 +56,7 @@ class _KeyType:
         scheme: In a TUF key.
         generate: From the operating system's randomness.
         signature_bytes: Of every signature; for ECDSA, of the longest.
-        order: Of the curve's group, for ECDSA; 0 for types whose signatures have one spelling.
+        order: Of the curve's group, for ECDSA; 0 for types with only one form of signature.
     """
 
     keytype: str
@@ -92,7 +92,7 @@ MAX_SIGNATURE_HEX: Final = 2 * max(t.signature_bytes for t in _TYPES.values())
 
 
 class FileSigner(CryptoSigner):
-    """A private key in memory, whose signatures have the one spelling that is accepted."""
+    """A private key in memory, whose signatures are in canonical form."""
 
     def sign(self, payload: bytes) -> Signature:
         """Sign, and choose the smaller of ECDSA's two signatures."""
@@ -105,7 +105,7 @@ def generate_signer(type_: KeyTypeName) -> FileSigner:
 
 
 def signer_of(private: Any) -> FileSigner | None:
-    """Return a signer for a private key that was read; None if it is of no type that counts."""
+    """Return a signer for a private key; None if its type is not supported."""
     try:
         public = SSlibKey.from_crypto(private.public_key())
     except (ValueError, AttributeError):
@@ -121,11 +121,10 @@ def type_name(key: Key) -> str:
 
 
 def public_value(key: Key, where: str) -> bytes:
-    """Check a public key's spelling and return it as DER, by which keys are compared.
+    """Check a public key's encoding and return it as DER, by which keys are compared.
 
     Raises:
-        KeyFileError: Of no type that counts, no point of its curve, weak, or written in another
-            way than ours.
+        KeyFileError: Of an unsupported type, not on its curve, weak, or not in our encoding.
     """
     der: bytes = _read(key, where)[0].public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return der
@@ -158,24 +157,24 @@ def _read(key: Key, where: str) -> tuple[Any, SSlibKey]:
                 if wrong := weakness(public):
                     raise KeyFileError(
                         f"{where}: key {str(key.keyid)[:16]} is weak: {wrong}",
-                        "Do not use it: make a key with `isoward keys new`, and ask where this one "
-                        "came from.",
+                        "Do not use it: make a key with `isoward keys new`, and find out where "
+                        "this one came from.",
                     )
                 return public, same
     raise KeyFileError(
-        f"{where}: key {str(key.keyid)[:16]} is not a public key of a type that counts "
-        f"({', '.join(KEY_TYPES)}), or not written as we write it",
+        f"{where}: key {str(key.keyid)[:16]} is not a public key of a supported type "
+        f"({', '.join(KEY_TYPES)}), or not in canonical form",
         "Make keys with `isoward keys new`.",
     )
 
 
 def is_signature_text(text: str) -> bool:
-    """Say whether a text can be a signature of any type: lower-case hexadecimal, bounded."""
+    """Return whether a text can be a signature of any type: lower-case hexadecimal, bounded."""
     return len(text) <= MAX_SIGNATURE_HEX and _HEX.fullmatch(text) is not None
 
 
 def is_canonical(key: Key, signature: Signature) -> bool:
-    """Say whether a signature has the one spelling that its key's type allows."""
+    """Return whether a signature is in the canonical form of its key's type."""
     name = _NAMES.get((key.keytype, key.scheme))
     if name is None or not is_signature_text(signature.signature):
         return False
@@ -191,7 +190,7 @@ def is_canonical(key: Key, signature: Signature) -> bool:
 
 
 def canonical_signature(key: Key, signature: Signature) -> Signature:
-    """Return a new signature in the one spelling: for ECDSA, with the smaller s."""
+    """Return a new signature in canonical form: for ECDSA, with the smaller s."""
     order = _TYPES[_NAMES[key.keytype, key.scheme]].order
     if not order:
         return signature

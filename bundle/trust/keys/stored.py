@@ -1,6 +1,6 @@
 """Keys in files: a private one as PKCS8 PEM, a public one as JSON with its holder's name.
 
-A holder's private key never leaves this module other than inside a signer.
+A private key never leaves this module except inside a signer.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from bundle.trust.keys.terms import (
 )
 
 SigningKey = Signer
-"""A private key, ready to sign: in memory, or on a token that never gives it away."""
+"""A private key, ready to sign: in memory, or on a token that never exposes it."""
 
 _ENCRYPTED: Final = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 _KEY_ID_FIELD: Final = "keyid"
@@ -53,12 +53,12 @@ def check_name(name: str) -> str:
     """Return `name` if it can be a holder's name.
 
     Raises:
-        KeyFileError: Empty, too long, with characters that nobody would see, or with letters of two
-            scripts in one word.
+        KeyFileError: Empty, too long, with invisible characters, or with letters of two scripts in
+            one word.
     """
     if problem := name_problem(name, MAX_NAME_LENGTH):
         raise KeyFileError(
-            f"a holder's name cannot be {name[:MAX_NAME_LENGTH]!r}: {problem}",
+            f"invalid holder's name {name[:MAX_NAME_LENGTH]!r}: {problem}",
             'Give the person\'s name, such as "Ada Example".',
         )
     return name
@@ -68,12 +68,12 @@ def holder(key: Key) -> str:
     """Return the name of a key's holder.
 
     Raises:
-        KeyFileError: The key has none, or one that is not fit to show.
+        KeyFileError: The key has no name, or an invalid one.
     """
     name = key.unrecognized_fields.get(NAME_FIELD)
     if not isinstance(name, str):
         raise KeyFileError(
-            f"key {key.keyid[:16]}: it has no holder's name ({NAME_FIELD})",
+            f"key {key.keyid[:16]}: missing holder's name ({NAME_FIELD})",
             "Make keys with `isoward keys new`.",
         )
     return check_name(name)
@@ -87,31 +87,31 @@ def generate_key(name: str, type_: KeyTypeName = DEFAULT_KEY_TYPE) -> FileSigner
 
 
 def name_key(key: Key, name: str) -> None:
-    """Write the holder's name into a public key that was just made or imported.
+    """Write the holder's name into a newly made or imported public key.
 
     Raises:
-        KeyFileError: The name is not fit to show.
+        KeyFileError: The name is not valid.
     """
     key.unrecognized_fields[NAME_FIELD] = check_name(name)
 
 
 def public_path(path: Path) -> Path:
-    """Return where the public key of the private key at `path` goes: ada.pem -> ada.pub."""
+    """Return the path of the public key for the private key at `path`: ada.pem -> ada.pub."""
     if path.suffix in _PRIVATE_SUFFIXES:
         return path.with_suffix(".pub")
     return path.with_name(path.name + ".pub")
 
 
 def require_absent(path: Path) -> None:
-    """Check that neither the private key at `path` nor its public key is there yet.
+    """Check that neither the private key at `path` nor its public key exists yet.
 
     Raises:
-        KeyFileError: One is.
+        KeyFileError: One exists.
     """
     for existing in (path, public_path(path)):
         if os.path.lexists(existing):
             raise KeyFileError(
-                f"{existing}: it is there already, and a key is never overwritten",
+                f"{existing}: already exists, and a key is never overwritten",
                 "Choose another file name.",
             )
 
@@ -126,8 +126,8 @@ def write_key(key: FileSigner, path: Path, passphrase: bytes | None) -> Path:
     Returns:
         The path of the public key.
     Raises:
-        KeyFileError: A file is there already, or the passphrase is too short.
-        StorageError: The disk refused, or keeps no modes; neither file is left.
+        KeyFileError: A file exists already, or the passphrase is too short.
+        StorageError: Writing failed, or the file system has no modes; neither file is left.
     """
     return write_pair(path, _private_bytes(key, passphrase), key.public_key)
 
@@ -142,8 +142,8 @@ def write_pair(path: Path, private: bytes, key: Key) -> Path:
     Returns:
         The path of the public key.
     Raises:
-        KeyFileError: A file is there already.
-        StorageError: The disk refused, or keeps no modes; neither file is left.
+        KeyFileError: A file exists already.
+        StorageError: Writing failed, or the file system has no modes; neither file is left.
     """
     require_absent(path)
     public = public_path(path)
@@ -164,7 +164,7 @@ def _private_bytes(key: FileSigner, passphrase: bytes | None) -> bytes:
         if len(passphrase) < MIN_PASSPHRASE:
             raise KeyFileError(
                 f"the passphrase is too short: expected at least {MIN_PASSPHRASE} characters",
-                "Use a few random words.",
+                "Use several random words.",
             )
         encryption = BestAvailableEncryption(passphrase)
     private = load_pem_private_key(key.private_bytes, None)
@@ -172,7 +172,7 @@ def _private_bytes(key: FileSigner, passphrase: bytes | None) -> bytes:
 
 
 def _create(path: Path, data: bytes, mode: int) -> None:
-    """Write a file that must not exist; what was begun is removed on an error."""
+    """Write a file that must not exist; a partial file is removed on an error."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -197,7 +197,7 @@ def public_fields(key: Key) -> dict[str, Any]:
 
 
 def is_encrypted(path: Path) -> bool:
-    """Say whether a private key file needs a passphrase.
+    """Return whether a private key file needs a passphrase.
 
     Raises:
         KeyFileError: It cannot be read.
@@ -206,7 +206,7 @@ def is_encrypted(path: Path) -> bool:
 
 
 def is_exposed(path: Path) -> bool:
-    """Say whether others than the owner can read the file; the command warns of it."""
+    """Return whether others than the owner can read the file; the command warns about it."""
     with storage_errors(f"read the key {path}"):
         return bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
 
@@ -215,14 +215,13 @@ def load_key(path: Path, passphrase: bytes | None = None) -> FileSigner:
     """Load a private key.
 
     Raises:
-        KeyFileError: It cannot be read, the passphrase is wrong, or it is not a key of a type that
-            counts.
+        KeyFileError: It cannot be read, the passphrase is wrong, or its type is not supported.
     """
     data = read_key_file(path)
     encrypted = _ENCRYPTED in data
     if encrypted and passphrase is None:
         raise KeyFileError(
-            f"{path}: the key is encrypted and there is no passphrase",
+            f"{path}: the key is encrypted, and no passphrase was given",
             "Run this on a terminal, or give --passphrase-fd.",
         )
     try:
@@ -243,7 +242,7 @@ def load_public_key(path: Path) -> SSlibKey:
     """Load a public key file.
 
     Raises:
-        KeyFileError: It is not one, has no holder, or its id is not that of its value.
+        KeyFileError: It is not one, has no holder, or its id does not match its value.
     """
     try:
         fields: Any = json.loads(read_key_file(path))
@@ -253,10 +252,10 @@ def load_public_key(path: Path) -> SSlibKey:
 
 
 def public_key_of(fields: Any, where: str) -> SSlibKey:
-    """Return the public key that a public key file's content, parsed, is.
+    """Return the public key in a public key file's parsed content.
 
     Raises:
-        KeyFileError: It is none, has no holder, or its id is not that of its value.
+        KeyFileError: It is not a public key, has no holder, or its id does not match its value.
     """
     try:
         value = dict(fields)
@@ -268,17 +267,17 @@ def public_key_of(fields: Any, where: str) -> SSlibKey:
         raise _not_a_public_key(where)
     if key.keyid != derived_id(key, where):
         raise KeyFileError(
-            f"{where}: the key's id is not that of its value", "Ask its holder for the file again."
+            f"{where}: the key's id does not match its value", "Ask its holder for the file again."
         )
     holder(key)
     return key
 
 
 def read_key_file(path: Path) -> bytes:
-    """Read a file of a key, bounded.
+    """Read a key file, bounded.
 
     Raises:
-        KeyFileError: It cannot be read, or is too large to be one.
+        KeyFileError: It cannot be read, or is too large.
     """
     try:
         with path.open("rb") as file:

@@ -1,9 +1,9 @@
-"""Public keys under which anybody can sign: their form is right, and they prove nothing.
+"""Weak public keys: well-formed, but anyone can sign under them.
 
-Under an Ed25519 key of small order one signature holds for every message, and no library here
-looks: OpenSSL takes any 32 bytes. What has one meaning here has one spelling too, so a key must be
-the canonical encoding of a point in the group that the base point generates, as every key that was
-made by the rules is. Only public values are computed with, so that time tells nothing.
+Under an Ed25519 key of small order one signature is valid for every message, and no library checks
+for that: OpenSSL accepts any 32 bytes. A key must be the canonical encoding of a point in the group
+that the base point generates, as every properly generated key is. Only public values are computed
+with, so timing reveals nothing.
 
 Source: RFC 8032, sections 5.1.3 and 5.1.7; FIPS 186-5, appendix A.1.1; FIPS 204, section 5.3.
 """
@@ -37,7 +37,7 @@ _Point: TypeAlias = tuple[int, int, int, int]
 
 
 def weakness(key: object) -> str:
-    """Return what is wrong with a public key, as words for a person; empty for a good one.
+    """Describe what is wrong with a public key; empty for a good one.
 
     Args:
         key: Any public key of the cryptography library, which has checked that an ECDSA key is a
@@ -45,14 +45,14 @@ def weakness(key: object) -> str:
     """
     if isinstance(key, ed25519.Ed25519PublicKey):
         good = is_sound_ed25519(key.public_bytes_raw())
-        return "" if good else "anybody can sign under it (a point of small order, or none)"
+        return "" if good else "anyone can sign under it (a point of small order, or not a point)"
     if isinstance(key, rsa.RSAPublicKey):
         return _rsa_weakness(key)
     if isinstance(key, MLDSA65PublicKey):
         # A key that was made has hardly a zero there; with zeros alone any signature is easy.
         rest = key.public_bytes_raw()[_MLDSA_SEED_BYTES:]
-        return "anybody can sign under it (zeros)" if rest.count(0) > len(rest) // 2 else ""
-    return "" if isinstance(key, ec.EllipticCurvePublicKey) else "it is of no kind that is used"
+        return "anyone can sign under it (zeros)" if rest.count(0) > len(rest) // 2 else ""
+    return "" if isinstance(key, ec.EllipticCurvePublicKey) else "its type is not supported"
 
 
 def _rsa_weakness(key: rsa.RSAPublicKey) -> str:
@@ -60,12 +60,12 @@ def _rsa_weakness(key: rsa.RSAPublicKey) -> str:
         return f"expected {MIN_RSA_BITS} to {MAX_RSA_BITS} bits of RSA, found {key.key_size}"
     # Of the exponent the library has checked that it is odd, and more than 1.
     wrong = _modulus_weakness(key.public_numbers().n)
-    return f"anybody can sign under it ({wrong} for RSA)" if wrong else ""
+    return f"anyone can sign under it ({wrong} for RSA)" if wrong else ""
 
 
 @lru_cache(maxsize=256)
 def _modulus_weakness(modulus: int) -> str:
-    """Say why anybody factors a modulus at once: it must be the product of two large primes."""
+    """Describe why a modulus is easy to factor: it must be the product of two large primes."""
     if modulus % 2 == 0:
         return "an even number"
     if gcd(modulus, _SMALL_PRIMES) > 1:
@@ -77,13 +77,13 @@ def _modulus_weakness(modulus: int) -> str:
     for half in range(root, root + _FERMAT_STEPS):
         rest = half * half - modulus
         if rest >= 0 and isqrt(rest) ** 2 == rest:
-            return "a square, or two primes side by side,"
+            return "a square, or two adjacent primes,"
     return ""
 
 
 @lru_cache(maxsize=1024)
 def is_sound_ed25519(data: bytes) -> bool:
-    """Say whether bytes are the canonical encoding of a point of the prime order, not of zero."""
+    """Return whether bytes canonically encode a point of the prime-order group other than zero."""
     point = _decode(data)
     if point is None:
         return False

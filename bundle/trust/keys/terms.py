@@ -49,4 +49,4 @@ MIN_PASSPHRASE: Final = 12
 """Characters. PKCS8 encryption stretches a passphrase only a little, so that it must be long."""
 
 CLOCK_TOLERANCE: Final = timedelta(minutes=10)
-"""How far a clock may step back without a question: what time synchronisation corrects."""
+"""How far a clock may step back without complaint: what time synchronization corrects."""

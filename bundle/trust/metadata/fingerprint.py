@@ -1,4 +1,4 @@
-"""Roots and fingerprints for a person to read and to type."""
+"""Roots and fingerprints in a form that people can read and type."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROLE_WORDS: Final = {
     "snapshot": "build system (snapshot)",
     "timestamp": "build system (timestamp)",
 }
-"""What people call the roles of TUF, everywhere."""
+"""Names of the TUF roles for people, used everywhere."""
 
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -38,7 +38,7 @@ class RoleDescription:
 
 @dataclass(frozen=True, slots=True)
 class RootDescription:
-    """A root, for a person to read.
+    """A root, for display.
 
     Attributes:
         version: Starts at 1.
@@ -87,21 +87,21 @@ def describe_root(data: bytes, where: str) -> RootDescription:
 
 
 def fingerprint_groups(fingerprint: str) -> list[str]:
-    """Write a fingerprint in groups of four, eight a line, to be read aloud; return the lines."""
+    """Split a fingerprint into groups of four, eight per line, for reading aloud."""
     text = hex_of(fingerprint)
     groups = [text[i : i + 4] for i in range(0, len(text), 4)]
     return [" ".join(groups[i : i + 8]) for i in range(0, len(groups), 8)]
 
 
 def plain_fingerprint(text: str) -> str:
-    """Return what a person typed of a fingerprint without groups, case and `sha256:`; unchecked."""
-    # Groups come apart by spaces, dots, dashes of every kind, or what nobody sees.
+    """Return a typed fingerprint without groups, case and `sha256:`; unchecked."""
+    # Groups are separated by spaces, dots, dashes of every kind, or invisible characters.
     plain = "".join(character for character in text.lower() if character.isalnum())
     return plain.removeprefix("sha256").removeprefix("fingerprint")
 
 
 def parse_fingerprint(text: str) -> str:
-    """Read a fingerprint as a person types it: any case, spaces, with or without `sha256:`.
+    """Parse a typed fingerprint: any case, spaces, with or without `sha256:`.
 
     Raises:
         UsageError: Not 64 hexadecimal characters.
@@ -110,6 +110,6 @@ def parse_fingerprint(text: str) -> str:
     if not _FINGERPRINT.fullmatch(plain):
         raise UsageError(
             f"expected a fingerprint of 64 hexadecimal characters, found {len(plain)} characters",
-            "Read it off `isoward root show`, as the vendor gave it to you.",
+            "Use the value that the vendor read from `isoward root show`.",
         )
     return f"sha256:{plain}"

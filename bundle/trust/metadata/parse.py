@@ -1,8 +1,8 @@
-"""Reading TUF metadata more strictly than TUF asks for.
+"""Reads TUF metadata more strictly than TUF requires.
 
-python-tuf counts the signatures that verify and passes over the rest, and accepts any spelling of
-JSON. For a medium that has to be proven unchanged that is too kind: here every byte counts. These
-checks only ever refuse; what is trusted is decided by python-tuf alone.
+python-tuf counts the valid signatures and ignores the others, and accepts any encoding of JSON.
+That is too lenient for a medium that must be proven unchanged: here every byte counts. These checks
+only ever refuse; python-tuf alone decides what is trusted.
 
 Source: TUF specification 1.0, section 4.2 "File formats: general principles".
 """
@@ -46,14 +46,14 @@ that ends within one is refused by the parser.
 
 
 def parse_metadata(data: bytes, kind: type[T], where: str) -> Metadata[T]:
-    """Parse one metadata file; nothing in it is trusted by that.
+    """Parse one metadata file; that alone makes nothing in it trusted.
 
     Args:
         data: Untrusted, bounded by the caller.
         kind: The role that it must be.
         where: The file's name, for messages.
     Raises:
-        SignatureError: Malformed, another role's, or not in the one spelling that we write.
+        SignatureError: Malformed, of another role, or not in canonical form.
     """
     _check_depth(data, where)
     try:
@@ -71,12 +71,12 @@ def parse_metadata(data: bytes, kind: type[T], where: str) -> Metadata[T]:
         )
     version: object = metadata.signed.version
     if type(version) is not int or version > MAX_SAFE_INTEGER:
-        raise SignatureError(f"{where}: its version is not a whole number", CHANGED)
+        raise SignatureError(f"{where}: its version is not an integer", CHANGED)
     if not all(map(_is_plain, metadata.signatures.values())):
         raise SignatureError(f"{where}: a signature is malformed or has unsigned fields", CHANGED)
     if metadata.unrecognized_fields or spelling != data:
         raise SignatureError(
-            f"{where}: expected compact JSON without unsigned fields, found another spelling",
+            f"{where}: expected compact JSON without unsigned fields, found another encoding",
             CHANGED,
         )
     return metadata
@@ -100,7 +100,7 @@ def _check_depth(data: bytes, where: str) -> None:
 
 
 def _is_plain(signature: Signature) -> bool:
-    """Say whether a signature is what we write; python-tuf does not look at its values' types.
+    """Return whether a signature is what we write; python-tuf does not look at its values' types.
 
     Upper-case or spaced hexadecimal would be read as the same bytes.
     """
@@ -126,7 +126,7 @@ def check_signatures(
     role: str,
     retired: Mapping[str, Key] = MappingProxyType({}),
 ) -> tuple[Key, ...]:
-    """Check that every signature there is verifies and is by one of `keys`.
+    """Check that every signature is valid and by one of `keys`.
 
     Args:
         metadata: Parsed.
@@ -137,27 +137,27 @@ def check_signatures(
     Returns:
         The keys that signed, in the file's order.
     Raises:
-        RevokedKeyError: A signature by a key that was taken away.
+        RevokedKeyError: A signature by a revoked key.
         UnknownKeyError: A signature by another key.
-        SignatureError: A signature that does not verify.
+        SignatureError: An invalid signature.
     """
     payload = metadata.signed_bytes
     for key_id, signature in metadata.signatures.items():
         if key_id not in keys and key_id in retired:
             raise RevokedKeyError(
                 f"{where}: signed by the key {key_id[:16]} of {holder(retired[key_id])}, which a "
-                f"newer root took away from the role {role}",
-                "Do not use this bundle; ask the vendor whether it was made by someone who may.",
+                f"newer root revoked for the role {role}",
+                "Do not use this bundle; ask the vendor whether it is genuine.",
                 {"file": where, "keyId": key_id},
             )
         if key_id not in keys:
             raise UnknownKeyError(
-                f"{where}: signed by key {key_id[:16]}, which is no key of the role {role}",
-                "Someone signed who may not, or the file was changed.",
+                f"{where}: signed by key {key_id[:16]}, which is not a key of the role {role}",
+                "Someone unauthorized signed it, or the file was changed.",
             )
         if not _verifies(keys[key_id], signature, payload):
             raise SignatureError(
-                f"{where}: the signature of {holder(keys[key_id])} does not verify", CHANGED
+                f"{where}: the signature of {holder(keys[key_id])} is not valid", CHANGED
             )
     return tuple(keys[key_id] for key_id in metadata.signatures)
 
@@ -173,7 +173,7 @@ def _verifies(key: Key, signature: Signature, payload: bytes) -> bool:
 
 
 def add_signature(metadata: Metadata[Any], signer: SigningKey) -> None:
-    """Sign metadata, next to the signatures that it has, and keep them in the order of key ids.
+    """Add a signature to metadata, keeping the signatures in the order of key ids.
 
     Raises:
         KeyFileError: The key could not sign: a token refused.
@@ -188,7 +188,7 @@ def add_signature(metadata: Metadata[Any], signer: SigningKey) -> None:
 
 
 def check_threshold(metadata: Metadata[Any], root: Root, where: str) -> None:
-    """Check that enough keys of the role signed, by python-tuf's count.
+    """Check that enough keys of the role signed, as python-tuf counts.
 
     Raises:
         ThresholdError: Too few.

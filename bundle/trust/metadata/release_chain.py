@@ -1,4 +1,4 @@
-"""The trust metadata of one bundle: read once, bounded, and checked among themselves."""
+"""The trust metadata of one bundle: read once, bounded, and checked for consistency."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ TARGETS: Final = "targets.json"
 
 @dataclass(frozen=True, slots=True)
 class TrustFiles:
-    """The bytes below trust/, each file read exactly once.
+    """The files below trust/, each read exactly once.
 
     Attributes:
-        roots: By version, from 1 on without a gap.
+        roots: By version, starting at 1 without gaps.
         timestamp: timestamp.json.
         snapshot: snapshot.json.
         targets: targets.json.
@@ -74,7 +74,7 @@ class TrustFiles:
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """The three parsed files below a root; parsing trusts nothing."""
+    """The three parsed files below a root, not yet trusted."""
 
     timestamp: Metadata[Timestamp]
     snapshot: Metadata[Snapshot]
@@ -85,7 +85,7 @@ def read_trust_files(bundle: BundleDirectory) -> TrustFiles:
     """Read a bundle's trust metadata.
 
     Raises:
-        IntegrityError: A file is missing, too large, a link, or one too many.
+        IntegrityError: A file is missing, too large, a link, or unexpected.
     """
 
     def read(name: str) -> bytes:
@@ -96,7 +96,7 @@ def read_trust_files(bundle: BundleDirectory) -> TrustFiles:
     for name in trust_files(bundle):
         if name not in expected:
             raise UnexpectedFileError(
-                f"{name!r}: nothing in the bundle vouches for this file",
+                f"{name!r}: this file does not belong to the bundle",
                 ADDED,
                 {"file": name},
             )
@@ -130,12 +130,12 @@ def check_documents(
         documents: Parsed from `files`.
         files: As read.
         root: Authenticated by the caller.
-        approved: Demand the threshold of approvals; `isoward approve` itself cannot.
-        earlier: Roots before it, to tell a key that was taken away from one that never was there.
+        approved: Require the threshold of approvals; `isoward approve` itself cannot.
+        earlier: Previous roots, to tell a revoked key from an unknown one.
     Returns:
-        Whose signatures verify.
+        Whose signatures are valid.
     Raises:
-        TrustError: Something does not verify, named by file.
+        TrustError: A check failed; the file is named.
     """
     signers: list[Signer] = []
     parts = (
@@ -147,7 +147,7 @@ def check_documents(
         role = metadata.signed.type
         retired = {k: key for old in earlier for k, key in keys_of(old, role).items()}
         keys = check_signatures(metadata, keys_of(root, role), PREFIX + name, role, retired)
-        # By name: key ids, by which TUF sorts, tell a reader nothing.
+        # By name: key ids, by which TUF sorts, mean nothing to a reader.
         found = [Signer(holder(key), key.keyid, role) for key in keys]
         signers += sorted(found, key=lambda signer: (signer.name, signer.key_id))
     _check_together(documents, files)
@@ -163,7 +163,7 @@ def _check_together(documents: Documents, files: TrustFiles) -> None:
         documents.timestamp.signed.snapshot_meta.verify_length_and_hashes(files.snapshot)
     except LengthOrHashMismatchError as error:
         raise MixedMetadataError(
-            f"{PREFIX}{SNAPSHOT}: it is not the file that {TIMESTAMP} names", MIXED
+            f"{PREFIX}{SNAPSHOT}: it is not the file named by {TIMESTAMP}", MIXED
         ) from error
     named = documents.snapshot.signed.meta.get(TARGETS)
     found = documents.targets.signed.version
@@ -197,14 +197,14 @@ def check_fresh(documents: Documents, root: Root, root_where: str, now: datetime
 
 
 def check_lifetimes(documents: Documents, now: datetime) -> None:
-    """Check that the build system did not sign for longer than a build or a refresh ever does.
+    """Check that the build system's signatures expire no later than a build or refresh ever sets.
 
-    It signs by itself, with a key that lies on a machine. Counted from now, a stolen key keeps a
-    site from newer releases for no longer than an honest one; counted from the end of what persons
+    It signs automatically, with a key stored on a machine. Counted from now, a stolen key keeps a
+    site from newer releases no longer than an honest one; counted from the expiry that people
     approved, it does not outlast that.
 
     Raises:
-        LifetimeError: It did, by this clock.
+        LifetimeError: They expire later, by this clock.
     """
     targets = documents.targets.signed
     begin = min(now, targets.expires)
@@ -249,8 +249,8 @@ def read_manifest(bundle: BundleDirectory, targets: Targets) -> ManifestFile:
     Raises:
         SignatureError: targets.json names anything but bundle.json.
         SizeMismatchError: bundle.json is longer than the file that was approved; no more is read.
-        DigestMismatchError: It is another one.
-        FormatError: It is, and is malformed.
+        DigestMismatchError: It differs from the approved one.
+        FormatError: It is the approved one, but malformed.
     """
     target = targets.targets.get(TARGET_NAME)
     alone = set(targets.targets) == {TARGET_NAME} and targets.delegations is None

@@ -1,4 +1,4 @@
-"""What a release may say beyond TUF: for whom it is, and which releases were taken back.
+"""What a release may state beyond TUF: which sites it is for, and which releases are revoked.
 
 These are fields of the signed parts, which TUF carries and signs without knowing them: the
 approvers vouch for those in targets.json, the root key holders for that in root.json.
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class RevokedRelease(Document, frozen=True, kw_only=True):
-    """A release that its approvers took back."""
+    """A release that its approvers revoked."""
 
     release: Annotated[int, msgspec.Meta(ge=1)]
     digest: Digest
@@ -49,7 +49,7 @@ _Revoked = Annotated[tuple[RevokedRelease, ...], msgspec.Meta(max_length=_MAX_EN
 
 
 def sites_of(targets: Targets) -> tuple[str, ...]:
-    """Return the sites that a release is restricted to; none means that it is for all.
+    """Return the sites that a release is restricted to; none means all sites.
 
     Raises:
         SignatureError: The field is malformed.
@@ -58,7 +58,7 @@ def sites_of(targets: Targets) -> tuple[str, ...]:
 
 
 def revoked_of(targets: Targets) -> tuple[RevokedRelease, ...]:
-    """Return the releases that the approvers of this one took back.
+    """Return the releases that the approvers of this one revoked.
 
     Raises:
         SignatureError: The field is malformed.
@@ -67,7 +67,7 @@ def revoked_of(targets: Targets) -> tuple[RevokedRelease, ...]:
 
 
 def product_of(root: Root) -> str:
-    """Return the name that every bundle below a root must have; empty if any may.
+    """Return the name that every bundle below a root must have; empty if any name is allowed.
 
     Raises:
         SignatureError: The field is malformed.
@@ -86,7 +86,7 @@ def targets_fields(sites: Sequence[str], revoked: Sequence[RevokedRelease]) -> d
 
 
 def merge_revoked(*known: Iterable[RevokedRelease]) -> tuple[RevokedRelease, ...]:
-    """Put lists together; what was revoked once stays so, and the first reason with it."""
+    """Merge lists; once revoked stays revoked, with the first reason."""
     found: dict[str, RevokedRelease] = {}
     for entry in (entry for entries in known for entry in entries):
         found.setdefault(entry.digest, entry)
@@ -94,20 +94,20 @@ def merge_revoked(*known: Iterable[RevokedRelease]) -> tuple[RevokedRelease, ...
 
 
 def find_revoked(digest: str, revoked: Iterable[RevokedRelease]) -> RevokedRelease | None:
-    """Return the entry of a bundle.json, if there is one."""
+    """Return the entry for a bundle.json, if there is one."""
     return next((entry for entry in revoked if entry.digest == digest), None)
 
 
 def check_product(root: Root, name: str) -> None:
-    """Check that a bundle is of the product that a root is for.
+    """Check that a bundle belongs to the product that a root is for.
 
     Raises:
-        WrongProductError: It is of another.
+        WrongProductError: It belongs to another product.
     """
     product = product_of(root)
     if product and name != product:
         raise WrongProductError(
-            f"the root is for the product {product!r}, and the bundle is of {name!r}",
+            f"the root is for the product {product!r}, but the bundle belongs to {name!r}",
             "Use the release folder, or the bundle, of that product.",
             {"expected": product, "found": name},
         )
@@ -123,18 +123,18 @@ def check_site_name(targets: Targets, site: str) -> None:
     if sites and site not in sites:
         here = f"this site is {site!r}" if site else "this site has no name"
         raise WrongSiteError(
-            f"the release is for {', '.join(sites)} only, and {here}",
-            "Ask the vendor for a release for this site. A site without a name gets one, once, by "
-            "`isoward enroll --site NAME`, as the vendor calls it.",
+            f"the release is for {', '.join(sites)} only, but {here}",
+            "Ask the vendor for a release for this site. A site without a name gets it, once, by "
+            "`isoward enroll --site NAME`; use the vendor's name for it.",
             {"site": site, "sites": ", ".join(sites)},
         )
 
 
 def check_not_revoked(digest: str, revoked: Iterable[RevokedRelease]) -> None:
-    """Check that a release was not taken back.
+    """Check that a release was not revoked.
 
     Raises:
-        RevokedReleaseError: It was.
+        RevokedReleaseError: It was revoked.
     """
     entry = find_revoked(digest, revoked)
     if entry is not None:
@@ -153,7 +153,7 @@ def _read(fields: Mapping[str, Any], name: str, type_: Any, absent: T) -> T:
     except msgspec.ValidationError as error:
         raise _malformed(name, in_words(str(error))) from error
     for place, flaw in flaws_of_tree(fields[name]):
-        raise _malformed(name, f"{place} has {flaw}")
+        raise _malformed(name, f"{place} contains {flaw}")
     return value
 
 

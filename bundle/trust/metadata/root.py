@@ -35,7 +35,7 @@ ROLES: Final = (Root.type, Targets.type, Snapshot.type, Timestamp.type)
 _PERSONS: Final = (Root.type, Targets.type)
 _MACHINE: Final = (Snapshot.type, Timestamp.type)
 PREFIX: Final = f"{TRUST_DIRECTORY}/"
-"""Where trust metadata lies in a bundle."""
+"""The folder of the trust metadata in a bundle."""
 FIRST_ROOT: Final = "1.root.json"
 
 
@@ -47,11 +47,11 @@ def root_name(version: int) -> str:
 def read_roots(directory: BundleDirectory, prefix: str) -> dict[int, bytes]:
     """Read 1.root.json, 2.root.json and so on until one is missing.
 
-    Args:
+    roots: By version, starting at any version, without gaps.
         directory: A bundle or a release folder.
         prefix: `trust/` in a bundle, empty in a release folder.
     Raises:
-        MissingBlobError: There is not even the first.
+        MissingBlobError: Not even the first root is there.
         SignatureError: There are more than any vendor has.
     """
     roots: dict[int, bytes] = {}
@@ -70,7 +70,7 @@ def read_roots(directory: BundleDirectory, prefix: str) -> dict[int, bytes]:
 
 
 def require_release(path: Path) -> None:
-    """Check that a folder looks like a release folder, before anything is written to it.
+    """Check that a folder looks like a release folder, before writing to it.
 
     Raises:
         UsageError: It has no root.
@@ -88,8 +88,8 @@ def offered_roots(path: Path) -> tuple[dict[int, bytes], str]:
     Returns:
         The roots by version, and the prefix of their names.
     Raises:
-        IntegrityError: There is none, or it is too large to be one.
-        SignatureError: The single file is no root.
+        IntegrityError: There is no root, or it is too large.
+        SignatureError: The single file is not a root.
     """
     if path.is_dir():
         prefix = PREFIX if (path / PREFIX).is_dir() else ""
@@ -107,7 +107,7 @@ def check_policy(root: Root, where: str, error: type[IsowardError] = TrustError)
         IsowardError: As `error`; one person or key would count twice, the build system could
             approve, or a threshold is too low or can never be reached.
     """
-    hint = "A root like this is not safe; make another one with `isoward root new`."
+    hint = "Such a root is not safe; make another one with `isoward root new`."
     try:
         problem = next(_problems(root), "")
     except KeyFileError as cause:
@@ -119,19 +119,19 @@ def check_policy(root: Root, where: str, error: type[IsowardError] = TrustError)
 def _problems(root: Root) -> Iterator[str]:
     used = {key_id for role in root.roles.values() for key_id in role.keyids}
     if used != set(root.keys):
-        yield "its roles do not name exactly the keys that it holds"
+        yield "its roles do not use exactly the keys that it contains"
     values = [public_value(key, key_id) for key_id, key in root.keys.items()]
     if len(set(values)) != len(values):
-        yield "one public key stands twice, under two key ids"
+        yield "one public key is listed twice, under two key ids"
     for name in ROLES:
         role = root.roles[name]
         names = {folded_name(key) for key in keys_of(root, name).values()}
         if len(names) != len(role.keyids):
-            yield f"one holder stands twice in the role {name}"
+            yield f"one holder is listed twice in the role {name}"
         if role.threshold > len(names):
-            yield f"the role {name} demands {role.threshold} signatures and has {len(names)} keys"
+            yield f"the role {name} requires {role.threshold} signatures but has {len(names)} keys"
     if root.roles[Targets.type].threshold < MIN_APPROVALS:
-        yield f"expected a threshold of at least {MIN_APPROVALS} approvals, found less"
+        yield f"expected a threshold of at least {MIN_APPROVALS} approvals, found fewer"
     yield from _machine_problems(root)
     try:
         product_of(root)
@@ -142,7 +142,7 @@ def _problems(root: Root) -> Iterator[str]:
 
 
 def _machine_problems(root: Root) -> Iterator[str]:
-    """Find keys of the build system that are a person's, or seem to be."""
+    """Find build-system keys that belong, or seem to belong, to a person."""
     persons: set[str] = set()
     for role in _PERSONS:
         for key_id, key in keys_of(root, role).items():
@@ -150,16 +150,16 @@ def _machine_problems(root: Root) -> Iterator[str]:
     for role in _MACHINE:
         for key_id, key in keys_of(root, role).items():
             if {key_id, folded_name(key)} & persons:
-                yield f"the build system ({holder(key)}) can be no approver and hold no root key"
+                yield f"the build system ({holder(key)}) must not be an approver or hold a root key"
 
 
 def folded_name(key: Key) -> str:
-    """Return what of the holder's name tells them from others, to compare persons by."""
+    """Return the part of a holder's name by which people are compared."""
     return folded(holder(key))
 
 
 def parse_root(data: bytes, where: str) -> Metadata[Root]:
-    """Parse a root and check its policy; its signatures are not looked at.
+    """Parse a root and check its policy, but not its signatures.
 
     Raises:
         TrustError: Malformed, or against the policy.
@@ -170,13 +170,13 @@ def parse_root(data: bytes, where: str) -> Metadata[Root]:
 
 
 def check_chain(roots: Mapping[int, bytes], prefix: str) -> tuple[Metadata[Root], ...]:
-    """Check that each root is signed by its own keys and by those of the one before it.
+    """Check that each root is signed by its own keys and by those of its predecessor.
 
-    Args:
+    roots: By version, starting at any version, without gaps.
         roots: By version, from 1 on or from any version on, without a gap.
         prefix: For messages.
     Raises:
-        TrustError: Something of that is not so, named by file.
+        TrustError: One of these checks failed; the file is named.
     """
     chain: list[Metadata[Root]] = []
     for version, data in sorted(roots.items()):
@@ -200,7 +200,7 @@ def check_chain(roots: Mapping[int, bytes], prefix: str) -> tuple[Metadata[Root]
             missing = max(result.first.missing, result.second.missing)
             raise SignatureError(
                 f"{where}: the root is not valid: {missing} signature(s) of root keys are missing",
-                "Its key holders sign it with `isoward root sign`.",
+                "Its key holders must sign it with `isoward root sign`.",
             )
         chain.append(metadata)
     return tuple(chain)

@@ -1,8 +1,8 @@
-"""What a person is about to sign, read from the very bytes that are signed.
+"""What a person is about to sign, read from the exact bytes that are signed.
 
-A page for a person is made of these, and not of what a parser made of the file on the way: so
-nothing stands below a signature that its signer was not shown. What has a field or a form that is
-not known here cannot be shown whole, and is not signed.
+Pages for signers are made from these values, not from another parser's result, so that no signature
+covers anything its signer was not shown. Unknown fields or forms cannot be shown completely, and
+are not signed.
 
 Source: TUF specification 1.0, section 4.3 "root.json" and 4.5 "targets.json".
 """
@@ -43,7 +43,7 @@ _Specification = Annotated[
 ]
 _Word = Annotated[
     str,
-    formed(r"^[a-z0-9/-]{1,64}$(?!\n)", "a word of small letters, digits, '/' and '-'", "ed25519"),
+    formed(r"^[a-z0-9/-]{1,64}$(?!\n)", "lowercase letters, digits, '/' and '-'", "ed25519"),
 ]
 _PublicValue = Annotated[
     str,
@@ -55,7 +55,7 @@ _Version = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A structure of which every field is known."""
+    """A structure in which every field is known."""
 
 
 class _Hashes(_Part, frozen=True):
@@ -94,12 +94,12 @@ class SignedTargets(
 
     @property
     def digest(self) -> str:
-        """Of bundle.json."""
+        """Digest of bundle.json."""
         return f"sha256:{self.targets.bundle.hashes.sha256}"
 
     @property
     def length(self) -> int:
-        """Of bundle.json, in bytes."""
+        """Size of bundle.json, in bytes."""
         return self.targets.bundle.length
 
 
@@ -146,10 +146,10 @@ S = TypeVar("S", SignedTargets, SignedRoot)
 
 
 def read_signed_targets(payload: bytes, where: str) -> SignedTargets:
-    """Read the bytes of targets.json that are signed.
+    """Read the signed part of targets.json.
 
     Raises:
-        SignatureError: They hold something that cannot be shown.
+        SignatureError: It contains something that cannot be shown.
     """
     found = _read(payload, SignedTargets, where)
     _moment_of(found.expires, where)
@@ -157,10 +157,10 @@ def read_signed_targets(payload: bytes, where: str) -> SignedTargets:
 
 
 def read_signed_root(payload: bytes, where: str) -> SignedRoot:
-    """Read the bytes of a root that are signed.
+    """Read the signed part of a root.
 
     Raises:
-        SignatureError: They hold something that cannot be shown.
+        SignatureError: It contains something that cannot be shown.
     """
     found = _read(payload, SignedRoot, where)
     _moment_of(found.expires, where)
@@ -176,9 +176,9 @@ def _read(payload: bytes, kind: type[S], where: str) -> S:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _not_shown(where, in_words(str(error))) from error
     for place, flaw in flaws_of_tree(again):
-        raise _not_shown(where, f"{place} has {flaw}")
+        raise _not_shown(where, f"{place} contains {flaw}")
     if not whole:
-        raise _not_shown(where, "it is written in another way than it is shown")
+        raise _not_shown(where, "it would be shown differently from how it is written")
     return found
 
 
@@ -190,11 +190,11 @@ def _moment_of(text: str, where: str) -> None:
     try:
         _moment(text)
     except ValueError as error:
-        raise _not_shown(where, f"{text} is no moment") from error
+        raise _not_shown(where, f"{text} is not a valid time") from error
 
 
 def _not_shown(where: str, why: str) -> SignatureError:
     return SignatureError(
-        f"{where}: what is to be signed cannot be shown whole: {why}",
-        "Do not sign what cannot be read. If a newer isoward built it, use that to look at it.",
+        f"{where}: cannot show everything that would be signed: {why}",
+        "Do not sign what cannot be shown. If a newer isoward built it, use that version.",
     )

@@ -1,4 +1,4 @@
-"""Whose signature verifies, and in which role."""
+"""Whose signature is valid, and in which role."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A holder whose signature verifies, in one role."""
+    """A holder whose signature is valid, in one role."""
 
     name: str
     key_id: str

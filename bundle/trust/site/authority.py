@@ -1,7 +1,7 @@
-"""The site's own keys: who may waive an expiry and recover a lost state, two persons at least.
+"""The site's own keys: who may waive an expiry and recover a lost state, at least two people.
 
-They are named when the first root is enrolled, before anything was accepted, and never changed
-afterwards: whoever could change them alone could do alone what needs two.
+They are named when the first root is enrolled, before anything is accepted, and never changed
+afterwards: whoever could change them alone could do alone what requires two.
 
 Source: docs/FORMAT.md, "The depot".
 """
@@ -37,8 +37,8 @@ MIN_THRESHOLD: Final = 2
 _MAX_KEYS: Final = 32
 _MAX_BYTES: Final = MIB
 _DAMAGED: Final = (
-    "Restore this one file from a backup; it never changes. Without it no waiver and no recovery "
-    "is possible, and the site begins with a new depot."
+    "Restore this one file from a backup; it never changes. Without it waivers and recoveries "
+    "are impossible, and the site must start with a new depot."
 )
 
 
@@ -53,7 +53,7 @@ class AuthorityKey(Document, frozen=True, kw_only=True):
 
 
 class Authority(Document, frozen=True, kw_only=True):
-    """authority.json: the persons of a site who decide together."""
+    """authority.json: the people of a site who decide together."""
 
     api_version: Literal["isoward/v1"] = API_VERSION
     kind: Literal["SiteAuthority"] = "SiteAuthority"
@@ -63,7 +63,7 @@ class Authority(Document, frozen=True, kw_only=True):
 
     @property
     def names(self) -> str:
-        """The holders' names, for a sentence."""
+        """The holders' names, joined for a sentence."""
         return ", ".join(key.name for key in self.keys)
 
 
@@ -73,14 +73,14 @@ class _AuthorityFile(Document, frozen=True, kw_only=True):
 
 
 def make_authority(keys: Sequence[Key], threshold: int, site: str) -> Authority:
-    """Name a site's keys.
+    """Create the authority from a site's keys.
 
     Args:
         keys: Public, each with its holder's name.
-        threshold: How many of them decide.
+        threshold: How many of them must sign.
         site: The site's name.
     Raises:
-        UsageError: Too few, or one person or key would count twice.
+        UsageError: Too few keys, or one person or key would count twice.
     """
     entries = tuple(
         AuthorityKey(
@@ -97,7 +97,7 @@ def make_authority(keys: Sequence[Key], threshold: int, site: str) -> Authority:
     if problem:
         raise UsageError(
             f"the site's keys: {problem}",
-            "Give the public keys of at least two persons, each made with `isoward keys new`.",
+            "Give the public keys of at least two people, each made with `isoward keys new`.",
         )
     return authority
 
@@ -107,7 +107,7 @@ def _problem(authority: Authority) -> str:
     if authority.threshold < MIN_THRESHOLD:
         return f"expected a threshold of at least {MIN_THRESHOLD}, found {authority.threshold}"
     if authority.threshold > len(authority.keys):
-        return f"the threshold is {authority.threshold}, and there are {len(authority.keys)} keys"
+        return f"the threshold is {authority.threshold}, with {len(authority.keys)} keys only"
     if len({public_value(key, key.keyid) for key in keys}) != len(authority.keys):
         return "one key is given twice"
     if len({folded(holder(key)) for key in keys}) != len(authority.keys):
@@ -116,10 +116,10 @@ def _problem(authority: Authority) -> str:
 
 
 def check_not_vendors(authority: Authority, roots: Iterable[Root]) -> None:
-    """Check that no key or person of the site's is the vendor's too.
+    """Check that no key or person of the site also belongs to the vendor.
 
     Raises:
-        UsageError: One is.
+        UsageError: One does.
     """
     own = authority_keys(authority).values()
     values = {public_value(key, key.keyid) for key in own}
@@ -127,9 +127,9 @@ def check_not_vendors(authority: Authority, roots: Iterable[Root]) -> None:
     for key in (key for root in roots for key in root.keys.values()):
         if public_value(key, key.keyid) in values or folded(holder(key)) in names:
             raise UsageError(
-                f"the key {key.keyid[:16]} of {holder(key)} is the vendor's, and cannot be the "
-                "site's own too",
-                "The site decides by keys of its own people; give other --site-key files.",
+                f"the key {key.keyid[:16]} of {holder(key)} belongs to the vendor, and cannot be "
+                "the site's own as well",
+                "Use keys of the site's own people; give other --site-key files.",
             )
 
 
@@ -153,10 +153,10 @@ def authority_keys(authority: Authority) -> dict[str, Key]:
 
 
 def save_authority(directory: Path, authority: Authority) -> None:
-    """Write authority.json; it is in force once the ledger names it.
+    """Write authority.json; it takes effect once the ledger names it.
 
     Raises:
-        StorageError: The disk refused.
+        StorageError: Writing failed.
     """
     file = _AuthorityFile(checksum=canonical_digest(authority), authority=authority)
     make_directory(directory)
@@ -164,7 +164,7 @@ def save_authority(directory: Path, authority: Authority) -> None:
 
 
 def read_authority(directory: Path) -> Authority | None:
-    """Read authority.json by its own checksum alone; None if it is not there.
+    """Read authority.json, verified by its own checksum only; None if it does not exist.
 
     Raises:
         DamagedAuthorityError: It is damaged.
@@ -181,15 +181,15 @@ def read_authority(directory: Path) -> Authority | None:
     except IsowardError as error:
         raise _damaged(path, error.message) from error
     if problem or file.checksum != canonical_digest(file.authority):
-        raise _damaged(path, problem or "its checksum is another")
+        raise _damaged(path, problem or "its checksum does not match")
     return file.authority
 
 
 def load_authority(directory: Path) -> Authority | None:
-    """Read the authority that is in force; None if the site has named no keys.
+    """Read the authority in force; None if the site has named no keys.
 
     Raises:
-        DamagedAuthorityError: It is damaged, gone, or not the one that was enrolled.
+        DamagedAuthorityError: It is damaged, missing, or not the enrolled one.
         DamagedStateError: The ledger is damaged.
     """
     named = load_ledger(directory).authority
@@ -197,9 +197,9 @@ def load_authority(directory: Path) -> Authority | None:
         return None
     found = read_authority(directory)
     if found is None:
-        raise _damaged(directory / AUTHORITY_NAME, "it is gone")
+        raise _damaged(directory / AUTHORITY_NAME, "it is missing")
     if canonical_digest(found) != named:
-        raise _damaged(directory / AUTHORITY_NAME, "it is not the one that was enrolled")
+        raise _damaged(directory / AUTHORITY_NAME, "it is not the enrolled one")
     return found
 
 

@@ -1,12 +1,11 @@
-"""Which roots a site has enrolled, so that a lost record of what was seen is noticed.
+"""Which roots a site has enrolled, so that a lost record is noticed.
 
-A state file that is not there looks like a site that never enrolled; enrolling again would then
-begin a new trust, which has seen no release. The ledger tells the two apart, and so do the records
-of what was imported.
+A missing state file looks like a site that never enrolled; enrolling again would then start new
+trust that has seen no release. The ledger distinguishes the two, and so do the records of imports.
 
-The order of writing: a state, then the ledger, and only then may anything be accepted. So a power
-cut between the two leaves a state that has seen nothing, which `isoward enroll` or the next import
-enters in the ledger; and whatever is missing although the ledger names it was lost.
+Order of writing: the state, then the ledger, and only then may anything be accepted. So a power
+failure between the two leaves a state that has seen nothing, which `isoward enroll` or the next
+import adds to the ledger; anything missing that the ledger names was lost.
 
 Source: docs/FORMAT.md, "The depot".
 """
@@ -32,12 +31,12 @@ from bundle.store.owners import entry_problem, way_problem
 
 LEDGER_NAME: Final = "ledger.json"
 BUNDLES: Final = "bundles"
-"""The folder of the imported bundles in a depot, beside that of the states."""
+"""The folder of imported bundles in a depot, next to that of the states."""
 RECOVER: Final = (
-    "A backup would forget what was seen since. Two persons recover it with `isoward recover`, "
-    "as docs/runbooks/recovery.md says; do not remove or make files here."
+    "A backup would lose what was seen since. Two people recover it with `isoward recover`, "
+    "as described in docs/runbooks/recovery.md; do not remove or create files here."
 )
-"""What to do about a record that is damaged or gone."""
+"""What to do about a damaged or missing record."""
 
 _IMPORT_NAME: Final = "import.json"
 _MAX_BYTES: Final = MIB
@@ -52,13 +51,13 @@ class EnrolledRoot(Document, frozen=True, kw_only=True):
 
 
 class Ledger(Document, frozen=True, kw_only=True):
-    """ledger.json: every root that was enrolled, and the site's own keys."""
+    """ledger.json: every enrolled root, and the site's own keys."""
 
     api_version: Literal["isoward/v1"] = API_VERSION
     kind: Literal["TrustLedger"] = "TrustLedger"
     roots: tuple[EnrolledRoot, ...] = ()
     authority: Digest | None = None
-    """Of the authority's canonical JSON; without it there is none in force."""
+    """Digest of the authority's canonical JSON; if empty, no authority is in force."""
 
 
 class _LedgerFile(Document, frozen=True, kw_only=True):
@@ -67,7 +66,7 @@ class _LedgerFile(Document, frozen=True, kw_only=True):
 
 
 class ImportTrace(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """What an import.json says of the root; its other fields are the depot's own."""
+    """What an import.json says about the root; its other fields belong to the depot."""
 
     root: Hex64
     release: Annotated[int, msgspec.Meta(ge=1)]
@@ -77,20 +76,19 @@ class ImportTrace(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 
 def require_own_folder(directory: Path) -> None:
-    """Check that nobody but root and this user could change a depot's trust folder.
+    """Check that only root and this user can change a depot's trust folder.
 
     Args:
-        directory: It, which may not be there yet; the depot is the folder above.
+        directory: The trust folder, which may not exist yet; the depot is its parent.
     Raises:
-        DamagedStateError: Somebody could: by its owner or mode, or those of a folder above it.
+        DamagedStateError: Someone else can: by its owner or mode, or those of a folder above it.
     """
     problem = way_problem(directory.parent) or entry_problem(directory, str(directory))
     if problem:
         raise DamagedStateError(
-            f"{directory}: the records of what this site has seen are not to be believed: "
-            f"{problem}",
-            "Whoever that is may have changed them. Find out, compare the root's fingerprint with "
-            "the vendor's again, then give the folder to root and take the mode away (chown root, "
+            f"{directory}: the records of what this site has seen cannot be trusted: {problem}",
+            "They may have been changed. Find out, compare the root's fingerprint with "
+            "the vendor's again, then give the folder to root and remove the mode (chown root, "
             "chmod go-w).",
         )
 
@@ -118,7 +116,7 @@ def load_ledger(directory: Path) -> Ledger:
         ) from error
     if file.checksum != canonical_digest(file.ledger):
         raise DamagedStateError(
-            f"{path}: the list of what this site has enrolled is damaged: its checksum is another",
+            f"{path}: the list of what this site has enrolled is damaged: wrong checksum",
             RECOVER,
         )
     return file.ledger
@@ -128,14 +126,14 @@ def save_ledger(directory: Path, ledger: Ledger) -> None:
     """Write the ledger; the caller holds the depot's lock.
 
     Raises:
-        StorageError: The disk refused; the ledger is as it was.
+        StorageError: Writing failed; the ledger is unchanged.
     """
     file = _LedgerFile(checksum=canonical_digest(ledger), ledger=ledger)
     write_atomic(directory / LEDGER_NAME, canonical_json(file))
 
 
 def with_roots(ledger: Ledger, roots: Iterable[EnrolledRoot]) -> Ledger:
-    """Return the ledger with more roots; one that is there stays as it is."""
+    """Return the ledger with more roots; existing ones are unchanged."""
     known = {entry.fingerprint: entry for entry in ledger.roots}
     for entry in roots:
         known.setdefault(entry.fingerprint, entry)
@@ -144,9 +142,9 @@ def with_roots(ledger: Ledger, roots: Iterable[EnrolledRoot]) -> Ledger:
 
 
 def import_traces(depot: Path) -> dict[str, ImportTrace | None]:
-    """Read which root each bundle of a depot was imported below, by the bundle's folder.
+    """Read which root each imported bundle belongs to, by the bundle's folder.
 
-    None stands for a record that cannot be read.
+    None means a record that cannot be read.
     """
     directory = depot / BUNDLES
     if not directory.is_dir():
@@ -167,7 +165,7 @@ def _trace(directory: Path, name: str) -> ImportTrace | None:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a site's records say that there must be.
+    """What a site's records say must exist.
 
     An import writes the state first, then the ledger, then its own record. Whoever reads these
     without the depot's lock reads them in the other order, or meets a record whose state it has
@@ -193,14 +191,14 @@ def read_recorded(directory: Path) -> Recorded:
 
 
 def require_none_lost(directory: Path, recorded: Recorded, present: Collection[str]) -> None:
-    """Check that every root that was enrolled still has its state.
+    """Check that every enrolled root still has its state.
 
     Args:
         directory: The depot's trust folder.
         recorded: Read before `present`.
-        present: Fingerprints of the states that are there.
+        present: Fingerprints of the existing states.
     Raises:
-        LostStateError: One is gone.
+        LostStateError: One is missing.
     """
     for entry in recorded.ledger.roots:
         if entry.fingerprint not in present:
@@ -216,7 +214,7 @@ def require_none_lost(directory: Path, recorded: Recorded, present: Collection[s
 def _lost(directory: Path, fingerprint: str, why: str) -> LostStateError:
     what = f"the root {hex_of(fingerprint)}" if fingerprint else "any root"
     return LostStateError(
-        f"{directory}: the record of what this site has seen below {what} is gone: {why}",
+        f"{directory}: the record of what this site has seen below {what} is missing: {why}",
         RECOVER,
         {"fingerprint": fingerprint},
     )

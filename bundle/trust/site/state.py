@@ -1,7 +1,7 @@
-"""What a site has seen: the root that it enrolled, and the newest metadata since.
+"""What a site has seen: the enrolled root, and the newest metadata since.
 
-One file for each enrolled root. It is what makes rollback and freeze attacks visible, so that a
-damaged one is an error and never the beginning of new trust.
+One file for each enrolled root. It exposes rollback and freeze attacks, so a damaged one is an
+error and never the start of new trust.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _MAX_STATE_BYTES: Final = 64 * MIB
 
 
 class AcceptedBundle(Document, frozen=True, kw_only=True):
-    """A bundle that was verified in full, with everything that was checked then."""
+    """A bundle that was verified completely, including everything it was checked for then."""
 
     digest: Digest
     """Of bundle.json."""
@@ -83,22 +83,22 @@ class TrustState(Document, frozen=True, kw_only=True):
     targets: MetadataText = ""
     accepted: tuple[AcceptedBundle, ...] = ()
     site: Annotated[str, line(63)] = ""
-    """The name by which the vendor knows this site; releases may be for certain sites only."""
+    """The vendor's name for this site; releases may be restricted to certain sites."""
     revoked: tuple[RevokedRelease, ...] = ()
-    """Every release that was ever seen as taken back."""
+    """Every release that was ever seen as revoked."""
     floor: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """Set by a recovery: no older release is accepted, although the site forgot which it saw."""
+    """Set by a recovery: no older release is accepted, although what was seen is lost."""
 
 
 class _StateFile(Document, frozen=True, kw_only=True):
-    """The state and its digest, so that one damaged character does not weaken it in silence."""
+    """The state and its digest, so that one damaged character is always noticed."""
 
     checksum: Digest
     state: TrustState
 
 
 def new_state(root: bytes, now: datetime, site: str = "") -> TrustState:
-    """Begin a state for a root that a person, or the caller, vouches for.
+    """Create a state for a root that a person, or the caller, vouches for.
 
     Raises:
         TrustError: The root is not signed by its own keys, or is against the policy.
@@ -116,7 +116,7 @@ def new_state(root: bytes, now: datetime, site: str = "") -> TrustState:
 
 
 def state_from_fingerprint(bundle: BundleDirectory, fingerprint: str, now: datetime) -> TrustState:
-    """Make a state in memory, for an auditor who was told the fingerprint of a root.
+    """Create a state in memory, for an auditor who knows a root's fingerprint.
 
     Args:
         bundle: Untrusted.
@@ -143,7 +143,7 @@ def save_state(directory: Path, state: TrustState) -> None:
     """Write a state; the caller holds the depot's lock.
 
     Raises:
-        StorageError: The disk refused; the state is as it was.
+        StorageError: Writing failed; the state is unchanged.
     """
     file = _StateFile(checksum=canonical_digest(state), state=state)
     make_directory(directory)
@@ -155,7 +155,7 @@ def load_states(directory: Path) -> tuple[TrustState, ...]:
 
     Raises:
         DamagedStateError: One is damaged, or older than what was imported below its root.
-        LostStateError: One is gone, although its root was enrolled.
+        LostStateError: One is missing, although its root was enrolled.
     """
     recorded = read_recorded(directory)
     found = tuple(_load(directory, name) for name in _names(directory))
@@ -166,10 +166,10 @@ def load_states(directory: Path) -> tuple[TrustState, ...]:
 def load_readable_states(
     directory: Path,
 ) -> tuple[tuple[TrustState, ...], tuple[IsowardError, ...]]:
-    """Read the states that are whole, for serving what was accepted below them.
+    """Read the intact states, to serve what was accepted below them.
 
     Returns:
-        The states, and what is wrong with others; nothing may be accepted while something is.
+        The states, and the problems of the others; nothing may be accepted while there are any.
     """
     found: list[TrustState] = []
     problems: list[IsowardError] = []
@@ -188,14 +188,14 @@ def load_readable_states(
             raise recorded
         _require_whole(directory, recorded, found)
     except IsowardError as error:
-        # A damaged one is there, and was named already.
+        # A damaged one exists, and was reported already.
         if not problems:
             problems.append(error)
     return tuple(found), tuple(problems)
 
 
 def load_state(directory: Path, fingerprint: str) -> TrustState | None:
-    """Read one state; None if it is not there.
+    """Read one state; None if it does not exist.
 
     Raises:
         DamagedStateError: It is damaged, or older than what was imported below its root.
@@ -217,10 +217,10 @@ def _require_whole(directory: Path, recorded: Recorded, states: Sequence[TrustSt
 def _require_newest(
     directory: Path, traces: Mapping[str, ImportTrace | None], states: Sequence[TrustState]
 ) -> None:
-    """Check that no state was put back from a backup: an import is recorded in it first.
+    """Check that no state was restored from a backup: an import is recorded in it first.
 
     Raises:
-        DamagedStateError: The depot holds a newer release than a state has seen.
+        DamagedStateError: The depot has a newer release than a state has seen.
     """
     known = [trace for trace in traces.values() if trace is not None]
     for state in states:
@@ -253,7 +253,7 @@ def _load(directory: Path, name: str) -> TrustState:
 
 
 def parse_state(data: bytes, path: Path) -> TrustState:
-    """Parse the file of a state, and check that it is whole and of this name.
+    """Parse a state file, and check that it is intact and has the right name.
 
     Raises:
         DamagedStateError: It is not.
@@ -264,7 +264,7 @@ def parse_state(data: bytes, path: Path) -> TrustState:
         raise _damaged(path, "it is malformed") from error
     state = file.state
     if file.checksum != canonical_digest(state):
-        raise _damaged(path, "its checksum is another")
+        raise _damaged(path, "its checksum does not match")
     enrolled = digest_of(state.roots[0].encode())
     if state.fingerprint != enrolled or path.name != f"{hex_of(enrolled)}.json":
         raise _damaged(path, "it belongs to another root")
@@ -295,10 +295,10 @@ def find_state(bundle: BundleDirectory, states: Iterable[TrustState]) -> TrustSt
     ]
     if not matching:
         raise NotEnrolledError(
-            f"{bundle.path}: this site has enrolled no root that the bundle belongs to: "
+            f"{bundle.path}: this site has not enrolled any root of the bundle: "
             f"{', '.join(PREFIX + root_name(version) for version in roots)}",
             "Run `isoward enroll` first, with the fingerprint from the vendor; if that was done, "
-            "the bundle is another vendor's, or damaged.",
+            "the bundle belongs to another vendor, or is damaged.",
         )
     return max(matching, key=_experience)
 
@@ -309,15 +309,15 @@ def _experience(state: TrustState) -> tuple[int, int]:
 
 
 def check_clock(state: TrustState, now: datetime) -> None:
-    """Check that the clock did not go back, which would revive what has expired.
+    """Check that the clock did not go back, which would revive expired metadata.
 
     Raises:
-        ClockError: It is earlier than what this site has shown before.
+        ClockError: It is behind a time that this site has already seen.
     """
     if now < state.last_seen - CLOCK_TOLERANCE:
         raise ClockError(
             f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, which is before the last "
             f"verification here at {state.last_seen:%Y-%m-%d %H:%M} UTC",
-            "If the clock is wrong, set it right. If it is right, it was ahead then: two people "
-            "lower what was seen with `isoward recover --lower-clock`; docs/runbooks/recovery.md.",
+            "If the clock is wrong, correct it. If it is right, it was ahead then: two people "
+            "lower it with `isoward recover --lower-clock`; docs/runbooks/recovery.md.",
         )

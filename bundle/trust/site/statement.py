@@ -1,8 +1,8 @@
 """Statements that a site signs with its own keys: waivers and recoveries.
 
-One person makes the file, each signer reads it in plain words and adds a signature, on a machine
-that need not have the depot, and in the end it is verified against the authority's threshold. With
-its first signature the file is a DSSE envelope over an in-toto statement.
+One person makes the file, each signer reads it in plain words and adds a signature, on any machine,
+with or without the depot, and finally it is verified against the authority's threshold. From its
+first signature on the file is a DSSE envelope over an in-toto statement.
 
 Source: docs/FORMAT.md, "Statements of the site"; DSSE v1.0.
 """
@@ -38,14 +38,14 @@ from bundle.trust.site.authority import Authority, authority_keys
 
 MAX_STATEMENT_BYTES: Final = 16 * MIB
 MAX_LIFETIME_DAYS: Final = 30
-"""How long a site's statement may hold: an exception that lasts longer is no exception."""
+"""How long a site's statement may be valid: an exception must not become the rule."""
 
 Line = Annotated[str, line(1024, 1)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class NamedKey(Document, frozen=True, kw_only=True):
-    """One who may sign."""
+    """Someone who may sign."""
 
     key_id: Hex64
     name: Line
@@ -59,7 +59,7 @@ class SitePredicate(Document, frozen=True, kw_only=True):
     created: Moment
     expires: Moment
     threshold: Annotated[int, msgspec.Meta(ge=1)]
-    """How many must sign; shown to them, while the authority's own threshold decides."""
+    """How many must sign; shown to the signers, while the authority's own threshold decides."""
     signers: tuple[NamedKey, ...]
 
 
@@ -79,11 +79,11 @@ class Kind(Generic[P]):
     """A kind of statement.
 
     Attributes:
-        subject: Name of the thing that it is about.
+        subject: Name of its subject.
         predicate_type: A URI.
         predicate: Its structure.
-        error: What is raised when it is not valid.
-        word: What a person calls it.
+        error: Raised if it is not valid.
+        word: What people call it.
         command: The command that makes, signs and uses it.
     """
 
@@ -97,7 +97,7 @@ class Kind(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class SignedBySite(Generic[P]):
-    """A statement that enough of the site's keys signed, and that holds now."""
+    """A statement that enough of the site's keys signed, and that is valid now."""
 
     predicate: P
     digest: str
@@ -106,12 +106,12 @@ class SignedBySite(Generic[P]):
 
 
 def names_of_signers(authority: Authority) -> tuple[NamedKey, ...]:
-    """Return who may sign, for a statement to say."""
+    """Return who may sign, to be included in a statement."""
     return tuple(NamedKey(key_id=key.key_id, name=key.name) for key in authority.keys)
 
 
 def draft(payload: bytes) -> bytes:
-    """Return a file that waits for its signatures."""
+    """Return a file without signatures."""
     text = base64.b64encode(payload).decode("ascii")
     return canonical_json(_Draft(payload_type=PAYLOAD_TYPE, payload=text, signatures=()))
 
@@ -127,10 +127,10 @@ def read_statement(path: Path) -> bytes:
 
 
 def look_at(data: bytes, kind: Kind[P], where: str) -> tuple[P, str, tuple[str, ...]]:
-    """Read what a file says, whoever signed it.
+    """Read what a file says, without verifying signatures.
 
     Returns:
-        The predicate, the digest of what it is about, and the key ids that claim to have signed.
+        The predicate, the digest of its subject, and the key ids that claim to have signed.
     Raises:
         TrustError: `kind.error`: it is not such a statement.
     """
@@ -149,9 +149,9 @@ def sign(data: bytes, kind: Kind[P], signer: SigningKey, where: str) -> tuple[by
     """Add a signature.
 
     Returns:
-        The file's new content, the signer's name, and whether it was added: nobody signs twice.
+        The file's new content, the signer's name, and whether the signature is new.
     Raises:
-        UnknownKeyError: The key is none of the site's.
+        UnknownKeyError: The key does not belong to the site.
         TrustError: `kind.error`: it is not such a statement.
     """
     predicate, _, signed = look_at(data, kind, where)
@@ -159,7 +159,7 @@ def sign(data: bytes, kind: Kind[P], signer: SigningKey, where: str) -> tuple[by
     names = {key.key_id: key.name for key in predicate.signers}
     if key_id not in names:
         raise UnknownKeyError(
-            f"key {key_id[:16]} is none of the site's keys: {', '.join(names.values())} may sign",
+            f"key {key_id[:16]} is not the site's: {', '.join(names.values())} may sign",
             "Sign with the private key of one of them.",
         )
     if key_id in signed:
@@ -178,7 +178,7 @@ def open_signed(
     """Verify a statement: signatures, threshold, site and time.
 
     Raises:
-        TrustError: `kind.error`: something of that is not so.
+        TrustError: `kind.error`: one of these checks failed.
     """
     if authority is None:
         raise kind.error(
@@ -188,7 +188,7 @@ def open_signed(
     predicate, digest, signed = look_at(data, kind, where)
     if len(signed) < authority.threshold:
         raise kind.error(
-            f"{where}: signed by {len(signed)} of the {authority.threshold} persons who must",
+            f"{where}: signed by {len(signed)} of {authority.threshold} required people",
             f"Ask more of {authority.names} to run `isoward {kind.command} sign`.",
             {"expected": authority.threshold, "found": len(signed)},
         )
@@ -198,8 +198,8 @@ def open_signed(
             opened, About(kind.subject, digest), kind.predicate_type, kind.predicate, where
         )
     except AttestationError as error:
-        raise kind.error(error.message, f"Make the {kind.word} anew and have it signed.") from error
-    # Every signature that was counted verifies, each by another key: open_envelope refuses others.
+        raise kind.error(error.message, f"Make a new {kind.word} and have it signed.") from error
+    # Every counted signature is valid, each by a different key: open_envelope refuses others.
     _check_terms(predicate, kind, authority, now, where)
     return SignedBySite(predicate, digest, tuple(sorted(holder(key) for key in opened.signers)))
 
@@ -209,26 +209,26 @@ def _check_terms(
 ) -> None:
     if predicate.site != authority.site:
         raise kind.error(
-            f"{where}: the {kind.word} is for the site {predicate.site!r}, and this is "
+            f"{where}: the {kind.word} is for the site {predicate.site!r}, but this site is "
             f"{authority.site!r}",
-            f"Each site signs a {kind.word} of its own.",
+            f"Each site must sign its own {kind.word}.",
         )
     longest = timedelta(days=MAX_LIFETIME_DAYS)
     if not timedelta(0) < predicate.expires - predicate.created <= longest:
         raise kind.error(
-            f"{where}: expected at most {MAX_LIFETIME_DAYS} days from its making to its end",
-            f"Make the {kind.word} anew.",
+            f"{where}: expected at most {MAX_LIFETIME_DAYS} days between creation and expiry",
+            f"Make a new {kind.word}.",
         )
     if now >= predicate.expires:
         raise kind.error(
-            f"{where}: the {kind.word} ended on {predicate.expires:%Y-%m-%d %H:%M} UTC",
+            f"{where}: the {kind.word} expired on {predicate.expires:%Y-%m-%d %H:%M} UTC",
             f"Make a new {kind.word} and have it signed, or ask the vendor for a fresh release.",
         )
     if now < predicate.created - CLOCK_TOLERANCE:
         raise kind.error(
             f"{where}: the {kind.word} was made on {predicate.created:%Y-%m-%d %H:%M} UTC, which "
             f"is later than this machine's clock, {now:%Y-%m-%d %H:%M} UTC",
-            "Set the clock right, then run the command again.",
+            "Correct the clock, then run the command again.",
         )
 
 
@@ -239,7 +239,7 @@ def _decode(data: bytes, kind: Kind[P], where: str) -> tuple[_Draft, bytes]:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _not_one(kind, where, str(error)) from error
     if found.payload_type != PAYLOAD_TYPE or canonical_json(found) != data:
-        raise _not_one(kind, where, "another type of payload, or another spelling")
+        raise _not_one(kind, where, "another type of payload, or another encoding")
     return found, payload
 
 

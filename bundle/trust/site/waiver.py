@@ -1,7 +1,7 @@
-"""A waiver: the site itself lets one release in although its metadata has expired.
+"""A waiver: the site itself accepts one release although its metadata has expired.
 
 For an emergency in which the vendor cannot be reached. It waives the expiry of exactly one
-bundle.json and nothing else, holds for 30 days at the very most, and every later report shows it.
+bundle.json and nothing else, is valid for at most 30 days, and every later report shows it.
 
 Source: docs/FORMAT.md, "Statements of the site"; docs/runbooks/waiver.md.
 """
@@ -37,10 +37,10 @@ from bundle.trust.site.statement import (
 )
 
 _MAKER: Final = object()
-"""Known to this module alone: without it there is no GrantedWaiver."""
+"""Private to this module: without it no GrantedWaiver can be made."""
 
 WAIVER_NAME: Final = "waiver.dsse.json"
-"""Where it is kept beside an imported bundle."""
+"""Its file name next to an imported bundle."""
 
 
 class ExpiredFile(Document, frozen=True, kw_only=True):
@@ -68,7 +68,7 @@ KIND: Final = Kind(TARGET_NAME, WAIVER, WaiverPredicate, WaiverError, "waiver", 
 
 @dataclass(frozen=True, slots=True)
 class ExpiredRelease:
-    """A release that would be accepted but for its expiry.
+    """A release that would be accepted except for its expiry.
 
     Attributes:
         name: Of the bundle.
@@ -89,7 +89,7 @@ class ExpiredRelease:
 
 @dataclass(frozen=True)
 class GrantedWaiver:
-    """A waiver that was verified; only this module makes one.
+    """A verified waiver; only this module makes one.
 
     Attributes:
         predicate: What it says.
@@ -118,18 +118,18 @@ def draft_waiver(
     days: int,
     now: datetime,
 ) -> bytes:
-    """Make a waiver that waits for its signatures.
+    """Make a waiver without signatures.
 
     Args:
         expired: What it is for.
         authority: The site's own keys.
         reason: Why the release is needed now.
-        ticket: Where the decision is written down.
-        days: How long it holds.
+        ticket: Where the decision is recorded.
+        days: How long it is valid.
         now: The clock, in UTC.
     Raises:
         WaiverError: The site has named no keys.
-        UsageError: The reason, the ticket or the days are not fit.
+        UsageError: The reason, the ticket or the number of days is not valid.
     """
     if authority is None:
         raise WaiverError(
@@ -139,7 +139,7 @@ def draft_waiver(
     if not 1 <= days <= MAX_LIFETIME_DAYS:
         raise UsageError(
             f"--days: expected 1 to {MAX_LIFETIME_DAYS}, found {days}",
-            "A waiver that lasts longer is no exception any more.",
+            "A waiver is meant to be a short exception.",
         )
     created = now.replace(microsecond=0)
     predicate = WaiverPredicate(
@@ -164,7 +164,7 @@ def draft_waiver(
 
 
 def require_line(text: str, option: str) -> str:
-    """Return a text that a person gave, if it is one line that can be shown.
+    """Return typed text if it is one printable line.
 
     Raises:
         UsageError: It is empty, too long or has control characters.
@@ -173,7 +173,7 @@ def require_line(text: str, option: str) -> str:
     if not plain or len(plain) > 1024 or not plain.isprintable():  # noqa: PLR2004 - Line's limit
         raise UsageError(
             f"{option}: expected one line of 1 to 1024 printable characters, found {text[:60]!r}",
-            "Say in one sentence what an auditor will want to know.",
+            "State in one sentence what an auditor will want to know.",
         )
     return plain
 
@@ -190,33 +190,33 @@ def grant_waiver(
         now: The clock, in UTC.
         where: The file's name, for messages.
     Raises:
-        WaiverError: It is for another bundle or site, has too few signatures, or has ended.
+        WaiverError: It is for another bundle or site, has too few signatures, or has expired.
     """
     opened = open_signed(data, KIND, authority, now, where)
     if opened.digest != digest:
         raise WaiverError(
             f"{where}: the waiver is for {opened.predicate.name} {opened.predicate.version} "
             f"({opened.digest}), found {digest}",
-            "A waiver holds for one bundle.json only; make one for this bundle.",
+            "A waiver is valid for one bundle.json only; make one for this bundle.",
         )
     return GrantedWaiver(opened.predicate, digest, opened.signers, data, _MAKER)
 
 
 def check_holds(waiver: GrantedWaiver, digest: str, now: datetime) -> None:
-    """Check once more, where it is used, that a waiver is for this bundle and this day.
+    """Check again, at the point of use, that a waiver is for this bundle and this day.
 
     Raises:
         WaiverError: It is not.
     """
     if waiver.digest != digest or now >= waiver.predicate.expires:
         raise WaiverError(
-            f"the waiver for {waiver.digest} does not hold for {digest} on {now:%Y-%m-%d %H:%M}",
+            f"the waiver for {waiver.digest} is not valid for {digest} on {now:%Y-%m-%d %H:%M}",
             "Make a waiver for this bundle and have it signed.",
         )
 
 
 def kept_waiver(depot: Path, digest: str, now: datetime) -> GrantedWaiver | None:
-    """Return the waiver under which a depot has a bundle, if it still holds.
+    """Return the waiver under which a depot holds a bundle, if it is still valid.
 
     Raises:
         DamagedAuthorityError: The record of the site's keys is damaged.

@@ -1,4 +1,4 @@
-"""Chains of certificates as Notation demands them, at a given time; nothing is asked of a network.
+"""Certificate chains as Notation requires them, at a given time, verified offline.
 
 Source: notaryproject/specifications, signature-specification.md, "Certificate Requirements".
 """
@@ -107,11 +107,11 @@ def _check_key(certificate: x509.Certificate) -> None:
     try:
         key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise NotGoodError(f"certificate {subject!r} has a key that is none") from error
+        raise NotGoodError(f"certificate {subject!r} has an unusable key") from error
     known = isinstance(key, rsa.RSAPublicKey) or (
         isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVES
     )
-    wrong = weakness(key) if known else "it is of no kind that Notation uses"
+    wrong = weakness(key) if known else "Notation does not use this type"
     if wrong:
         raise NotGoodError(f"certificate {subject!r} has a key that is too weak: {wrong}")
 
@@ -120,7 +120,7 @@ def _check_critical(certificate: x509.Certificate) -> None:
     for extension in certificate.extensions:
         if extension.critical and extension.oid not in _KNOWN_CRITICAL:
             raise NotGoodError(
-                f"certificate {subject_of(certificate)!r} demands what is not understood "
+                f"certificate {subject_of(certificate)!r} has an unsupported critical extension "
                 f"({extension.oid.dotted_string})"
             )
 
@@ -129,7 +129,7 @@ def _check_leaf(certificate: x509.Certificate) -> None:
     name = subject_of(certificate)
     constraints = _extension(certificate, x509.BasicConstraints)
     if constraints is not None and constraints.value.ca:
-        raise NotGoodError(f"certificate {name!r} is an authority's and may not sign images")
+        raise NotGoodError(f"certificate {name!r} is a CA's and may not sign images")
     usage = _extension(certificate, x509.KeyUsage)
     if usage is None or not usage.critical or not usage.value.digital_signature:
         raise NotGoodError(f"certificate {name!r} is not for signing (key usage)")
@@ -140,17 +140,17 @@ def _check_leaf(certificate: x509.Certificate) -> None:
         return
     found = set(purposes.value)
     if ExtendedKeyUsageOID.CODE_SIGNING not in found or found & _OTHER_PURPOSES:
-        raise NotGoodError(f"certificate {name!r} is not for code signing alone")
+        raise NotGoodError(f"certificate {name!r} is not for code signing only")
 
 
 def _check_authority(certificate: x509.Certificate, below: int) -> None:
     name = subject_of(certificate)
     constraints = _extension(certificate, x509.BasicConstraints)
     if constraints is None or not constraints.critical or not constraints.value.ca:
-        raise NotGoodError(f"certificate {name!r} is not an authority's")
+        raise NotGoodError(f"certificate {name!r} does not belong to a certificate authority")
     length = constraints.value.path_length
     if length is not None and length < below:
-        raise NotGoodError(f"certificate {name!r} allows no authority below it")
+        raise NotGoodError(f"certificate {name!r} does not allow an authority below it")
     usage = _extension(certificate, x509.KeyUsage)
     if usage is None or not usage.critical or not usage.value.key_cert_sign:
         raise NotGoodError(f"certificate {name!r} may not sign certificates (key usage)")

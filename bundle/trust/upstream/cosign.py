@@ -52,7 +52,7 @@ class KeyVerifier:
         """Verify a detached signature; see LayerVerifier."""
         signature = decode_base64(annotations.get(SIGNATURE, ""), "its signature")
         if not self._key.verify(signature, payload):
-            raise NotGoodError("it is not by this key")
+            raise NotGoodError("it was not made by this key")
         return self._key.fingerprint
 
     def envelope(self, data: bytes, annotations: Mapping[str, str]) -> tuple[str, str, bytes]:  # noqa: ARG002 - the key is all
@@ -76,7 +76,7 @@ def envelope_by_key(data: bytes, key: UpstreamKey) -> tuple[str, bytes]:
     for signature in envelope.signatures:
         if key.verify(decode_base64(signature.sig, "its signature"), signed):
             return envelope.payload_type, payload
-    raise NotGoodError("it is not by this key")
+    raise NotGoodError("it was not made by this key")
 
 
 def judge_layers(

@@ -42,7 +42,7 @@ def check_simple_signing(payload: bytes, subject: Subject) -> None:
         raise NotGoodError(f"its payload is of type {kind[:100]!r}, not {_SIMPLE_TYPE!r}")
     digest = text_at(claims, "critical", "image", "docker-manifest-digest")
     if digest != subject.digest:
-        raise NotGoodError(f"it is a signature of {digest[:100] or 'nothing'}")
+        raise NotGoodError(f"it signs {digest[:100] or 'nothing'}")
 
 
 def judge_statement(payload_type: str, payload: bytes, subject: Subject, signer: str) -> Good:

@@ -1,8 +1,8 @@
-"""Are an image's signatures what a list of rules wants? The same at lock, build, verify and import.
+"""Do an image's signatures satisfy the rules? The same at lock, build, verify and import.
 
 The first rule that matches an image decides, and one must match. A signature over the image's root
-counts for all its platforms; otherwise each platform that is carried needs one. What cannot be read
-is an error and never "unsigned".
+covers all its platforms; otherwise each carried platform needs one. Anything unreadable is an error
+and never "unsigned".
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from bundle.trust.upstream.verdict import (
 
 Judge = Callable[[SignatureManifest, Subject], Iterable[Verdict]]
 _SHOWN: Final = 3
-"""Reasons that are told to a person."""
+"""Reasons shown in one message."""
 
 
 def verify_image(
@@ -57,10 +57,10 @@ def verify_image(
         now: UTC.
         whose: Whose rules they are, for messages.
     Returns:
-        Every good signature and attestation by the rule's signer, sorted; for a waiver that it is.
+        Every valid signature and attestation by the rule's signer, sorted; or the waiver.
     Raises:
-        UnsignedError: No rule matches, or no signature is good.
-        PolicyError: A waiver has ended, or a rule cannot be used.
+        UnsignedError: No rule matches, or no signature is valid.
+        PolicyError: A waiver has expired, or a rule is not usable.
         IntegrityError, StorageError, TransportError: Something cannot be read as it must be.
     """
     place, rule = _rule(image.reference, rules, now, whose)
@@ -83,7 +83,7 @@ def verify_image(
 def check_covered(
     names: Iterable[str], rules: tuple[SignatureRule, ...], now: dt.datetime, whose: str
 ) -> None:
-    """Check what needs no signature, before hours of fetching: each image has a rule that holds.
+    """Check what needs no signature, before hours of fetching: each image has a usable rule.
 
     Args:
         names: References.
@@ -92,7 +92,7 @@ def check_covered(
         whose: Whose rules they are, for messages.
     Raises:
         UnsignedError: No rule matches an image.
-        PolicyError: An image depends on a waiver that has ended.
+        PolicyError: An image depends on an expired waiver.
     """
     for name in names:
         _rule(name, rules, now, whose)
@@ -105,7 +105,7 @@ def _rule(
     if rule is None or place is None:
         raise UnsignedError(
             f"{name}: no rule in the signatures: of {whose} matches it",
-            "Say by whom it must be signed, or waive that with a reason, a ticket and an end.",
+            "Add a rule that names its signer, or waive it with a reason, a ticket and an expiry.",
             {"image": name},
         )
     if rule.unsigned is not None:
@@ -144,7 +144,7 @@ class _Found:
         if verdict.counts:
             self._signed.add(subject.digest)
         else:
-            self._others.append(f"a good attestation of type {verdict.predicate} is no signature")
+            self._others.append(f"an attestation of type {verdict.predicate} is not a signature")
         entry = _entry(self._place, self._rule, verdict, referrer)
         if entry not in self.good:
             self.good.append(entry)
@@ -161,21 +161,21 @@ class _Found:
         raise UnsignedError(
             f"{self._image.reference}: expected a signature {_wanted(self._rule)}, "
             f"found {self._describe(subjects, missing)}",
-            f"signatures[{self._place}] of {whose} wants it. Is it the right key or signer, and "
+            f"signatures[{self._place}] of {whose} requires it. Is it the right key or signer, and "
             "the right image? Ask its publisher before you waive it.",
             {"image": self._image.reference, "rule": self._place},
         )
 
     def _describe(self, subjects: Subjects, missing: list[str]) -> str:
         if self._signed & {p.digest for p in subjects.platforms}:
-            return f"none of the index and none of {', '.join(missing)}"
+            return f"none for the index and none for {', '.join(missing)}"
         reasons = [*dict.fromkeys(self._others), *dict.fromkeys(self._bad)]
         if not reasons:
             return "none"
         shown = "; ".join(reasons[:_SHOWN])
         more = f"; and {len(reasons) - _SHOWN} more reasons" if len(reasons) > _SHOWN else ""
         count = len(self._bad) + len(self._others)
-        return f"{count} signature{'s' if count > 1 else ''}, none good: {shown}{more}"
+        return f"{count} signature{'s' if count > 1 else ''}, none valid: {shown}{more}"
 
 
 def _candidates(image: Artifact, subjects: Subjects) -> Iterator[ReferrerEntry]:
@@ -188,7 +188,7 @@ def _candidates(image: Artifact, subjects: Subjects) -> Iterator[ReferrerEntry]:
             if len(seen) > MAX_SIGNATURES:
                 raise FormatError(
                     f"{image.reference}: more than {MAX_SIGNATURES} referrers",
-                    "No real image has so many; ask the registry's operator to remove some.",
+                    "No real image has that many; ask the registry's operator to remove some.",
                 )
             yield referrer
 
@@ -226,7 +226,7 @@ def _judge_of(rule: SignatureRule, now: dt.datetime) -> Judge:
             if manifest.body.effective_artifact_type == notation.ARTIFACT_TYPE:
                 yield from verifier.judge(manifest, subject)
             else:
-                yield from _other_kind(manifest, "no Notation signature")
+                yield from _other_kind(manifest, "not a Notation one")
 
         return by_certificate
     if rule.cosign is not None:
@@ -244,13 +244,13 @@ def _judge_of(rule: SignatureRule, now: dt.datetime) -> Judge:
 
 def _not(manifest: SignatureManifest) -> Iterator[Verdict]:
     if manifest.body.effective_artifact_type == notation.ARTIFACT_TYPE:
-        yield Bad("it is Notation's, not cosign's")
+        yield Bad("it is a Notation signature, not a cosign one")
 
 
 def _other_kind(manifest: SignatureManifest, why: str) -> Iterator[Verdict]:
     for layer in manifest.body.layers:
         if layer.media_type in LAYER_TYPES or is_bundle_layer(layer.media_type):
-            yield Bad(f"it is cosign's, {why}")
+            yield Bad(f"it is a cosign signature, {why}")
 
 
 def _wanted(rule: SignatureRule) -> str:
@@ -286,7 +286,7 @@ def _waived(place: int, rule: UnsignedRule) -> VerifiedBy:
 def _require_running(name: str, rule: UnsignedRule, now: dt.datetime) -> None:
     if now.astimezone(dt.UTC).date() > expiry_of(rule, "unsigned"):
         raise PolicyError(
-            f"{name}: its waiver for being unsigned ended on {rule.expires} "
+            f"{name}: its waiver for a missing signature expired on {rule.expires} "
             f"(ticket {rule.ticket}, approved by {rule.approved_by})",
             "Have it signed, or decide again: a new lock, a new build and new approvals.",
             {"image": name, "ticket": rule.ticket, "expires": rule.expires},

@@ -110,7 +110,7 @@ class _Accepts:
                 self.signer = carried(f"{identity} ({self._rule.issuer})", MAX_SIGNER)
                 return
         found = ", ".join(identity[:200] for identity in identities) or "nobody"
-        raise VerificationError(f"it is by {found}")
+        raise VerificationError(f"it was made by {found}")
 
     def _is_wanted(self, identity: str) -> bool:
         if self._rule.identity is not None:

@@ -34,7 +34,7 @@ def inline_material(
         where: The document, for messages.
     Raises:
         DefinitionError: There is no such file, or it is not what the rule needs.
-        StorageError: It cannot be read.
+        StorageError: A blob cannot be read.
     """
     return tuple(_inline(r, folder, f"{where}: signatures[{i}]") for i, r in enumerate(rules))
 

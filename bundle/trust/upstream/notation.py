@@ -86,7 +86,7 @@ class NotationVerifier:
             raise NotGoodError(f"expected one envelope, found {len(manifest.body.layers)}")
         layer = manifest.body.layers[0]
         if layer.media_type == COSE:
-            raise NotGoodError("its envelope is COSE, of which only the JWS form is read here")
+            raise NotGoodError("its envelope is COSE; only JWS is supported")
         if layer.media_type != JWS:
             raise NotGoodError(f"its envelope has the unknown type {layer.media_type[:100]!r}")
         envelope = strict_object(manifest.read(layer), "envelope")
@@ -104,10 +104,10 @@ class NotationVerifier:
             raise NotGoodError(f"it expired at {expiry:%Y-%m-%d %H:%M} UTC")
         signed = _time(header, _TIME if scheme == _PLAIN else _AUTHENTIC_TIME)
         if signed is None:
-            raise NotGoodError("it does not say when it was made")
+            raise NotGoodError("its signing time is missing")
         if signed > self._now:
             raise NotGoodError(
-                f"it claims to be made at {signed:%Y-%m-%d %H:%M} UTC, later than now"
+                f"its claimed signing time, {signed:%Y-%m-%d %H:%M} UTC, is in the future"
             )
         check_chain(chain, self._anchor, signed)
         if scheme == _PLAIN:
@@ -158,7 +158,7 @@ def _verify(envelope: Mapping[str, Any], algorithm: str, certificate: x509.Certi
                 return
     except InvalidSignature as error:
         raise NotGoodError("its signature does not match its payload") from error
-    raise NotGoodError(f"algorithm {algorithm[:20]!r} does not go with its certificate's key")
+    raise NotGoodError(f"algorithm {algorithm[:20]!r} does not match its certificate's key")
 
 
 def _der_signature(raw: bytes, bits: int) -> bytes:
@@ -178,14 +178,14 @@ def _check_header(header: Mapping[str, Any]) -> str:
         raise NotGoodError(f"its signing scheme {scheme[:100]!r} is unknown")
     critical = header.get("crit")
     if not isinstance(critical, list) or not all(isinstance(name, str) for name in critical):
-        raise NotGoodError("it does not say what is critical")
+        raise NotGoodError("its list of critical headers is missing")
     unknown = set(critical) - _UNDERSTOOD
     if unknown:
-        raise NotGoodError(f"it demands what is not understood ({min(unknown)[:100]})")
+        raise NotGoodError(f"it has an unsupported critical header ({min(unknown)[:100]})")
     for name in {_SCHEME, *(_UNDERSTOOD & header.keys())} - set(critical):
         raise NotGoodError(f"{name} is not marked critical")
     if (scheme == _AUTHORITY) == (_AUTHENTIC_TIME not in header):
-        raise NotGoodError("its signing time does not go with its signing scheme")
+        raise NotGoodError("its signing time does not match its signing scheme")
     return scheme
 
 
@@ -195,7 +195,7 @@ def _time(header: Mapping[str, Any], name: str) -> dt.datetime | None:
     try:
         found = dt.datetime.fromisoformat(text_at(header, name))
         if found.tzinfo is None:
-            raise NotGoodError(f"{name} is not a time with a zone")
+            raise NotGoodError(f"{name} is not a time with a time zone")
         return found.astimezone(dt.UTC)
     except (ValueError, OverflowError) as error:
         raise NotGoodError(f"{name} is not a time") from error
@@ -204,7 +204,7 @@ def _time(header: Mapping[str, Any], name: str) -> dt.datetime | None:
 def _check_target(payload: Mapping[str, Any], subject: Subject) -> None:
     target = payload.get("targetArtifact")
     if not isinstance(target, dict):
-        raise NotGoodError("its payload names no artefact")
+        raise NotGoodError("its payload does not name an artifact")
     found = (target.get("digest"), target.get("size"), target.get("mediaType"))
     if found != (subject.digest, len(subject.data), subject.media_type):
-        raise NotGoodError(f"it is a signature of {str(found[0])[:100]}")
+        raise NotGoodError(f"it signs {str(found[0])[:100]}")

@@ -39,7 +39,7 @@ class UpstreamKey:
     _key: _Key
 
     def verify(self, signature: bytes, data: bytes) -> bool:
-        """Say whether this key signed `data`."""
+        """Return whether this key signed `data`."""
         if isinstance(self._key, ec.EllipticCurvePublicKey):
             chosen = _CURVES[self._key.curve.name]
             return any(self._verify_ec(self._key, signature, data, h) for h in chosen)

@@ -58,12 +58,12 @@ class KeyBundleVerifier:
         check_message_digest(content, subject)
         signature = decode_base64(text_at(content, "messageSignature", "signature"), "signature")
         if not self._key.verify(signature, subject.data):
-            raise NotGoodError("it is not by this key")
+            raise NotGoodError("it was not made by this key")
         return Good(self._key.fingerprint)
 
 
 def is_bundle_layer(media_type: str) -> bool:
-    """Say whether a layer of this type is a bundle."""
+    """Return whether a layer of this type is a bundle."""
     return media_type.startswith(_LAYER_PREFIX)
 
 
@@ -79,7 +79,7 @@ def checked_bundle(data: bytes) -> dict[str, Any]:
         raise NotGoodError(f"its bundle has the unknown type {media_type[:100]!r}")
     parts = [content.get(name) for name in ("dsseEnvelope", "messageSignature")]
     if sum(isinstance(part, dict) for part in parts) != 1 or sum(p is not None for p in parts) != 1:
-        raise NotGoodError("its bundle has not exactly one of an envelope and a message signature")
+        raise NotGoodError("its bundle must have either an envelope or a message signature")
     return content
 
 
@@ -96,7 +96,7 @@ def check_message_digest(content: dict[str, Any], subject: Subject) -> None:
         return
     digest = decode_base64(text_at(found, "digest"), "its digest").hex()
     if text_at(found, "algorithm") != "SHA2_256" or digest != hex_of(subject.digest):
-        raise NotGoodError(f"it is a signature of sha256:{digest[:64]}")
+        raise NotGoodError(f"it signs sha256:{digest[:64]}")
 
 
 def judge_bundles(

@@ -1,4 +1,4 @@
-"""A site's own rules, which can only add: an image must pass the bundle's and the site's."""
+"""A site's own rules, which can only add: an image must satisfy the bundle's and the site's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def load_site_policy(depot: Path) -> tuple[SignatureRule, ...]:
 
     Raises:
         DefinitionError: The policy, or a file that it names, is wrong.
-        StorageError: It cannot be read.
+        StorageError: A blob cannot be read.
     """
     path = depot / POLICY_NAME
     with storage_errors(f"read {path}"):
@@ -49,6 +49,6 @@ def _require_own(depot: Path, path: Path) -> None:
     for place in (path, depot / POLICY_FOLDER, *named):
         if problem := entry_problem(place, str(place)):
             raise DefinitionError(
-                f"{path}: the site's policy is not to be believed: {problem}",
-                "Read it again, then give it to root and take the mode away (chown, chmod go-w).",
+                f"{path}: the site's policy cannot be trusted: {problem}",
+                "Review it, then give it to root and remove the mode bits (chown, chmod go-w).",
             )

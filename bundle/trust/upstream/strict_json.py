@@ -1,7 +1,7 @@
-"""JSON that is part of a signature: small, shallow, and with each key once.
+"""JSON that is part of a signature: small, shallow, and without duplicate keys.
 
-Two readers of one document that has a key twice may see two documents, so such a one is refused.
-Go's reader, which is cosign's, also takes a key in other letter case for the same.
+Two readers of a document with a duplicate key may see two documents, so it is refused. Go's reader,
+which cosign uses, also treats keys that differ only in case as the same.
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ def text_at(value: Any, *path: str) -> str:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise NotGoodError("a key stands twice")
+        raise NotGoodError("duplicate key")
     return found
 
 
 def _once_in_any_case(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({key.casefold() for key, _ in pairs}) != len(pairs):
-        raise NotGoodError("a key stands twice")
+        raise NotGoodError("duplicate key")
     return dict(pairs)
 
 
 def _constant(name: str) -> NoReturn:
-    raise NotGoodError(f"{name} is not a number of JSON")
+    raise NotGoodError(f"{name} is not a JSON number")
 
 
 def _check_depth(value: Any, what: str) -> None:

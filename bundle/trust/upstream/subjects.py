@@ -90,5 +90,5 @@ def _inconsistent(image: Artifact, digest: str, reason: str = "") -> FormatError
     why = f" ({reason})" if reason else ""
     return FormatError(
         f"{image.reference}: {digest} is listed for it, but is not part of {image.digest}{why}",
-        "The lock or the bundle was made wrongly; run `isoward lock` and `isoward build` again.",
+        "The lock or the bundle is faulty; run `isoward lock` and `isoward build` again.",
     )

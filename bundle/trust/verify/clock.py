@@ -1,8 +1,8 @@
-"""What signed times say of this machine's clock, before anything is recorded by it.
+"""What signed times reveal about this machine's clock, checked before anything is recorded.
 
-A clock can be years behind (a dead battery) or ahead (a wrong year typed). What was signed was
-signed before it arrived here, so a clock that is earlier than that is wrong; one that is ahead is
-found when it was set right, and two people then lower what was seen (`isoward recover`).
+A clock can be years behind (a dead battery) or ahead (a mistyped year). Everything signed was
+signed before it arrived here, so a clock behind that is wrong; one that was ahead is noticed once
+it is corrected, and two people then lower the recorded time (`isoward recover`).
 
 Source: docs/FORMAT.md, "Clocks".
 """
@@ -25,9 +25,7 @@ from bundle.trust.site.state import TrustState
 SIGNED_TOLERANCE: Final = timedelta(days=1)
 """How far signers' clocks may be ahead: a laptop whose time zone is wrong is hours off."""
 
-SET_CLOCK: Final = (
-    "Set the clock right (`date -u` shows it; it is in UTC), then run the command again."
-)
+SET_CLOCK: Final = "Correct the clock (`date -u` shows it in UTC), then run the command again."
 
 
 def signed_not_before(root: Root | None, timestamp: Timestamp | None) -> datetime:
@@ -59,7 +57,7 @@ def check_signed(now: datetime, signed: datetime, what: str) -> None:
     """
     if now < signed - SIGNED_TOLERANCE:
         raise ClockError(
-            f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, and {what} was signed on "
+            f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC, but {what} was signed on "
             f"{signed:%Y-%m-%d} or later",
             SET_CLOCK,
         )
@@ -87,7 +85,7 @@ def signed_time_of(state: TrustState) -> datetime:
 
 
 def is_ahead(state: TrustState, now: datetime) -> bool:
-    """Say whether a site has seen a clock that was later than `now`, beyond the tolerance."""
+    """Return whether a site has seen a clock that was later than `now`, beyond the tolerance."""
     return state.last_seen > now + CLOCK_TOLERANCE
 
 
@@ -104,6 +102,6 @@ def check_signed_times(
     approved = min((given.time for given in attestations.approvals), default=now)
     check_signed(now, signed_not_before(root, None), what)
     check_signed(now, approved, f"the approval of {what}")
-    # By a clock that persons' signatures bear out, a date that is too far is the build system's.
+    # By a clock that people's signatures bear out, a date that is too far is the build system's.
     check_lifetimes(documents, now)
     check_signed(now, signed_not_before(root, documents.timestamp.signed), what)

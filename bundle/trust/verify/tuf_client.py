@@ -1,7 +1,7 @@
-"""python-tuf's client, run over the files of one bundle.
+"""Runs python-tuf's client over the files of one bundle.
 
-Here the decision falls. The client works in a private temporary directory of metadata only, which
-begins as what the site has seen.
+This is where trust is decided. The client works in a private temporary directory of metadata only,
+which starts with what the site has seen.
 
 Source: TUF specification 1.0, section 5 "Detailed client workflow".
 """
@@ -77,7 +77,7 @@ def run_client(
     Returns:
         The target bundle.json.
     Raises:
-        TrustError: python-tuf refused, or ended elsewhere than with these files.
+        TrustError: python-tuf refused, or ended with other files than these.
     """
     limit = MAX_TRUST_FILE_BYTES
     config = UpdaterConfig(
@@ -145,7 +145,7 @@ def _translate(error: Exception) -> TrustError:
     if isinstance(error, ExpiredMetadataError):
         return ExpiredError(
             f"trust metadata: {error}",
-            "Check this machine's clock; else ask the vendor for a release with fresh metadata.",
+            "Check this machine's clock, or ask the vendor for a release with fresh metadata.",
         )
     if isinstance(error, BadVersionNumberError):
         return RollbackError(

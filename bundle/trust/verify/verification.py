@@ -76,10 +76,10 @@ from bundle.trust.verify.tuf_client import run_client
 from bundle.trust.verify.verified import MAKER, VerifiedBundle
 
 _Excuse = Callable[[str, datetime], None]
-"""Raises an error if a bundle.json, by its digest, may not have expired now."""
+"""Raises an error unless the expiry of a bundle.json, given by digest, is excused now."""
 
 _BEFORE: Final = timedelta(seconds=1)
-_SWAPPED: Final = "Two files claim one version; do not use this bundle, and tell the vendor."
+_SWAPPED: Final = "Two files claim the same version; do not use this bundle, and tell the vendor."
 
 
 def verify_trust(
@@ -115,7 +115,7 @@ def verify_trust(
 
 
 def examine_expired(bundle: BundleDirectory, state: TrustState, now: datetime) -> ExpiredRelease:
-    """Describe a release whose metadata has expired and with which nothing else is wrong.
+    """Describe a release whose metadata has expired and that is otherwise valid.
 
     This is what a waiver is made for; it gives no VerifiedBundle.
 
@@ -127,8 +127,8 @@ def examine_expired(bundle: BundleDirectory, state: TrustState, now: datetime) -
     verified, _, expired = _verify(bundle, state, moment, at_site=True, excuse=lambda *_: None)
     if not expired:
         raise UsageError(
-            f"{bundle.path}: nothing of its trust metadata has expired",
-            "It needs no waiver; import it as it is.",
+            f"{bundle.path}: none of its trust metadata has expired",
+            "It needs no waiver; import it directly.",
         )
     return ExpiredRelease(
         name=verified.manifest.metadata.name,
@@ -248,15 +248,15 @@ def _newest_root(
     common = [root for root in chain if root.signed.version in known]
     if not common:
         raise NotEnrolledError(
-            "the bundle's roots are not those of the enrolled root",
+            "the bundle's roots do not belong to the enrolled root",
             "Run `isoward enroll` first, with the fingerprint from the vendor.",
         )
     for root in common:
         version = root.signed.version
         if files.roots[version] != known[version].to_bytes():
             raise SignatureError(
-                f"{PREFIX}{root_name(version)}: it is not the root that this site knows",
-                "The bundle is another vendor's, damaged or changed; do not use it.",
+                f"{PREFIX}{root_name(version)}: not the root this site enrolled",
+                "The bundle belongs to another vendor, or is damaged or changed; do not use it.",
             )
     newest = max((chain[-1], site[-1]), key=lambda root: root.signed.version)
     earlier = [r.signed for r in (*chain, *site) if r.signed.version < newest.signed.version]
@@ -264,7 +264,7 @@ def _newest_root(
 
 
 def _check_for_us(documents: Documents, state: TrustState, *, at_site: bool) -> None:
-    """Refuse what was taken back, and what is for others, before it is compared with anything."""
+    """Refuse revoked releases and those for other sites, before comparing anything."""
     targets = documents.targets.signed
     revoked = merge_revoked(state.revoked, revoked_of(targets))
     check_not_revoked(_digest_of_target(documents), revoked)
@@ -273,7 +273,7 @@ def _check_for_us(documents: Documents, state: TrustState, *, at_site: bool) -> 
 
 
 def _is_expired(documents: Documents, root: Root, now: datetime, excuse: _Excuse | None) -> bool:
-    """Check that nothing has expired, or that `excuse` lets it pass; say whether it did."""
+    """Check that nothing has expired, or that `excuse` permits it; return whether it did."""
     try:
         check_fresh(documents, root, PREFIX + root_name(root.version), now)
     except ExpiredError:
@@ -290,7 +290,7 @@ def _digest_of_target(documents: Documents) -> str:
 
 
 def _check_not_older(documents: Documents, state: TrustState) -> None:
-    """Refuse what is older than seen, or another content under a version seen."""
+    """Refuse older releases, and different content under a version already seen."""
     release = documents.targets.signed.version
     if release < state.floor:
         raise RollbackError(
@@ -310,8 +310,7 @@ def _check_not_older(documents: Documents, state: TrustState) -> None:
         seen: Metadata[Any] = Metadata.from_bytes(text.encode())
         if seen.signed.version == found.signed.version and seen.signed_bytes != found.signed_bytes:
             raise MixedMetadataError(
-                f"{PREFIX}{name}: it is not the file that this site has seen as version "
-                f"{seen.signed.version}",
+                f"{PREFIX}{name}: not the file this site has seen as version {seen.signed.version}",
                 _SWAPPED,
             )
         if name == TARGETS and found.signed.version < seen.signed.version:

@@ -60,7 +60,7 @@ def check_complete(parts: ChartParts, where: str) -> None:
     raise ClosureError(
         f"{where}: {by} depends on {wanted.name} {wanted.version[:100]}, found "
         f"{there[:100] or 'none'} in its archive{more}",
-        "Helm would refuse to install it, or leave that out without a word. Ask the publisher, or "
+        "Helm would refuse to install it, or silently omit the dependency. Ask the publisher, or "
         "pack it from a folder with `path:` after `helm dependency update`.",
         {"missing": len(gaps)},
     )
@@ -126,7 +126,7 @@ class _Packer:
         if beside is None:
             raise DefinitionError(
                 f"{folder.name}: dependency {exact.name}: {exact.repository[:200]!r} leads out of "
-                "what the definition has",
+                "the definition's folder",
                 "Put both charts below the definition's folder, or in one Git repository.",
             )
         return self.pack(beside, exact.name, depth + 1)
@@ -139,13 +139,13 @@ def _locked(parts: ChartParts, wanted: Dependency, folder: ChartFolder) -> Depen
         raise DefinitionError(
             f"{folder.name}: it depends on {wanted.name} {wanted.version[:100]}, found "
             f"{there[0][:100]} in its charts/",
-            "Run `helm dependency update`, or remove what is out of date from charts/.",
+            "Run `helm dependency update`, or remove outdated charts from charts/.",
         )
     if parts.locked is None:
         raise DefinitionError(
             f"{folder.name}: {wanted.name} {wanted.version[:100]} is not in its charts/, and "
-            "without a Chart.lock no version of it is certain",
-            "Run `helm dependency update` and keep Chart.lock beside Chart.yaml.",
+            "without a Chart.lock its version is not fixed",
+            "Run `helm dependency update` and keep Chart.lock next to Chart.yaml.",
         )
     for exact in parts.locked:
         same = exact.name == wanted.name and _plain(exact) == _plain(wanted)

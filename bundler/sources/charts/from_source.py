@@ -30,7 +30,7 @@ from bundler.sources.common.opener import BlobStream, Opener, WholeBytes
 
 
 def resolve_folder(chart: ChartSource, context: SourceContext) -> LockedChart:
-    """Pack a chart's folder, and keep the archive and what it is as an OCI artefact.
+    """Pack a chart's folder, and keep the archive and what it is as an OCI artifact.
 
     Raises:
         DefinitionError: There is no such folder, or a dependency is not locked as it must be.
@@ -38,7 +38,7 @@ def resolve_folder(chart: ChartSource, context: SourceContext) -> LockedChart:
         ClosureError: It lacks a dependency.
         ProgramError: git failed.
         TransportError: And its subclasses, when a dependency cannot be had.
-        StorageError: It cannot be read.
+        StorageError: A blob cannot be read.
     """
     folder = ChartFolder(chart.path or "", chart.git)
     fetched: list[LockedDependency] = []
@@ -92,7 +92,7 @@ def _pack_again(chart: LockedChart, folder: LockedFolder, context: SourceContext
         raise DigestMismatchError(
             f"{place.name}: expected the chart {chart.name} to be {chart.archive.digest}, found "
             f"{digest_of(archive)}",
-            "The folder is not as it was locked; run `isoward lock` and review what changed.",
+            "The folder changed since it was locked; run `isoward lock` and review what changed.",
             {"expected": chart.archive.digest, "found": digest_of(archive)},
         )
     return archive
@@ -111,8 +111,8 @@ def _fetch_new(
         archive = context.store.read_bytes(found.archive.digest, found.archive.size)
         if archive is None:
             raise FormatError(
-                f"chart {found.name} {found.version}: it was damaged in the cache just now",
-                "Look at the disk, and run the command again.",
+                f"chart {found.name} {found.version}: its copy in the cache was just damaged",
+                "Check the disk, and run the command again.",
             )
         archives.append(archive)
         from_there = found.url is not None or wanted_chart.is_oci
@@ -159,7 +159,7 @@ def _fetch_locked(
     raise DigestMismatchError(
         f"{place.name}: it depends on {exact.name} {exact.version} of {asked[0][:200]}, which the "
         "lock does not have",
-        "The folder is not as it was locked; run `isoward lock` and review what changed.",
+        "The folder changed since it was locked; run `isoward lock` and review what changed.",
     )
 
 

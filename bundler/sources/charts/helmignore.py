@@ -51,7 +51,7 @@ class IgnoreRules:
         self._rules = tuple(_rule(line, where) for line in [*wanted, _ALWAYS])
 
     def leaves_out(self, path: str, *, folder: bool) -> bool:
-        """Say whether a file is left out, or a folder with all that is in it.
+        """Return whether a file is left out, or a folder with all that is in it.
 
         Args:
             path: Relative to the chart. Folders above it are not looked at.
@@ -84,7 +84,7 @@ class IgnoreRules:
 
 def _rule(line: str, where: str) -> _Rule:
     if "**" in line:
-        raise _refuse(where, line, "Helm knows no '**'")
+        raise _refuse(where, line, "Helm does not support '**'")
     negate = line.startswith("!")
     plain = line[1:] if negate else line
     folders_only = plain.endswith("/")
@@ -161,5 +161,5 @@ def _class_char(rest: str) -> tuple[str, str]:
 def _refuse(where: str, line: str, why: str) -> FormatError:
     return FormatError(
         f"{where}: {NAME}: the rule {line[:200]!r} is refused: {why}",
-        "Helm would refuse it as well; correct the rule.",
+        "Helm would refuse it too; correct the rule.",
     )

@@ -115,7 +115,7 @@ class _Index:
                 return
             key = self._reader.value(event)
             if isinstance(key, list | dict):
-                raise _refuse(self._where, "a key is not text")
+                raise _refuse(self._where, "a key is not a string")
             yield "null" if key is None else str(key)
 
     def _pass(self, event: yaml.Event) -> None:

@@ -29,7 +29,7 @@ def inline_keyrings(
         where: The document, for messages.
     Raises:
         DefinitionError: There is no such file, or it holds something else, or a private key.
-        StorageError: It cannot be read.
+        StorageError: A blob cannot be read.
     """
     return tuple(
         _inline(chart, chart.provenance, folder, f"{where}: charts[{i}].provenance.keyring")

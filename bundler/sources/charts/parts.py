@@ -101,7 +101,7 @@ class _Budget:
         self._members += 1
         self._bytes += size
         if self._members > MAX_CHART_MEMBERS or self._bytes > MAX_CHART_UNPACKED_BYTES:
-            raise refuse(self.where, "it holds far too much")
+            raise refuse(self.where, "it contains far too much")
 
 
 def read_archive(archive: bytes, where: str) -> ChartParts:
@@ -109,7 +109,7 @@ def read_archive(archive: bytes, where: str) -> ChartParts:
 
     Args:
         archive: Untrusted, of bounded size.
-        where: What it is, for messages.
+        where: Names the manifest in messages.
     Raises:
         FormatError: It is not a chart's archive, has a link, a device or a path that leads out,
             or holds too much.
@@ -143,7 +143,7 @@ def _from_files(files: Mapping[str, bytes], where: str, budget: _Budget, depth: 
     metadata = go_fields(metadata, ("name", "version", "dependencies"))
     name, version = metadata.get("name"), metadata.get("version")
     if not isinstance(name, str) or not isinstance(version, str):
-        raise refuse(where, "its Chart.yaml has no name or no version")
+        raise refuse(where, "its Chart.yaml lacks a name or a version")
     listed = {**metadata, **_document(files, "requirements.yaml", where)}
     locks = [n for n in ("requirements.lock", "Chart.lock") if n in files]
     locked = _document(files, locks[0], where) if locks else None
@@ -191,6 +191,6 @@ def _dependencies(document: Mapping[str, Any], where: str) -> tuple[Dependency, 
         fields = go_fields(entry, names) if isinstance(entry, dict) else {}
         texts = [fields.get(key) or "" for key in names]
         if not texts[0] or not all(isinstance(text, str) for text in texts):
-            raise refuse(where, "a dependency has no name, or something in it is not text")
+            raise refuse(where, "a dependency lacks a name, or one of its fields is not a string")
         found.append(Dependency(*texts))
     return tuple(found)

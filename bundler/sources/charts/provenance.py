@@ -43,10 +43,10 @@ _TEXT: Final = "01"
 """The class of a signature over a canonical text."""
 
 _REASONS: Final = {
-    "BADSIG": "the signature is not of this text",
-    "NO_PUBKEY": "it is by a key that is not in the keyring",
-    "EXPSIG": "the signature has ended",
-    "EXPKEYSIG": "the key has ended",
+    "BADSIG": "the signature does not match this text",
+    "NO_PUBKEY": "its key is not in the keyring",
+    "EXPSIG": "the signature has expired",
+    "EXPKEYSIG": "the key has expired",
     "REVKEYSIG": "the key was revoked",
     "ERRSIG": "the signature cannot be checked",
 }
@@ -102,7 +102,7 @@ def verify_provenance(
     plain = document.strip()
     marks = [plain.count(mark) for mark in (_BEGIN, _SIGNATURE, _END)]
     if marks != [1, 1, 1] or not plain.startswith(_BEGIN) or not plain.endswith(_END):
-        raise _unsigned(where, "its provenance file is not one text with one signature")
+        raise _unsigned(where, "its provenance file is not a single signed text")
     given = _with_checksum(plain, where)
     with storage_errors("check a signature"), tempfile.TemporaryDirectory() as temporary:
         text, signer = _verified(given, keyring, Path(temporary), run, where)
@@ -111,7 +111,7 @@ def verify_provenance(
     if said != digest:
         raise _unsigned(
             where,
-            f"what is signed says that {name} is {str(said)[:100] if said else 'nothing'}, "
+            f"the signed text says that {name} is {str(said)[:100] if said else 'nothing'}, "
             f"found {digest}",
         )
     return signer
@@ -161,7 +161,7 @@ def _verified(
     good = done.code == 0 and words.count("GOODSIG") == words.count("NEWSIG") == len(valid) == 1
     if not good or _REASONS.keys() & set(words):
         reasons = [reason for word, reason in _REASONS.items() if word in words]
-        raise _unsigned(where, ", ".join(reasons) or "gpgv finds no good signature")
+        raise _unsigned(where, ", ".join(reasons) or "gpgv finds no valid signature")
     if valid[0][_CLASS] != _TEXT or valid[0][_HASH] not in _SHA2:
         raise _unsigned(where, "its signature is not over a text, or not by SHA-2")
     return (folder / "signed").read_bytes(), valid[0][_PRIMARY]
@@ -180,6 +180,6 @@ def _files(text: bytes, where: str) -> dict[str, object]:
 def _unsigned(where: str, why: str) -> UnsignedError:
     return UnsignedError(
         f"{where}: expected a provenance file that a key of its keyring signed: {why}",
-        "Is it the publisher's keyring? Otherwise do not use the chart before you know why.",
+        "Is it the publisher's keyring? If it is, do not use the chart until you know why.",
         {"chart": where},
     )

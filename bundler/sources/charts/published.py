@@ -225,7 +225,7 @@ def chart_reference(chart: ChartSource) -> Reference:
         same = False
     if not same:
         raise DefinitionError(
-            f"chart {chart.name}: {reference} is not a reference under which it can be served",
+            f"chart {chart.name}: {reference} cannot be served under this reference",
             "The repository's host needs a full name, and the chart one of letters and dashes.",
         )
     return reference
@@ -257,9 +257,9 @@ def _archive_url(chart: ChartSource, url: str) -> str:
         return msgspec.convert(url, QueriedUrl)
     except (msgspec.ValidationError, DefinitionError):
         raise FormatError(
-            f"{chart.home}/index.yaml: {chart.name} {chart.version} has no address that can "
-            f"be locked, found {shown_url(url)[:200]!r}",
-            "Only http(s) and oci addresses without a user can be locked.",
+            f"{chart.home}/index.yaml: {chart.name} {chart.version} has no lockable address "
+            f"found {shown_url(url)[:200]!r}",
+            "Only http(s) and oci addresses without a user name can be locked.",
         ) from None
 
 
@@ -269,7 +269,7 @@ def check_identity(chart: ChartSource, made: ChartArtifact, where: str) -> None:
         raise FormatError(
             f"{where}: expected chart {chart.name} {chart.version}, "
             f"found {made.name} {made.version}",
-            "Its Chart.yaml has the last word; correct the definition, or ask the publisher.",
+            "Its Chart.yaml is authoritative; correct the definition, or ask the publisher.",
         )
 
 
@@ -279,7 +279,7 @@ def made_artifact(
     archive: Content,
     provenance: LockedProvenance | None = None,
 ) -> LockedArtifact:
-    """Return the artefact that a build makes of an archive, for the lock."""
+    """Return the artifact that a build makes of an archive, for the lock."""
     layers = [archive]
     if provenance is not None:
         layers.append(Content(digest=provenance.digest, size=provenance.size))

@@ -68,7 +68,7 @@ class _Term:
     given: int
 
     def holds(self, version: Version) -> bool:
-        """Say whether a version passes, apart from what is said about pre-releases."""
+        """Return whether a version passes, apart from what is said about pre-releases."""
         return _CHECKS[self.op](version, self.to, self.given)
 
 
@@ -82,7 +82,7 @@ def parse_version(text: str) -> Version | None:
 
 
 def in_range(range_: str, version: str) -> bool:
-    """Say whether a version is in a range; a malformed one of either is in nothing.
+    """Return whether a version is in a range; a malformed one of either is in nothing.
 
     Args:
         range_: Such as `^1.2`, `>=1.0 <2.0 || 3.x` or `1.2.3`.

@@ -73,7 +73,7 @@ def read_folder(folder: ChartFolder, context: SourceContext) -> dict[str, bytes]
         FormatError: It holds a link that leads out, a device, a name that cannot be carried, or
             more than a chart may.
         ProgramError: git failed.
-        StorageError: It cannot be read.
+        StorageError: A blob cannot be read.
     """
     entries = (
         _from_disk(folder, below(context.folder, folder.path, folder.name, "folder"))
@@ -92,7 +92,7 @@ def _from_disk(folder: ChartFolder, top: Path) -> Entries:
     with storage_errors(f"read {folder.name}"):
         if not top.is_dir():
             raise DefinitionError(
-                f"{folder.name}: no such folder beside the document",
+                f"{folder.name}: no such folder next to the document",
                 "Paths are relative to the definition's or the lock's folder.",
             )
         ignored = top / helmignore.NAME
@@ -166,7 +166,7 @@ def _content(folder: ChartFolder, entries: Mapping[str, bytes | _Link], path: st
         at = posixpath.normpath(posixpath.join(posixpath.dirname(at), entry.target))
         if entry.target.startswith("/") or not is_inner_path(at):
             raise _refuse(folder, path, f"it is a link that leads out ({entry.target[:200]!r})")
-    raise _refuse(folder, path, "it is a link that leads to no file of the chart")
+    raise _refuse(folder, path, "it is a link that does not lead to a file of the chart")
 
 
 class _Budget:
@@ -184,13 +184,13 @@ class _Budget:
             raise FormatError(
                 f"{self._folder.name}: expected a chart of at most {MAX_CHART_MEMBERS} files and "
                 f"{MAX_CHART_BYTES} bytes, found more",
-                "Is it the right folder? What is no part of the chart belongs into .helmignore.",
+                "Is it the right folder? List files that are not part of the chart in .helmignore.",
             )
 
 
 def _check_name(folder: ChartFolder, path: str) -> None:
     if not is_inner_path(path):
-        raise _refuse(folder, path, "its name cannot be carried")
+        raise _refuse(folder, path, "its name is not supported")
 
 
 def _text(data: bytes) -> str:

@@ -25,12 +25,12 @@ from bundle.model.lock import Lock
 from bundler.sources.common.download import TYPED
 
 _BY_LOCK: Final = (
-    "The source has other bytes than when the lock was made: find out why, then run `isoward lock` "
+    "The content changed at the source since it was locked: find out why, then run `isoward lock` "
     "again and review what changed."
 )
 _REGISTRY: Final = (
-    "The registry, a mirror of it or something on the way sent other bytes than the image's own "
-    "manifest says: try again, without a mirror if there is one. If it stays so, ask the publisher."
+    "The registry, a mirror or something in between sent other bytes than the image's own "
+    "manifest says: try again, without a mirror if there is one. If it persists, ask the publisher."
 )
 
 
@@ -121,7 +121,7 @@ def _of_artifact(artifact: LockedArtifact, name: str) -> Iterator[tuple[str, Bla
 
 def wanted_by(who: tuple[str, ...]) -> str:
     """Return who wants something, to be put behind its name; empty when a person alone does."""
-    return f" (wanted by {', '.join(who)})" if who else ""
+    return f" (needed by {', '.join(who)})" if who else ""
 
 
 @contextmanager

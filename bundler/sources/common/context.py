@@ -16,7 +16,7 @@ class Store(Protocol):
     """Where content is kept that was looked into, or that no server could send again."""
 
     def has(self, digest: str, size: int) -> bool:
-        """Say whether the whole blob is here."""
+        """Return whether the whole blob is here."""
 
     def blob_path(self, digest: str) -> Path:
         """Return where the blob is, or would be."""

@@ -90,8 +90,8 @@ def check_bytes(data: bytes, content: Content, where: str) -> None:
     """Compare bytes with what was promised, size before digest.
 
     Raises:
-        SizeMismatchError: Another length.
-        DigestMismatchError: Right length, other bytes.
+        SizeMismatchError: The length differs.
+        DigestMismatchError: The length is right, but the bytes differ.
     """
     if len(data) != content.size:
         raise SizeMismatchError(
@@ -104,7 +104,7 @@ def check_bytes(data: bytes, content: Content, where: str) -> None:
 
 TYPED: Final = (
     "Compare the publisher's own checksum with the definition's, and correct the digest there if "
-    "it is wrong. If it is right, do not use what the server has."
+    "it is wrong. If it is right, do not use the server's file."
 )
 
 
@@ -135,7 +135,7 @@ def check_digest(found: str, expected: str, where: str) -> None:
     if found != expected:
         raise DigestMismatchError(
             f"{where}: expected {expected}, found {found}",
-            "The source sent other bytes than were promised; do not use it before you know why.",
+            "The source sent other bytes than were promised; do not use it until you know why.",
             {"expected": expected, "found": found},
         )
 

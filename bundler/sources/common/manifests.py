@@ -121,9 +121,9 @@ class ManifestSource:
         where = str(by_digest(reference, descriptor.digest))
         if descriptor.media_type not in INDEX_TYPES | MANIFEST_TYPES:
             raise FormatError(
-                f"{where}: media type {descriptor.media_type!r} cannot be carried",
+                f"{where}: media type {descriptor.media_type!r} is not supported",
                 "Ask its publisher for an OCI or Docker schema 2 manifest.",
-                {"answer": f"{descriptor.media_type} cannot be carried"},
+                {"answer": f"{descriptor.media_type} is not supported"},
             )
         with self._lock:
             busy = self._busy[descriptor.digest]

@@ -67,7 +67,7 @@ class CheckedStream:
 
         Raises:
             SizeMismatchError: It has another length.
-            DigestMismatchError: Right length, other bytes.
+            DigestMismatchError: The length is right, but the bytes differ.
         """
         count = self._stream.readinto(buffer)
         self._state.update(buffer[:count])

@@ -60,7 +60,7 @@ def keep_promised(url: str, promise: Promise | None, limit: int, context: Source
         StorageError: The disk refused.
     """
     known = None if promise is None else promise.content
-    with storage_errors("look into the cache"):
+    with storage_errors("read the cache"):
         if known is not None and context.store.has(known.digest, known.size):
             return known
     return persistently(lambda: _receive(url, promise, limit, context))
@@ -81,15 +81,15 @@ def _receive(url: str, promise: Promise | None, limit: int, context: SourceConte
             raise SizeMismatchError(
                 f"{url}: expected {'at most ' if size is None else ''}{most} bytes, found "
                 f"{'more' if found.size > most else found.size}",
-                "The index that names it is of another time, or the server is broken; try again.",
+                "The index that names it is older or newer, or the server is broken; try again.",
                 {"expected": most, "found": found.size},
             )
         if promise is not None and state.hexdigest() != promise.value:
             raise DigestMismatchError(
                 f"{url}: the repository's index says {promise.algorithm}:{promise.value}, the "
                 f"server sent {promise.algorithm}:{state.hexdigest()}",
-                "A mirror between two states sends such: try again in a while. Otherwise do not "
-                "use the repository before you know why.",
+                "A mirror can do this while it updates: try again later. If it persists, do not "
+                "use the repository until you know why.",
                 {"expected": promise.value, "found": state.hexdigest()},
             )
     return found

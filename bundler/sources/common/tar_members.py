@@ -67,7 +67,7 @@ def tar_members(source: Bytes, where: str) -> Iterator[TarMember]:
 
     Args:
         source: Untrusted, at its beginning.
-        where: What it is, for messages.
+        where: Names the manifest in messages.
     Raises:
         FormatError: Not a tar, cut, or with something in it that is not carried.
     """
@@ -122,7 +122,7 @@ class _Reader:
         try:
             return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         except (tarfile.HeaderError, ValueError, OverflowError) as error:
-            where = "its end is missing" if len(block) < _BLOCK else str(error)
+            where = "it is truncated" if len(block) < _BLOCK else str(error)
             raise self.refuse(where) from error
 
     def _payload(self, header: tarfile.TarInfo) -> bytes:
@@ -130,7 +130,7 @@ class _Reader:
             raise self.refuse(f"a header of {header.size} bytes")
         data = self._source.read(_padded(header.size))
         if len(data) != _padded(header.size):
-            raise self.refuse("its end is missing")
+            raise self.refuse("it is truncated")
         return data[: header.size]
 
     def _records(self, data: bytes) -> dict[str, str]:
@@ -154,7 +154,7 @@ class _Reader:
         name = told.get("path", header.name)
         kind = header.type
         if kind not in _FILES | _LINKS:
-            raise self.refuse(f"{name[:100]!r} is a device, a sparse file or something unknown")
+            raise self.refuse(f"{name[:100]!r} is a device, a sparse file or of unknown type")
         while name.startswith("./"):
             name = name[2:]
         if not is_inner_path(name):
@@ -179,8 +179,8 @@ class _Reader:
     def refuse(self, why: str) -> FormatError:
         """Make the error that says what is wrong."""
         return FormatError(
-            f"{self._where}: not a tar that can be read: {why}",
-            "Make it again, with docker save, podman save or skopeo copy.",
+            f"{self._where}: not a readable tar: {why}",
+            "Create it again with docker save, podman save or skopeo copy.",
         )
 
 

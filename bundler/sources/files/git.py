@@ -142,8 +142,8 @@ class GitCommitReader:
         """
         if file.size < _MAX_LFS_BYTES and begin.startswith(_LFS):
             raise FormatError(
-                f"{self.name}: {file.path} is a pointer of Git LFS, not the file",
-                "Carry it under files: by its URL, or keep the file itself in Git.",
+                f"{self.name}: {file.path} is a Git LFS pointer, not the file itself",
+                "List it under files: with its URL, or store the file itself in Git.",
             )
 
     def archive(self, path: str, target: BinaryIO) -> None:
@@ -213,8 +213,8 @@ def _entry(line: bytes, where: str) -> GitFile:
         text = ""
     if not text.isprintable() or not text or "\\" in text:
         raise FormatError(
-            f"{where}: a file's name cannot be carried: {path[:200]!r}",
-            "Only names in UTF-8, without control characters and backslashes, can be.",
+            f"{where}: unsupported file name: {path[:200]!r}",
+            "Names must be UTF-8, without control characters or backslashes.",
         )
     kind = PLAIN if int(mode, 8) == _OLD_PLAIN else int(mode, 8)
     return GitFile(text, kind, id_.decode("ascii"), 0 if size == b"-" else int(size))
@@ -237,7 +237,7 @@ def open_commit(source: GitSource, context: SourceContext) -> GitCommitReader:
         folder = (context.folder / source.repository).resolve()
         if not folder.is_dir():
             raise DefinitionError(
-                f"git repository {source.repository!r}: no such folder beside the document",
+                f"git repository {source.repository!r}: no such folder next to the document",
                 "Paths are relative to the definition's or the lock's folder.",
             )
         address = folder.as_uri()
@@ -270,7 +270,7 @@ def _fetch(source: GitSource, address: str, target: Path, context: SourceContext
     target.mkdir()
     form = ("--object-format=sha1", "--initial-branch=main", "--template=")
     made = run_git(context, target, "init", "--bare", "--quiet", *form)
-    require_success(made, "git init", "Look at the cache's folder.")
+    require_success(made, "git init", "Check the cache's folder.")
     (target / "info").mkdir(exist_ok=True)
     (target / "info" / "attributes").write_text(_ATTRIBUTES, encoding="ascii")
     fetch = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
@@ -298,8 +298,8 @@ def _require_fetched(done: Finished, source: GitSource) -> None:
     require_success(
         done,
         f"git fetch of {source.commit} from {source.repository}",
-        "Look at the address, the commit and your access with `git ls-remote`. Redirects are not "
-        "followed and nobody is asked for a password: use a credential helper or an ssh agent.",
+        "Check the address, the commit and your access with `git ls-remote`. Redirects are not "
+        "followed and passwords are not prompted for: use a credential helper or an ssh agent.",
     )
 
 

@@ -107,7 +107,7 @@ def _members(raw: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def _same(member: tarfile.TarInfo, file: GitFile) -> bool:
-    """Say whether a member is what Git's list says stands there."""
+    """Return whether a member is what Git's list says stands there."""
     if file.mode == LINK:
         size = len(member.linkname.encode("utf-8", "surrogateescape"))
         return member.name == file.path and member.issym() and size == file.size
@@ -158,7 +158,7 @@ def _inside(commit: GitCommitReader, file: GitFile, link: str) -> str:
     if link.startswith("/") or not (leads_to == "." or is_inner_path(leads_to)):
         raise FormatError(
             f"{commit.name}: {file.path} is a link that leads out of the folder ({link[:200]!r})",
-            "Name a folder that holds what the link leads to.",
+            "Name a folder that contains the link's target.",
         )
     return link
 

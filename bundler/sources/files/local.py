@@ -28,7 +28,7 @@ from bundler.sources.files.git import open_commit
 
 _CHANGED: Final = "Wait until nothing writes to it, then run the command again."
 _LOCK_AGAIN: Final = (
-    "It is not what was locked: put the locked file back, or run `isoward lock` and review it."
+    "It changed since it was locked: restore it, or run `isoward lock` and review the change."
 )
 
 
@@ -76,13 +76,13 @@ def open_local(folder: Path, path: str, where: str = "") -> Iterator[io.FileIO]:
     Raises:
         DefinitionError: There is no such file, or it is something else, or elsewhere.
         IntegrityError: It was written to while it was open.
-        StorageError: It cannot be read.
+        StorageError: A blob cannot be read.
     """
     with _opened(folder, path, where) as file:
         before = _state(file)
         yield file
         if _state(file) != before:
-            raise IntegrityError(f"{where or path}: it changed while it was read", _CHANGED)
+            raise IntegrityError(f"{where or path}: it changed while being read", _CHANGED)
 
 
 def read_local(folder: Path, path: str, limit: int, where: str = "") -> bytes:
@@ -111,7 +111,7 @@ def below(folder: Path, path: str, where: str, kind: str = "file") -> Path:
     Raises:
         DefinitionError: There is nothing, or a link leads elsewhere: others would not find it
             there, and what lies elsewhere on this machine is nobody else's business.
-        StorageError: It cannot be read.
+        StorageError: A blob cannot be read.
     """
     with storage_errors(f"read {path}"):
         base = folder.resolve()
@@ -119,17 +119,16 @@ def below(folder: Path, path: str, where: str, kind: str = "file") -> Path:
             target = (base / path).resolve(strict=True)
         except (FileNotFoundError, NotADirectoryError):
             raise DefinitionError(
-                f"{where}: no such {kind} beside the document",
-                "Paths are relative to the definition's or the lock's folder. What is gone from "
-                "there, a build can only have from the cache of the machine that locked it.",
+                f"{where}: no such {kind} next to the document",
+                "Paths are relative to the definition's or the lock's folder. A build can "
+                "only get missing files from the cache of the machine that locked them.",
             ) from None
         except RuntimeError:
             raise DefinitionError(f"{where}: a link to itself", "Correct the link.") from None
         if not target.is_relative_to(base):
             raise DefinitionError(
                 f"{where}: a link leads out of the document's folder",
-                "Put a copy into the folder, in place of the link; others must find it there as "
-                "well.",
+                "Replace the link with a copy, which others will find there too.",
             )
         return target
 
@@ -143,7 +142,7 @@ def _opened(folder: Path, path: str, where: str = "") -> io.FileIO:
             os.close(descriptor)
             raise DefinitionError(
                 f"{where or path}: expected a regular file, found something else",
-                "Name a file; of a folder make an archive first.",
+                "Name a file; pack a folder into an archive first.",
             )
         return io.FileIO(descriptor, "rb")
 

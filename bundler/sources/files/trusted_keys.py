@@ -36,7 +36,7 @@ def keep_keyring(source: str, context: SourceContext) -> LockedKeyring:
         It, named as apt wants it: by whether it is in ASCII armour.
     Raises:
         DefinitionError: There is no such file in the folder, or it is not public keys.
-        StorageError: It cannot be read.
+        StorageError: A blob cannot be read.
     """
     data, armoured = _read(source, context)
     digest = digest_of(data)
@@ -67,13 +67,13 @@ def _read(source: str, context: SourceContext) -> tuple[bytes, bool]:
     if data[8:12] == _KEYBOX:
         raise DefinitionError(
             f"keyring {source}: expected OpenPGP public keys, found a keybox, which is GnuPG's own",
-            f"Write its keys with `gpg --no-default-keyring --keyring {source} --export`.",
+            f"Export its keys with `gpg --no-default-keyring --keyring {source} --export`.",
         )
     armoured = _ARMOUR in data
     if len(data) > MAX_KEYRING_BYTES or _PRIVATE in data or not (armoured or _is_public(data)):
         raise DefinitionError(
             f"keyring {source}: expected OpenPGP public keys of at most {MAX_KEYRING_BYTES} bytes",
-            "Give the file that the distribution publishes, such as `gpg --export` makes it.",
+            "Give the distribution's published file, in the format of `gpg --export`.",
         )
     if armoured and not _is_plain(data):
         return keyring_packets(data.decode("ascii", "replace"), f"keyring {source}"), False
@@ -81,14 +81,14 @@ def _read(source: str, context: SourceContext) -> tuple[bytes, bool]:
 
 
 def _is_plain(data: bytes) -> bool:
-    """Say whether an armoured keyring is one block and nothing else: of several apt reads one."""
+    """Return whether an armored keyring is exactly one block: apt reads only one of several."""
     text = data.strip()
     alone = text.startswith(_ARMOUR) and text.endswith(_END) and data.count(_ARMOUR) == 1
     return alone and b"\r" not in data and b"\n\n" in data
 
 
 def _is_public(data: bytes) -> bool:
-    """Say whether the first packet is a public key; a secret one has another tag."""
+    """Return whether the first packet is a public key; a secret one has another tag."""
     if not data or not data[0] & _PACKET:
         return False
     tag = data[0] & 0x3F if data[0] & _NEW_FORMAT else (data[0] & 0x3C) >> 2

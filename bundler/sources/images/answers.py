@@ -30,11 +30,11 @@ def answer_of(error: IsowardError) -> str | None:
     if isinstance(error, NotFoundError):
         return "404"
     if isinstance(error, HostNotAllowedError):
-        return plain_answer(f"sent on to {error.context.get('host', 'another host')}")
+        return plain_answer(f"redirected to {error.context.get('host', 'another host')}")
     if isinstance(error, FormatError):
-        return "something that cannot be read"
+        return "an unreadable answer"
     if isinstance(error, IntegrityError):
-        return "other bytes than were promised"
+        return "other bytes than promised"
     return None
 
 

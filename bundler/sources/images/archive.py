@@ -60,7 +60,7 @@ class Archive(ABC):
             raise self.refuse(f"{name} has {size} bytes, expected at most {limit}")
         data = b"".join(bytes(chunk) for chunk in self.chunks(name))
         if len(data) != size:
-            raise self.refuse(f"{name} is cut")
+            raise self.refuse(f"{name} is truncated")
         return data
 
     def keep(self, name: str, store: Store, content: Content | None, seen: Seen) -> Content:
@@ -85,20 +85,20 @@ class Archive(ABC):
                 seen(chunk)
             found = kept.content
             if found.size != size:
-                raise self.refuse(f"{name} is cut")
+                raise self.refuse(f"{name} is truncated")
             if content is not None and not _is(found, content):
                 raise DigestMismatchError(
                     f"{self.where}: {name}: expected {content.digest} with {content.size} bytes, "
                     f"found {found.digest} with {found.size}",
-                    "The archive is damaged or was changed; make it again.",
+                    "The archive is damaged or was changed; create it again.",
                 )
         return found
 
     def refuse(self, why: str) -> FormatError:
         """Make the error that says what is wrong."""
         return FormatError(
-            f"{self.where}: not an image archive that can be carried: {why}",
-            "Make it again, with docker save, podman save or skopeo copy.",
+            f"{self.where}: not a usable image archive: {why}",
+            "Create it again with docker save, podman save or skopeo copy.",
         )
 
     def _required(self, name: str) -> int:
@@ -129,7 +129,7 @@ class TarIndex:
         """
         if member.name in self._files:
             raise FormatError(
-                f"{self._where}: {member.name[:200]!r} stands in it twice", "Make it again."
+                f"{self._where}: duplicate entry {member.name[:200]!r}", "Create it again."
             )
         self._files[member.name] = member
 
@@ -237,7 +237,7 @@ class StreamArchive(Archive):
                 kept.write(chunk)
                 rest -= len(chunk)
             if rest:
-                raise self.refuse("its end is missing")
+                raise self.refuse("it is truncated")
         return kept.content
 
 
@@ -282,7 +282,7 @@ def open_archive(path: str, context: SourceContext) -> Iterator[Archive]:
         DefinitionError: It is not there, leads out of the folder, or is neither file nor folder.
         FormatError: Not an archive that can be read.
         IntegrityError: It changed while it was read.
-        StorageError: It cannot be read.
+        StorageError: A blob cannot be read.
     """
     if (context.folder / path).is_dir():
         yield FolderArchive(path, context.folder)
@@ -350,7 +350,8 @@ class StreamBytes:
                 count -= len(part)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise FormatError(
-                f"{self._where}: its compressed data is damaged or cut ({error})", "Make it again."
+                f"{self._where}: its compressed data is damaged or truncated ({error})",
+                "Create it again.",
             ) from error
         data = b"".join(parts)
         self.position += len(data)

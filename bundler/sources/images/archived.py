@@ -119,8 +119,8 @@ class Layout:
         name = f"blobs/sha256/{hex_of(content.digest)}"
         if self.archive.size(name) is None:
             raise MissingBlobError(
-                f"{self.archive.where}: it names {content.digest}, and does not have it",
-                "Make the archive again, with all platforms that are wanted.",
+                f"{self.archive.where}: it refers to {content.digest}, but does not contain it",
+                "Create the archive again, with all wanted platforms.",
             )
         return name
 
@@ -186,7 +186,7 @@ def choose(layout: Layout, name: str, reference: Reference) -> Entry:
     raise DefinitionError(
         f"{layout.archive.where}: expected one image {wanted!r}, found {len(found)}; "
         f"its images are: {shown}{more}",
-        "Write `name:` as the archive has it.",
+        "Write `name:` as the archive spells it.",
     )
 
 
@@ -220,7 +220,7 @@ class ArchiveSource(ManifestSource):
         if reference.digest and reference.digest != found.digest:
             raise DigestMismatchError(
                 f"{self._layout.archive.where}: expected {reference.digest}, found {found.digest}",
-                "Correct the digest, or bring the right archive.",
+                "Correct the digest, or provide the right archive.",
                 {"expected": reference.digest, "found": found.digest},
             )
         return self._parse(self._fetched(found), f"{self._layout.archive.where}: {found.digest}")

@@ -62,7 +62,7 @@ class _ImageStream:
         except docker.errors.NotFound:
             raise DefinitionError(
                 f"daemon image {name}: the container engine has no such image",
-                "Look with `docker images` or `podman images`; another machine's build needs it "
+                "Check with `docker images` or `podman images`; another machine's build needs it "
                 "in its own engine, or the cache of the machine that locked it.",
             ) from None
         except (docker.errors.DockerException, OSError) as error:
@@ -77,8 +77,7 @@ class _ImageStream:
                 self._rest = memoryview(chunk)
         except (docker.errors.DockerException, OSError) as error:
             raise TransportError(
-                f"daemon image {self._name}: the container engine broke off "
-                f"({type(error).__name__})",
+                f"daemon image {self._name}: the container engine aborted ({type(error).__name__})",
                 "Run the command again.",
             ) from error
         data, self._rest = bytes(self._rest[:count]), self._rest[count:]
@@ -88,6 +87,6 @@ class _ImageStream:
 def _unreachable(error: Exception) -> TransportError:
     return TransportError(
         f"the container engine does not answer: {str(error)[:300]}",
-        "Start it, and set DOCKER_HOST if its socket is not at Docker's own place; for podman: "
+        "Start it, and set DOCKER_HOST if its socket is not in Docker's default place; for podman: "
         "`podman system service` and its socket.",
     )

@@ -153,14 +153,14 @@ def _keep_gzip(archive: Archive, name: str, diff_id: str, context: SourceContext
     if found != diff_id:
         raise DigestMismatchError(
             f"{archive.where}: layer {name[:200]}: expected the diffID {diff_id}, found {found}",
-            "The archive is damaged or was changed; make it again.",
+            "The archive is damaged or was changed; create it again.",
             {"expected": diff_id, "found": found},
         )
     return content
 
 
 def _is_tar(begin: bytes) -> bool:
-    """Say whether a layer begins as a tar does; one without files is all zeros."""
+    """Return whether a layer begins as a tar does; one without files is all zeros."""
     magic = begin[_MAGIC_PLACE : _MAGIC_PLACE + len(_MAGIC)]
     return len(begin) == _BEGIN and (magic == _MAGIC or not any(begin))
 
@@ -198,5 +198,5 @@ class _Gunzip:
         while not self._gzip.eof and (rest := self._gzip.decompress(b"", MIB)):
             self._state.update(rest)
         if not self._gzip.eof:
-            raise self._archive.refuse(f"the layer {self._name} is cut")
+            raise self._archive.refuse(f"the layer {self._name} is truncated")
         return PREFIX + str(self._state.hexdigest())

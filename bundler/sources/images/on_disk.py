@@ -70,7 +70,7 @@ def fill_local_image(image: LockedArtifact, context: SourceContext) -> None:
             raise DigestMismatchError(
                 f"{image.reference}: expected {image.digest} from {origin.said}, "
                 f"found {root.descriptor.digest}",
-                "It is another image than was locked: bring the locked one back, build on the "
+                "It is not the locked image: restore the locked one, build on the "
                 "machine whose cache has it, or run `isoward lock` and review what changed.",
                 {"expected": image.digest, "found": root.descriptor.digest},
             )
@@ -102,7 +102,7 @@ def _chosen(
     if archive.size(MANIFEST_FILE) is None:
         raise FormatError(
             f"{archive.where}: expected {LAYOUT_FILE} or {MANIFEST_FILE} in it, found neither",
-            "Make it with docker save, podman save or skopeo copy.",
+            "Create it with docker save, podman save or skopeo copy.",
         )
     entries = config_entries(archive, docker_images(archive))
     entry = choose(Layout(archive, [entry for entry, _ in entries], {}), name, reference)

@@ -97,9 +97,9 @@ def _root(reference: Reference, source: ManifestSource, progress: Progress) -> P
         return source.at(reference)
     root, now = source.at_both(reference)
     if now is None:
-        progress.note(f"{reference}: the tag is gone upstream; the digest is used")
+        progress.note(f"{reference}: the tag no longer exists upstream; using the digest")
     elif now != reference.digest:
-        progress.note(f"{reference}: the tag is {now} now; the digest is used")
+        progress.note(f"{reference}: the tag is now {now}; using the digest")
     return root
 
 
@@ -229,7 +229,7 @@ def _only_manifest(
 ) -> LockedManifest:
     """Lock an image without an index, whose platform only its config tells."""
     if not _is_image(manifest):
-        # No image but some other artefact, which has no platform.
+        # No image but some other artifact, which has no platform.
         return locked_manifest(parsed, manifest, None)
     offered = _config_platform(reference, manifest, source)
     for platform in wanted:
@@ -245,7 +245,7 @@ def _artifact(
     manifests: Sequence[LockedManifest],
     found: Found,
 ) -> LockedArtifact:
-    """Put an artefact together; what several parts name is listed once."""
+    """Put an artifact together; what several parts name is listed once."""
     own = {manifest.digest for manifest in manifests}
     extra = [manifest for manifest in found.manifests if manifest.digest not in own]
     all_indexes = {index.digest: index for index in (*indexes, *found.indexes)}

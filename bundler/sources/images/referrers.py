@@ -40,7 +40,7 @@ Via = Literal["api", "fallback-tag", "cosign-tag", "index"]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What refers to an artefact.
+    """What refers to an artifact.
 
     Attributes:
         referrers: Sorted by subject, tag and digest.
@@ -56,7 +56,7 @@ class Found:
 
 
 class ReferrerSearch:
-    """Collects the referrers of one artefact."""
+    """Collects the referrers of one artifact."""
 
     def __init__(self, source: ManifestSource, reference: Reference) -> None:
         """Search in the repository of `reference`."""
@@ -157,8 +157,8 @@ class ReferrerSearch:
         parsed = self._source.at_tag(by_tag(self._reference, tag))
         if parsed is not None and parsed.digest == subject:
             raise FormatError(
-                f"{self._reference.name}:{tag}: expected what refers to {subject}, found it itself",
-                "The registry cannot keep such tags; ask its operator.",
+                f"{self._reference.name}:{tag}: expected referrers of {subject}, found itself",
+                "The registry cannot store such tags; ask its operator.",
                 {"answer": "the image itself"},
             )
         return parsed
@@ -171,7 +171,7 @@ class ReferrerSearch:
         if not isinstance(fallback.body, OciIndex) or fallback.media_type != OCI_INDEX:
             raise FormatError(
                 f"{where}: expected a list of referrers ({OCI_INDEX}), found {fallback.media_type}",
-                "Something else was pushed under a tag that is kept for referrers; remove it.",
+                "Something else was pushed under a tag reserved for referrers; remove it.",
                 {"answer": fallback.media_type},
             )
         if len(fallback.body.manifests) > MAX_REFERRERS:
@@ -208,7 +208,7 @@ class ReferrerSearch:
             raise FormatError(
                 f"{self._reference.name}@{parsed.digest}: referrers of referrers deeper than "
                 f"{MAX_REFERRER_DEPTH} levels",
-                "Remove some upstream; no tool makes so many.",
+                "Remove some upstream; no tool creates that many.",
             )
         made = self._entry(parsed.digest, lambda: self._locked(subject, parsed, via, tag))
         if made is not None:

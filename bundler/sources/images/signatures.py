@@ -60,7 +60,7 @@ def verified_image(
             raise _could_not_ask(image, error.message) from error
         raise
     if demanded and _LATER.search(_answers(image)):
-        raise _could_not_ask(image, f"{image.reference}: its rule demands a signature")
+        raise _could_not_ask(image, f"{image.reference}: its rule requires a signature")
     return replace(image, verified=verified)
 
 
@@ -81,9 +81,9 @@ def _could_not_ask(image: LockedArtifact, why: str) -> TransportError:
     elif _FORBIDDEN.search(_answers(image)):
         kind = AuthenticationError
     return kind(
-        f"{why}, and the registry does not say everywhere whether there is one: "
+        f"{why}, and the registry does not tell everywhere whether there is one: "
         f"{describe_unasked(image.unasked)}",
-        "Log in as a user who may read them, or ask the registry's operator; where nobody can look "
+        "Log in as a user who may read them, or ask the registry's operator; if nobody can look "
         "for signatures, they can only be waived.",
         {"image": image.reference, "answer": image.unasked[0].answer},
     )

@@ -79,8 +79,8 @@ def files_to_resolve(
         known = by_url.setdefault(want.url, FileSource(url=want.url, digest=want.digest))
         if known.digest != want.digest:
             raise DefinitionError(
-                f"{want.url}: {want.by} expects {want.digest}, and something else {known.digest}",
-                "Only one of the two can be there; correct the definition or the inventory.",
+                f"{want.url}: {want.by} expects {want.digest}, another {known.digest}",
+                "Only one of the two is possible; correct the definition or the inventory.",
             )
         wanted.setdefault(want.url, set()).add(want.by)
     sources = [*(file for file in given if file.url is None), *by_url.values()]

@@ -72,7 +72,7 @@ def evaluate(
     """
     program = _program(tree, context)
     with (
-        storage_errors("write what Ansible evaluates"),
+        storage_errors("write Ansible's input"),
         tempfile.TemporaryDirectory(prefix="isoward-") as temporary,
     ):
         folder = Path(temporary)
@@ -103,7 +103,7 @@ def _apart(folder: Path, context: SourceContext) -> Sequence[str]:
     if can_run([*APART, "true"], folder, _environment(folder), context):
         return APART
     context.progress.note(
-        "Kubespray's variables are evaluated with the network in reach: this machine allows no "
+        "Kubespray's variables are evaluated with network access: this machine allows no "
         "network namespaces"
     )
     return ()
@@ -153,7 +153,7 @@ def _results(done: Finished, where: str) -> Iterator[dict[str, Any]]:
         raise ProgramError(
             f"{where}: Ansible could not evaluate the inventory: "
             f"{' '.join((refused[0] if refused else said).split())[-_SHOWN:]}",
-            "Correct the inventory; `ansible-inventory --list` shows what Ansible makes of it.",
+            "Correct the inventory; `ansible-inventory --list` shows how Ansible reads it.",
             {"exitCode": done.code},
         )
 
@@ -185,16 +185,16 @@ def _program(tree: Tree, context: SourceContext) -> Sequence[str]:
         if least <= version < below:
             return program
         found.append(_dotted(version))
-    wanted = f"ansible-core from {_dotted(least)} to below {_dotted(below)}"
+    wanted = f"ansible-core from {_dotted(least)} up to, but not including, {_dotted(below)}"
     if not found:
         raise MissingProgramError(
             f"{tree.where}: expected {wanted} on this machine, found none",
-            f"{how_to_install(VENDOR)} Or put an ansible-playbook of such a version on the PATH.",
+            f"{how_to_install(VENDOR)} Or put an ansible-playbook of that version on the PATH.",
             {"program": "ansible-playbook"},
         )
     raise ProgramError(
         f"{tree.where}: expected {wanted}, found {' and '.join(found)}",
-        "Put an ansible-playbook of such a version on the PATH.",
+        "Put an ansible-playbook of that version on the PATH.",
     )
 
 
@@ -222,7 +222,7 @@ def _wanted_versions(tree: Tree) -> tuple[tuple[int, ...], tuple[int, ...]]:
         )
     except (yaml.YAMLError, LookupError, TypeError, ValueError) as error:
         raise FormatError(
-            f"{tree.where}: {VERSIONS} does not say which Ansible it wants",
+            f"{tree.where}: {VERSIONS} does not say which Ansible it needs",
             "Is it a release of Kubespray?",
         ) from error
     return least, below

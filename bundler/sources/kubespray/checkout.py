@@ -85,7 +85,7 @@ class Tree:
         if data is None:
             raise FormatError(
                 f"{self.where}: expected a Kubespray with {path}, found none",
-                "Is it the whole tree of a Kubespray release?",
+                "Is it the complete tree of a Kubespray release?",
             )
         return data
 
@@ -164,7 +164,7 @@ def _members(data: bytes, where: str) -> dict[str, Member]:
                     continue
                 if len(members) == MAX_KUBESPRAY_FILES or info.name in members:
                     raise FormatError(
-                        f"{where}: {info.name[:200]!r} stands twice, or there are more than "
+                        f"{where}: duplicate {info.name[:200]!r}, or there are more than "
                         f"{MAX_KUBESPRAY_FILES} files",
                         "Is it a release of Kubespray?",
                     )

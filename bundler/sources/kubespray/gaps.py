@@ -127,7 +127,7 @@ GAPS: Final = (
     Gap(
         "custom-cni",
         "kube_network_plugin | default('') == 'custom_cni'",
-        advice="only its manifests say what it starts: add its images and chart",
+        advice="only its manifests tell what it starts: add its images and chart",
     ),
     Gap(
         "docker-packages",

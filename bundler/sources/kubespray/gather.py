@@ -133,7 +133,7 @@ def _check_version(source: KubespraySource, tree: Tree) -> None:
         found = str(yaml.safe_load(tree.require(_GALAXY))["version"])
     except (yaml.YAMLError, LookupError, TypeError) as error:
         raise FormatError(
-            f"{tree.where}: {_GALAXY} does not say its version", "Is it a release of Kubespray?"
+            f"{tree.where}: {_GALAXY} does not state its version", "Is it a release of Kubespray?"
         ) from error
     if plain_version(source.version) != plain_version(found):
         raise DefinitionError(
@@ -168,7 +168,7 @@ def _check_closed(wanted: Wanted, charts: Iterable[ChartSource]) -> None:
     ]
     if missing:
         raise DefinitionError(
-            f"kubespray: the inventory wants what the bundle would not have: {'; '.join(missing)}",
+            f"kubespray: the inventory needs what the bundle would lack: {'; '.join(missing)}",
             "Add it, or say under kubespray.leaveOut, by its item, why it is not needed or how it "
             "is carried.",
         )
@@ -210,7 +210,7 @@ def _digest(file: WantedFile, context: SourceContext) -> str:
         if state.hexdigest() != expected:
             raise DigestMismatchError(
                 f"{file.url}: expected {file.checksum}, found sha512:{state.hexdigest()}",
-                "The source sent other bytes than Kubespray expects; do not use it before you "
+                "The source sent other bytes than Kubespray expects; do not use it until you "
                 "know why.",
             )
     return kept.content.digest

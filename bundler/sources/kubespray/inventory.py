@@ -62,14 +62,14 @@ def read_inventory(folder: Path, path: str) -> Inventory:
             if found.is_symlink() or not found.is_file():
                 raise DefinitionError(
                     f"kubespray.inventory: {inside} is not a plain file",
-                    "Put a copy in the place of a link.",
+                    "Replace a link with a copy.",
                 )
             size += found.stat().st_size
             if size > MAX_INVENTORY_BYTES or len(files) == MAX_INVENTORY_FILES:
                 raise DefinitionError(
                     f"kubespray.inventory: {path} and its variables have more than "
                     f"{MAX_INVENTORY_BYTES} bytes or {MAX_INVENTORY_FILES} files",
-                    "Keep in group_vars and host_vars only what is variables.",
+                    "Keep only variables in group_vars and host_vars.",
                 )
             files[inside] = found.read_bytes()
     return Inventory(PurePosixPath(path).name, dict(sorted(files.items())))

@@ -28,7 +28,7 @@ from bundle.kinds.kubespray import (
 from bundler.sources.kubespray.gaps import GAPS
 from bundler.sources.kubespray.playbook import MARK
 
-_AGAIN: Final = "Look at the item in Kubespray's downloads, and at what the inventory overrides."
+_AGAIN: Final = "Check the item in Kubespray's downloads, and what the inventory overrides."
 _TRUE: Final = frozenset({"true", "yes", "on", "1", "y", "t"})
 """What Ansible takes for true in a text."""
 
@@ -98,7 +98,7 @@ def collect(results: Iterable[Mapping[str, Any]], leave_out: Iterable[str]) -> W
     idle = sorted(left_out - wanted.left_out)
     if idle:
         raise DefinitionError(
-            f"kubespray.leaveOut: {idle[0]!r} is nothing that this inventory wants",
+            f"kubespray.leaveOut: {idle[0]!r} is not needed by this inventory",
             "Remove the entry, or correct its name to that of the item.",
         )
     return wanted
@@ -142,7 +142,7 @@ def _add_gaps(wanted: Wanted, result: Mapping[str, Any], left_out: frozenset[str
             name, version = found["found"][-2:]
             wanted.charts[KubesprayChart(name=str(name), version=str(version))] = gap.item
         elif gap.advice or not found["found"] or not all(found["found"]):
-            wanted.unknown[gap.item] = gap.advice or "its role does not say which images it starts"
+            wanted.unknown[gap.item] = gap.advice or "its role does not tell which images it starts"
         else:
             for reference in found["found"]:
                 _add_image(wanted, gap.item, str(reference))

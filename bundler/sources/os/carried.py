@@ -19,7 +19,7 @@ from bundler.sources.common.opener import BlobStream, Opener, WholeBytes
 from bundler.sources.files.trusted_keys import keyring_opener
 
 _MOVED: Final = (
-    "The repository moved on since the lock was made: run `isoward lock` again, or name a snapshot "
+    "The repository changed since it was locked: run `isoward lock` again, or name a snapshot "
     "of it in the definition."
 )
 

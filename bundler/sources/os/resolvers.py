@@ -56,7 +56,7 @@ def _with_wants(source: OsSource, wants: Iterable[OsWant]) -> OsSource:
     found = [want for want in wants if want.release == source.release]
     if not found:
         raise DefinitionError(
-            f"osPackages {source.name}: kubespray: true, but nothing in the definition wants "
+            f"osPackages {source.name}: kubespray: true, but nothing in the definition needs "
             f"packages of {source.release}",
             "Add kubespray: to the definition, or remove it here.",
         )
@@ -65,7 +65,7 @@ def _with_wants(source: OsSource, wants: Iterable[OsWant]) -> OsSource:
             named.update(msgspec.convert(want.packages, tuple[PackageName, ...]))
         except msgspec.ValidationError as error:
             raise FormatError(
-                f"osPackages {source.name}: {want.by} wants what is not a package ({error})",
-                "Look at its list of packages.",
+                f"osPackages {source.name}: {want.by} needs an invalid package ({error})",
+                "Check its list of packages.",
             ) from error
     return replace(source, packages=tuple(sorted(named)))

@@ -83,7 +83,7 @@ def pin_requirements(want: PythonWant, target: Target, index: str, run: Runner) 
             environment={f"UV_{name}": "" for name in _UNSET},
         )
     what = f"pin the requirements of {want.by} for {target}"
-    hint = "Its words say which packages do not fit together, or are not on the index."
+    hint = "Its output says which packages conflict, or are not on the index."
     return require_success(done, what, hint).decode("utf-8", "replace")
 
 
@@ -91,7 +91,7 @@ def _uv() -> list[str]:
     """Return uv as it is installed with us, wherever the PATH leads."""
     if importlib.util.find_spec("uv") is None:
         raise MissingProgramError(
-            "requirements without pins need uv, which is not installed here",
+            "unpinned requirements need uv, which is not installed here",
             how_to_install(VENDOR),
             {"program": "uv"},
         )

@@ -59,7 +59,7 @@ def read_requirements(folder: Path, name: str) -> list[Pin]:
         name: Relative to it.
     Raises:
         DefinitionError: There is no such file, or a line is not a pin with hashes.
-        StorageError: It cannot be read.
+        StorageError: A blob cannot be read.
     """
     return list(_read(folder, PurePosixPath(name), f"requirements {name!r}", [_MAX_FILES]))
 
@@ -78,7 +78,7 @@ def _read(folder: Path, name: PurePosixPath, asked_by: str, left: list[int]) -> 
     if left[0] < 0:
         raise DefinitionError(
             f"{asked_by}: expected at most {_MAX_FILES} requirements files, found more",
-            "Files may not include each other in a circle.",
+            "Files must not include each other in a cycle.",
         )
     for number, line in _logical_lines(_text(folder, name, asked_by)):
         where = f"{name}:{number}"
@@ -96,7 +96,7 @@ def _text(folder: Path, name: PurePosixPath, asked_by: str) -> str:
     with storage_errors(f"read {path}"):
         if not inside or not path.resolve().is_relative_to(folder.resolve()):
             raise DefinitionError(
-                f"{asked_by}: {str(name)[:200]!r} is outside of the definition's folder",
+                f"{asked_by}: {str(name)[:200]!r} is outside the definition's folder",
                 "Keep requirements files next to the definition, or in a folder below it.",
             )
         if not path.is_file():
@@ -139,7 +139,7 @@ def _pin(line: str, where: str) -> Pin:
         option = line.split(maxsplit=1)[0].partition("=")[0]
         raise DefinitionError(
             f"{where}: {option[:100]!r} is not accepted: expected packages with hashes",
-            "Where packages come from is said in the definition, by index:; remove the line.",
+            "Set the index with index: in the definition, and remove the line.",
         )
     digests = set()
     for found in _HASH.finditer(line):
@@ -178,12 +178,12 @@ def _requirement(text: str, where: str) -> Requirement:
         reason = without_login(" ".join(str(error).split()))[:MAX_REASON]
         raise DefinitionError(
             f"{where}: {without_login(text)[:200]!r} is not a requirement: {reason}",
-            "Write it as name==1.2.3 --hash=sha256:<64 hex>; local paths and addresses are not "
+            "Write it as name==1.2.3 --hash=sha256:<64 hex>; local paths and URLs are not "
             "accepted.",
         ) from error
     if requirement.url is not None:
         raise DefinitionError(
-            f"{where}: {requirement.name} names an address, expected a version of an index",
+            f"{where}: {requirement.name} names a URL, expected a version from an index",
             "Publish it to an index, or carry the file under files:.",
         )
     return requirement

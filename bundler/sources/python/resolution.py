@@ -118,14 +118,14 @@ class _Set:
             if (name, self._targets[0]) in found:
                 raise DefinitionError(
                     f"pythonPackages {self._source.name}: two requirements files are called {name}",
-                    "A file's name is the environment's: rename one of them.",
+                    "The file names the environment: rename one of them.",
                 )
             for target in self._targets:
                 found[name, target] = counting_pins(pins, target)
         if self._source.kubespray and not self._wants:
             raise DefinitionError(
                 f"pythonPackages {self._source.name}: kubespray: true, but nothing in the "
-                "definition wants Python packages",
+                "definition needs Python packages",
                 "Add kubespray: to the definition, or remove it here.",
             )
         for want in self._wants:
@@ -152,7 +152,7 @@ class _Set:
         if file.yanked is not None:
             reason = "".join(c for c in file.yanked if c.isprintable())[:200]
             self._context.progress.note(
-                f"{pin.where}: {file.name} was taken back by its project: {reason or 'no reason'}"
+                f"{pin.where}: {file.name} was yanked by its project: {reason or 'no reason'}"
             )
         return pin, file
 
@@ -229,7 +229,7 @@ def _other_digest(pin: Pin, file: IndexFile, where: str) -> DigestMismatchError:
     return DigestMismatchError(
         f"{pin.where}: {where}: expected {file.name} with one of the {len(pin.digests)} hashes of "
         f"the requirement, found {file.digest or 'no digest'}",
-        "The index has another file than the requirement was made for; do not use it before you "
+        "The index has a different file than the requirement names; do not use it until you "
         "know why.",
         {"file": file.name, "found": file.digest},
     )
@@ -275,8 +275,8 @@ def _counts(pin: Pin, target: Target) -> bool:
         return target.wants(pin.requirement.marker)
     except ValueError as error:
         raise DefinitionError(
-            f"{pin.where}: its marker cannot be judged: {str(error)[:200]}",
-            "Correct the marker, or make the file again.",
+            f"{pin.where}: its marker cannot be evaluated: {str(error)[:200]}",
+            "Correct the marker, or generate the file again.",
         ) from error
 
 
@@ -288,7 +288,7 @@ def _environment_name(path: str) -> str:
         raise DefinitionError(
             f"requirements {path!r}: expected a file name of lower-case letters, digits, '.' and "
             f"'-', found {name[:100]!r}",
-            "Rename the file, since its name is what the environment is served as.",
+            "Rename the file, since the environment is served under its name.",
         ) from error
 
 
@@ -296,7 +296,7 @@ def _requires(file: IndexFile, where: str) -> str:
     text = file.requires_python
     if not text.isprintable() or len(text) > 500:  # noqa: PLR2004 - far above any real one
         raise FormatError(
-            f"{where}: {file.name}: its Requires-Python is no text of one line", "Ask its operator."
+            f"{where}: {file.name}: its Requires-Python is not a single line", "Ask its operator."
         )
     return text
 

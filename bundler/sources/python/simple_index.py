@@ -157,9 +157,9 @@ def checked_address(file: IndexFile, where: str) -> str:
         return msgspec.convert(without_secrets(file.address), QueriedUrl)
     except (msgspec.ValidationError, DefinitionError):
         raise FormatError(
-            f"{where}: {file.name[:200]} has no address that can be locked, found "
+            f"{where}: {file.name[:200]} has no lockable address, found "
             f"{without_login(file.address.partition('?')[0])[:200]!r}",
-            "Only http(s) addresses without a user can be locked.",
+            "Only http(s) addresses without a user name can be locked.",
         ) from None
 
 
@@ -178,14 +178,14 @@ def pip_index(run: Runner) -> str:
     text = require_success(done, "ask pip for its index", hint).decode("utf-8", "replace")
     found = _DEFAULT.search(text)
     if found is None:
-        raise DefinitionError("pip does not say which index it uses", hint)
+        raise DefinitionError("pip does not tell which index it uses", hint)
     try:
         check_url(found[1], "pip's index-url")
         return msgspec.convert(found[1], Url)
     except (msgspec.ValidationError, DefinitionError):
         raise DefinitionError(
-            "pip's index-url: expected an http(s) address without a user, found another",
-            "Set index: in the definition, and put the login into docker's or the netrc file.",
+            "pip's index-url: expected an http(s) address without a user name, found another",
+            "Set index: in the definition, and put the login in docker's config or the netrc file.",
         ) from None
 
 

@@ -79,14 +79,14 @@ class Target:
         yield f"linux_{self.machine}"
 
     def accepts_python(self, requires: str) -> bool:
-        """Say whether a `Requires-Python` allows this Python; nonsense allows all, as in pip."""
+        """Return whether a `Requires-Python` allows this Python; nonsense allows all, as in pip."""
         try:
             return SpecifierSet(requires).contains(self.full_version, prereleases=True)
         except ValueError:
             return True
 
     def wants(self, marker: Marker | None, extra: str = "") -> bool:
-        """Say whether a requirement with this marker counts on such a machine.
+        """Return whether a requirement with this marker counts on such a machine.
 
         Raises:
             ValueError: The marker compares what cannot be compared.

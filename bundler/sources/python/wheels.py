@@ -68,7 +68,7 @@ def check_wheels(bundle: BundleDirectory, manifest: Manifest) -> None:
     Raises:
         DefinitionError: A wheel needs a package that its environment has not, or not so.
         FormatError: A wheel is not what its name says.
-        StorageError: It cannot be read.
+        StorageError: A blob cannot be read.
     """
     start = manifest.start
     for found in manifest.python_packages:
@@ -99,7 +99,7 @@ def _check_environment(
         if not target.accepts_python(member.python):
             raise DefinitionError(
                 f"{where}: {project} {member.version} is for Python {member.python[:100]}",
-                "Choose another version; the index did not say so.",
+                "Choose another version; the index did not tell.",
             )
     # Extras that some member asks of another are followed until none is new.
     pending: list[tuple[str, str]] = [(project, "") for project in sorted(members)]
@@ -122,7 +122,7 @@ def _counts(project: str, requirement: Requirement, target: Target, extra: str) 
     try:
         return target.wants(requirement.marker, extra)
     except ValueError as error:
-        why = f"the marker of {requirement.name[:100]} cannot be judged: {error}"
+        why = f"the marker of {requirement.name[:100]} cannot be evaluated: {error}"
         raise _refuse(project, why[:MAX_REASON]) from error
 
 
@@ -147,7 +147,7 @@ def read_metadata(path: Path, name: str) -> WheelMetadata:
         name: The wheel's file name.
     Raises:
         FormatError: It is no wheel, or not the one that its name says.
-        StorageError: It cannot be read.
+        StorageError: A blob cannot be read.
     """
     try:
         with (
@@ -175,9 +175,9 @@ def _member(zipped: zipfile.ZipFile, name: str) -> tuple[bytes, str]:
         }.values()
     )
     if len(found) != 1:
-        raise _refuse(name, f"it has {len(found)} files METADATA, expected 1")
+        raise _refuse(name, f"it has {len(found)} METADATA files, expected 1")
     if found[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise _refuse(name, "it is compressed in a way that wheels are not")
+        raise _refuse(name, "it uses an unsupported compression")
     with zipped.open(found[0]) as member:
         data = member.read(MAX_WHEEL_METADATA_BYTES + 1)
     if len(data) > MAX_WHEEL_METADATA_BYTES:
@@ -200,14 +200,14 @@ def _parse(data: bytes, name: str, project: str) -> WheelMetadata:
     version = Version(str(head.get("Version", "")))
     said = normal_name(str(head.get("Name") or project).strip())
     if (said, version) != (project_of(name), Version(version_of(name))):
-        raise _refuse(name, f"it says that it is {said[:100]} {str(version)[:100]}")
+        raise _refuse(name, f"it claims to be {said[:100]} {str(version)[:100]}")
     # A long line is folded, and the first of its parts may be empty.
     requires = tuple(Requirement(" ".join(str(line).split())) for line in lines)
     return WheelMetadata(version, str(head.get("Requires-Python", "")).strip(), requires)
 
 
 def _refuse(name: str, why: str) -> FormatError:
-    hint = "Ask the index's operator; do not use it before you know why."
+    hint = "Ask the index's operator; do not use it until you know why."
     if is_wheel_name(name):
-        hint = "Install isoward anew, or name a wheel of it as `wheel:` under `start:`."
-    return FormatError(f"{name}: not the wheel that its name says: {why}", hint)
+        hint = "Reinstall isoward, or name a wheel of it as `wheel:` under `start:`."
+    return FormatError(f"{name}: the wheel does not match its name: {why}", hint)

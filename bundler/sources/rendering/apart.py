@@ -99,8 +99,8 @@ def apart(folder: Path, context: SourceContext) -> Apart:
     if can_run(tried, folder, environment(folder), context):
         return sealed
     context.progress.note(
-        "Charts are rendered without a look at their schemas (values.schema.json): this machine "
-        "allows no namespaces, and a schema can make Helm read this machine's files and network"
+        "Charts are rendered without checking their schemas (values.schema.json): this machine "
+        "allows no namespaces, and a schema can make Helm access this machine's files and network"
     )
     return Apart(folder, sealed=False)
 

@@ -41,9 +41,9 @@ _NO_MEMORY: Final = b"out of memory"
 
 
 _IS_IT: Final = (
-    "Is it Helm itself? It is run where it sees none of this machine's files, so that a script "
-    "which starts Helm (of asdf, mise, snap) finds nothing there: put the program itself first on "
-    "the PATH, or name an archive of it under helm:."
+    "Is it Helm itself? It runs without access to this machine's files, so a script "
+    "that starts Helm (asdf, mise, snap) finds nothing: put the binary itself first on "
+    "the PATH, or name its archive under helm:."
 )
 
 
@@ -95,8 +95,7 @@ class Helm:
         said = _end_of(folder / ERRORS) or done.errors
         if done.code != 0 and _NO_MEMORY in said:
             raise ProgramError(
-                f"{what}: expected it to need at most {MAX_HELM_MEMORY} bytes of memory, found it "
-                "to want more",
+                f"{what}: expected at most {MAX_HELM_MEMORY} bytes of memory, but it needs more",
                 hint,
             )
         require_success(replace(done, errors=said), what, hint)
@@ -139,8 +138,8 @@ def _own() -> Path:
     found = shutil.which("helm")
     if found is None:
         raise MissingProgramError(
-            "this machine has no 'helm' that can be run",
-            "Install helm, and see that it is on the PATH; or name the one of the platform under "
+            "cannot find the program 'helm' on this machine",
+            "Install helm, and make sure that it is on the PATH; or name the platform's one under "
             "helm:.",
             {"program": "helm"},
         )
@@ -198,13 +197,11 @@ def _unpack(archive: bytes, folder: Path) -> Path:
                     return target
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise _refuse(f"not a gzip-compressed tar archive ({error})") from error
-    raise _refuse("it has no program called helm")
+    raise _refuse("it has no helm binary")
 
 
 def _refuse(why: str) -> FormatError:
-    return FormatError(
-        f"helm: {why}", "Name the archive for Linux that Helm's project releases, under helm:."
-    )
+    return FormatError(f"helm: {why}", "Name the Linux archive from Helm's releases under helm:.")
 
 
 class _Pipe:

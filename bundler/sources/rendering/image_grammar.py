@@ -54,14 +54,14 @@ def words_of(name: str) -> list[str]:
 
 
 def says_image(name: str) -> bool:
-    """Say whether a field, variable or option of this name may have an image as its value."""
+    """Return whether a field, variable or option of this name may have an image as its value."""
     plain = name.lower()
     said = "image" in plain or "img" in words_of(name)
     return said and not any(word in plain for word in _OTHERS)
 
 
 def says_only_image(name: str) -> bool:
-    """Say whether its value is an image and can hardly be anything else, such as a mode."""
+    """Return whether its value is an image and can hardly be anything else, such as a mode."""
     words = words_of(name)
     while len(words) > 1 and words[-1] in _NAMING:
         words.pop()
@@ -69,7 +69,7 @@ def says_only_image(name: str) -> bool:
 
 
 def looks_like_image(text: str) -> bool:
-    """Say whether the value of something that says `image` may be one.
+    """Return whether the value of something that says `image` may be one.
 
     Names of one part without a tag, such as `true` and `Always`, are not; see `is_bare_name`.
     """
@@ -82,7 +82,7 @@ def looks_like_image(text: str) -> bool:
 
 
 def is_bare_name(text: str) -> bool:
-    """Say whether the value of what says nothing but `image` is one, such as `busybox`."""
+    """Return whether the value of what says nothing but `image` is one, such as `busybox`."""
     plain = filled(text)
     if len(plain) > _LONGEST or plain in _NO_NAMES or _PICTURE.search(plain):
         return False
@@ -90,7 +90,7 @@ def is_bare_name(text: str) -> bool:
 
 
 def is_full_reference(text: str) -> bool:
-    """Say whether the text names a registry, a repository and which of its images."""
+    """Return whether the text names a registry, a repository and which of its images."""
     name, tag, digest = _parts(text)
     host, slash, path = name.partition("/")
     lettered = any(character.isalpha() for character in path)
@@ -98,7 +98,7 @@ def is_full_reference(text: str) -> bool:
 
 
 def is_short_reference(text: str) -> bool:
-    """Say whether the text, which is a whole value, is a name in two parts and a version.
+    """Return whether the text, which is a whole value, is a name in two parts and a version.
 
     Such as `rancher/mirrored-pause:3.6`; neither `10.0.0.0/8:1` nor `pods/proxy:get`.
     """
@@ -109,7 +109,7 @@ def is_short_reference(text: str) -> bool:
 
 
 def is_versioned_name(text: str) -> bool:
-    """Say whether an option's value is a name and a version with a point in it.
+    """Return whether an option's value is a name and a version with a point in it.
 
     Such as `busybox:1.36`; neither `web:80` nor `node:10.0.0.1`.
     """
@@ -118,13 +118,13 @@ def is_versioned_name(text: str) -> bool:
 
 
 def is_in_registry(text: str) -> bool:
-    """Say whether the text, which is a whole value, is a repository of a registry that all know."""
+    """Return whether the text, a complete value, is a repository of a well-known registry."""
     name, _, _ = _parts(filled(text))
     return _KNOWN.match(name) is not None
 
 
 def is_template(text: str) -> bool:
-    """Say whether it has the shape of a reference, of which some part is filled in later."""
+    """Return whether it has the shape of a reference, of which some part is filled in later."""
     if not has_holes(text) or "{{" not in text:
         return False
     name, tag, digest = _parts(filled(text))
@@ -134,7 +134,7 @@ def is_template(text: str) -> bool:
 
 
 def is_source_code(text: str) -> bool:
-    """Say whether a repository is of source code."""
+    """Return whether a repository is of source code."""
     return text.startswith(_CODE) or text.endswith(".git")
 
 

@@ -222,7 +222,7 @@ def _is_setting(key: str) -> bool:
 
 
 def _is_one(key: str, value: Any) -> bool:
-    """Say whether an entry of a mapping of images is one of them, and no setting of all."""
+    """Return whether an entry of a mapping of images is one of them, and no setting of all."""
     return isinstance(value, str) and not _is_setting(key) and len(value.split()) == 1
 
 

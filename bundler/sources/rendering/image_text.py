@@ -164,7 +164,7 @@ def _words(text: str, whole: Callable[[str], str], *, named: bool) -> Iterator[t
 
 
 def _alone(before: str, separator: str, word: str, bound: bool) -> bool:  # noqa: FBT001 - internal
-    """Say whether a name of one part is the value of what stands before it."""
+    """Return whether a name of one part is the value of what stands before it."""
     if has_holes(word):
         return bound or "=" in separator
     if separator == ">":

@@ -60,7 +60,7 @@ def release_of(chart: ChartSource) -> Release:
         return msgspec.convert({"name": chart.name}, Release)
     except msgspec.ValidationError:
         raise DefinitionError(
-            f"chart {chart.name}: its name cannot be the name of a release",
+            f"chart {chart.name}: its name is not a valid release name",
             "Give one under release: of the chart, of letters, digits and dashes.",
         ) from None
 
@@ -113,7 +113,7 @@ def show_chart(
             _arguments(chart, folder, len(values), helm),
             folder,
             f"{what}: helm template",
-            "Give it the values that it needs under values:, or say why not under notRendered:.",
+            "Give it the required values under values:, or a reason under notRendered:.",
             limit=MAX_RENDERED_BYTES,
         )
     named = [*_annotated(archive, what), *images_of(rendered_documents(printed, what), what)]
@@ -148,8 +148,8 @@ def _kept(digest: str, size: int, context: SourceContext, what: str) -> bytes:
     data = context.store.read_bytes(digest, size)
     if data is None:
         raise MissingBlobError(
-            f"{what}: the cache has no {digest}, which was just put there",
-            "Does something clean the cache? Run `isoward lock` again.",
+            f"{what}: {digest} was just cached and is missing now",
+            "Is something cleaning the cache? Run `isoward lock` again.",
         )
     return data
 

@@ -18,7 +18,7 @@ def rendered_documents(data: bytes, where: str) -> list[Any]:
 
     Args:
         data: Untrusted, of bounded size.
-        where: What it is, for messages.
+        where: Names the manifest in messages.
     Raises:
         FormatError: Not YAML, or too deep or too large.
     """
@@ -26,6 +26,6 @@ def rendered_documents(data: bytes, where: str) -> list[Any]:
         return go_documents(data, str)
     except GoYamlError as error:
         raise FormatError(
-            f"{where}: what it renders cannot be read: {str(error)[:MAX_REASON]}",
+            f"{where}: its rendered output cannot be read: {str(error)[:MAX_REASON]}",
             "Render it with `helm template`, and correct its values or ask its publisher.",
         ) from error

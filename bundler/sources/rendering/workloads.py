@@ -53,7 +53,7 @@ def images_of(documents: list[Any], what: str) -> Iterator[Named]:
             if document is not None:
                 yield from walk.object(document)
     except RecursionError as error:
-        raise walk.refuse("something that names itself") from error
+        raise walk.refuse("a reference to itself") from error
 
 
 class _Walk:
@@ -92,7 +92,7 @@ class _Walk:
             if step in ("template", "jobTemplate") and isinstance(spec, dict):
                 yield from self._annotations(spec, where)
         if not isinstance(spec, dict):
-            raise self.refuse(f"{where}: without {'.'.join(path)}")
+            raise self.refuse(f"{where}: missing {'.'.join(path)}")
         for field in _CONTAINERS:
             for container in self._list(spec, field, where):
                 place = f"{where}, {field[:-1]} {container.get('name')}"
@@ -187,7 +187,7 @@ class _Walk:
 
     def _text(self, value: Any, place: str) -> str:
         if not isinstance(value, str) or not value:
-            raise self.refuse(f"{place}: without an image")
+            raise self.refuse(f"{place}: missing image")
         return value
 
     def _count(self) -> None:

@@ -82,7 +82,7 @@ def _own_wheel(locked: LockedOwnWheel, folder: Path) -> Opener:
         if found != locked.digest:
             raise FormatError(
                 f"start: expected {locked.name} as {locked.digest}, found {wheel.name} as {found}",
-                "The lock was made by another isoward: run that one, or `isoward lock` again.",
+                "Another isoward wrote the lock: use that one, or run `isoward lock` again.",
             )
         return WholeBytes(wheel.data)
 
@@ -101,7 +101,7 @@ def _only_environment(found: LockedPythonSet) -> str:
     if len(names) != 1:
         raise DefinitionError(
             f"start: {found.name!r} has the environments {', '.join(names)}",
-            "Say which one as `environment:` under `start:`.",
+            "Choose one with `environment:` under `start:`.",
         )
     return names[0]
 

@@ -40,7 +40,7 @@ Tag: py3-none-any
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 """The first moment that a ZIP archive can name."""
 _MODE: Final = 0o100644 << 16
-_AGAIN: Final = "Install isoward anew, or name a wheel of it as `wheel:` under `start:`."
+_AGAIN: Final = "Reinstall isoward, or name a wheel of it as `wheel:` under `start:`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def make_wheel() -> MadeWheel:
     installed.sort(key=lambda found: Path(str(found.locate_file(""))).resolve() != root)
     if not installed:
         raise DefinitionError(
-            "start: the isoward that runs is not installed, so no wheel can be made of it",
+            "start: the running isoward is not installed, so no wheel can be built from it",
             _AGAIN,
         )
     return wheel_of(installed[0], root)
@@ -101,7 +101,7 @@ def read_wheel(path: Path) -> MadeWheel:
 
     Raises:
         DefinitionError: There is none, or it is no wheel of isoward.
-        StorageError: It cannot be read.
+        StorageError: A blob cannot be read.
     """
     if not path.is_file():
         raise DefinitionError(f"start.wheel: {path.name}: no such file", "Check the path.")
@@ -119,7 +119,7 @@ def read_wheel(path: Path) -> MadeWheel:
 
 
 def requirements_of(wheel: MadeWheel, extra: str = EXTRA) -> frozenset[str] | None:
-    """Return the projects that a wheel of isoward needs, by normalised name.
+    """Return the projects that a wheel of isoward needs, by normalized name.
 
     Args:
         wheel: Untrusted.
@@ -168,7 +168,7 @@ def _installed(found: Distribution, root: Path) -> dict[str, bytes]:
             data = Path(str(path.locate())).read_bytes()
         if path.hash is not None and path.hash.value != _hash(data):
             raise DigestMismatchError(
-                f"{name}: expected {path.hash.mode} {path.hash.value} as it was installed, "
+                f"{name}: expected {path.hash.mode} {path.hash.value} as installed, "
                 f"found {_hash(data)}",
                 _AGAIN,
             )

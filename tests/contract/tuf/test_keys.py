@@ -66,7 +66,7 @@ def test_duplicate_keys(vendor: Vendor, site: Site) -> None:
     one = vendor.signers[Targets.type][0]
     vendor.set_keys(Targets.type, [one, _twin(one, "ab" * 32, "Cyd Example")], 2)
     vendor.publish(*ROLES)
-    refused(site, TrustError, "one public key stands twice")
+    refused(site, TrustError, "one public key is listed twice")
 
 
 def test_duplicate_sig_keyids(vendor: Vendor, site: Site) -> None:
@@ -102,7 +102,7 @@ def test_keytype_rsa(vendor: Vendor, site: Site, tmp_path: Path) -> None:
     name_key(signer.public_key, "New Build System")
     vendor.set_keys(Snapshot.type, [signer], 1)
     vendor.publish(Root.type, Snapshot.type, Timestamp.type)
-    stricter(vendor, site, TrustError, "not a public key of a type that counts", tmp_path)
+    stricter(vendor, site, TrustError, "not a public key of a supported type", tmp_path)
 
 
 def test_invalid_sig_in_valid_metadata(vendor: Vendor, site: Site, tmp_path: Path) -> None:
@@ -114,4 +114,4 @@ def test_invalid_sig_in_valid_metadata(vendor: Vendor, site: Site, tmp_path: Pat
     body["signatures"][2]["sig"] = "00" * 64
     data = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
     vendor.files["targets.json"] = data
-    stricter(vendor, site, SignatureError, "does not verify", tmp_path)
+    stricter(vendor, site, SignatureError, "is not valid", tmp_path)

@@ -121,7 +121,7 @@ def test_a_root_of_the_same_version_and_other_content(vendor: Vendor, site: Site
     site.take()
     vendor.root.expires += timedelta(days=1)
     vendor.put(Root.type)
-    refused(site, SignatureError, "not the root that this site knows")
+    refused(site, SignatureError, "not the root this site enrolled")
 
 
 def test_consistent_snapshots_are_refused(vendor: Vendor, site: Site) -> None:

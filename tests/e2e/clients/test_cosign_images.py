@@ -236,7 +236,7 @@ def test_wrong_key(publisher: Publisher, vendor: Vendor, form: str) -> None:
     publisher.sign(f"wrong/{form}", made.digest, form, key="stranger")
     assert not publisher.accepts(f"wrong/{form}", made.digest, form)
     said = vendor.refused(f"wrong/{form}", vendor.rule("publisher"))
-    assert "1 signature, none good: it is not by this key" in said
+    assert "1 signature, none valid: it was not made by this key" in said
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -263,7 +263,7 @@ def test_altered_payload(publisher: Publisher, vendor: Vendor, form: str) -> Non
     altered = Blob(layer.media_type, data, layer.annotations)
     publisher.attach(f"altered/{form}", evil, form, [altered])
     assert not publisher.accepts(f"altered/{form}", evil.digest, form)
-    assert "not by this key" in vendor.refused(f"altered/{form}", vendor.rule("publisher"))
+    assert "not made by this key" in vendor.refused(f"altered/{form}", vendor.rule("publisher"))
 
 
 def _alter_payload(data: bytes, old: str, new: str) -> bytes:
@@ -329,4 +329,4 @@ def test_cosign_too_accepts_the_keyless_signatures_that_our_tests_make(
     rule = f"keyless: {{identity: {IDENTITY}, issuer: '{ISSUER}', trustedRoot: {root}}}"
     (found,) = vendor.locked(name, rule).verified
     assert found.signer == f"{IDENTITY} ({ISSUER})"
-    assert "it is by" in vendor.refused(name, rule.replace(IDENTITY, "x@y.org"))
+    assert "it was made by" in vendor.refused(name, rule.replace(IDENTITY, "x@y.org"))

@@ -190,8 +190,8 @@ DEB, RELEASE = "pool/thing-data/thing-data_2.0_all.deb", "dists/stable/InRelease
     ("path", "gone", "error", "said"),
     [
         (DEB, False, DigestMismatchError, "the lock says sha256:"),
-        (DEB, True, NotFoundError, "moved on since the lock"),
-        (RELEASE, False, DigestMismatchError, "moved on since the lock"),
+        (DEB, True, NotFoundError, "changed since it was locked"),
+        (RELEASE, False, DigestMismatchError, "changed since it was locked"),
     ],
 )
 def test_a_build_takes_nothing_else_for_it(  # noqa: PLR0917 - a case has four sides

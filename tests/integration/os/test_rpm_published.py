@@ -110,7 +110,7 @@ def test_it_is_locked(tmp_path: Path, rpm_world: RpmWorld, name: str) -> None:
         (_indexed("--checksum", "sha1"), "SHA-256 or SHA-512, found sha"),
         (_indexed("--checksum", "md5"), "SHA-256 or SHA-512, found md5"),
         (_indexed("--baseurl", "https://cdn.example.org/x/"), "bash is to be had from another"),
-        (_indexed("--location-prefix", "../"), "not a path in it|leaves|cannot be carried"),
+        (_indexed("--location-prefix", "../"), "not a path in it|leaves|is not supported"),
         (
             _edited(
                 r'<location href="(repodata/[^"]*primary)',
@@ -144,5 +144,5 @@ def test_one_good_signature_does_not_make_up_for_a_bad_one(
         _with_stranger(repo, rpm_world)
         index = repo / "repodata" / "repomd.xml"
         index.write_bytes(index.read_bytes() + b"<!-- -->")
-        with pytest.raises(SignatureError, match="not of these bytes"):
+        with pytest.raises(SignatureError, match="does not match these bytes"):
             vendor.lock("bash", repositories=("baseos",))

@@ -182,7 +182,7 @@ for _label, _media_type in {
     case.add(f"a-media-type-that-is-{_label}", _type(_media_type), "format", "media")
 
 
-@case("format", "not an OCI manifest")
+@case("format", "unsupported OCI manifest")
 def an_image_that_is_a_layer(stage: Stage) -> None:
     def edit(body: Body) -> None:
         layer = json.loads(stage.blob(body["images"][0]["digest"]).read_bytes())["layers"][0]
@@ -211,7 +211,7 @@ def an_index_with_another_media_type_of_an_image(stage: Stage) -> None:
     )
 
 
-@case("format", "lives outside")
+@case("format", "stored outside")
 def an_index_with_an_image_at_an_address(stage: Stage) -> None:
     _swapped(
         stage,
@@ -241,7 +241,7 @@ def an_index_without_the_image_that_is_listed(stage: Stage) -> None:
     stage.manifest(edit)
 
 
-@case("format", "which nothing in it names")
+@case("format", "which nothing refers to")
 def a_blob_that_nothing_names(stage: Stage) -> None:
     def edit(body: Body) -> None:
         body["blobs"] = sorted(
@@ -251,7 +251,7 @@ def a_blob_that_nothing_names(stage: Stage) -> None:
     stage.manifest(edit)
 
 
-@case("format", "does not hold its archive")
+@case("format", "does not contain its archive")
 def a_chart_without_its_archive(stage: Stage) -> None:
     stage.manifest(lambda b: b["charts"][0].update(archive=b["files"][0]["digest"]))
 

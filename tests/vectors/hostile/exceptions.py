@@ -89,7 +89,7 @@ def _expire(metadata: Any) -> None:
     metadata.signed.expires = now() - timedelta(minutes=1)
 
 
-@case("waiver", "does not verify", **_WAIVED)
+@case("waiver", "is not valid", **_WAIVED)
 def a_waiver_with_one_signature_under_two_ids(stage: Stage) -> None:
     _waiver(stage, signers=1)
     path = stage.folder / "w.json"
@@ -206,13 +206,13 @@ case.add(
     "a-claim-that-is-false",
     _rules(lambda b: b["images"][0]["verified"][0].update(signer="Somebody Else")),
     "policy",
-    "says that it was verified by",
+    "says it was verified by",
 )
 case.add(
     "no-claim",
     _rules(lambda b: b["images"][0].pop("verified")),
     "policy",
-    "says that it was verified by",
+    "says it was verified by",
 )
 
 

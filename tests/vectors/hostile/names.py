@@ -71,7 +71,7 @@ for _label, _path in {
     case.add(f"layout-{_label}", _layout(_path), "format", "bundle.json")
 
 
-@case("format", "layout path stands twice")
+@case("format", "duplicate layout path")
 def layout_twice_but_for_case(stage: Stage) -> None:
     stage.manifest(lambda b: b["layout"].append({**b["layout"][0], "path": "readme.TXT"}))
 

@@ -110,7 +110,7 @@ def twenty_thousand_files_in_trust(stage: Stage) -> None:
         (stage.trust / f"{i}.x").touch()
 
 
-@case("unexpected-file", "nothing in the bundle vouches", commands=IMPORT)
+@case("unexpected-file", "does not belong to the bundle", commands=IMPORT)
 def twenty_thousand_files_among_blobs(stage: Stage) -> None:
     for i in range(20_000):
         (stage.bundle / "blobs/sha256" / f"{i:064x}").touch()

@@ -83,12 +83,12 @@ case.add(
 case.add("with-a-floor-above-the-release", _body(lambda s: s.update(floor=9)), "rollback", "older")
 
 
-@case("lost-state", "is gone")
+@case("lost-state", "is missing")
 def taken_away(stage: Stage) -> None:
     state_file(stage).unlink()
 
 
-@case("lost-state", "is gone")
+@case("lost-state", "is missing")
 def taken_away_with_the_ledger(stage: Stage) -> None:
     stage.seen()
     for path in (stage.depot / "trust").iterdir():
@@ -106,7 +106,7 @@ def under_the_name_of_another_root(stage: Stage) -> None:
     path.rename(path.with_name("ab" * 32 + ".json"))
 
 
-@case("lost-state", "is gone")
+@case("lost-state", "is missing")
 def exchanged_for_the_state_of_another_vendor(stage: Stage) -> None:
     other = stage.folder / "elsewhere"
     enrolled(other, make_release(stage.folder / "mallory"))
@@ -157,7 +157,7 @@ for _label, _make in {
     case.add(f"that-is-{_label}", _replaced(_make), "damaged-state", "damaged")
 
 
-@case("damaged-state", "others may write")
+@case("damaged-state", "others can write")
 def that_others_may_write(stage: Stage) -> None:
     state_file(stage).chmod(0o666)
 

@@ -24,7 +24,7 @@ _FILES = ("targets.json", "snapshot.json", "timestamp.json")
 MAX_SAFE = 2**53 - 1
 
 
-@case("not-enrolled", "enrolled no root")
+@case("not-enrolled", "not enrolled any root")
 def arbitrary_installation_by_another_vendor(stage: Stage) -> None:
     shutil.rmtree(stage.bundle)
     trusted_bundle(stage.bundle, make_release(stage.folder / "mallory"))

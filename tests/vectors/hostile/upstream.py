@@ -155,7 +155,7 @@ def an_attestation_for_a_signature(stage: Stage) -> None:
     build(stage, lambda signer, digest: (_good(signer, digest)[0], {"x": "y"}))
 
 
-@case("policy", "says that it was verified by")
+@case("policy", "says it was verified by")
 def a_claim_of_another_signer(stage: Stage) -> None:
     build(stage)
     stage.manifest(lambda b: b["images"][0]["verified"][0].update(signer="sha256:" + "0" * 64))
@@ -167,7 +167,7 @@ def a_rule_whose_key_is_none(stage: Stage) -> None:
     stage.manifest(lambda b: b["signatures"][0]["cosign"].update(key="no key"))
 
 
-@case("unsigned", "none good")
+@case("unsigned", "none valid")
 def a_site_that_wants_another_key(stage: Stage) -> None:
     build(stage)
     (stage.depot / "site.pub").write_bytes(ImageSigner().public_pem)

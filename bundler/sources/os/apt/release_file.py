@@ -17,7 +17,7 @@ from bundle.base.errors import DefinitionError, FormatError
 from bundle.kinds.os_packages import is_flat
 from bundler.sources.common.promised import LENGTHS, Promise
 
-_HINT: Final = "Check the repository's address and suite; one that is not signed is not carried."
+_HINT: Final = "Check the repository's address and suite; unsigned ones are not carried."
 _BEGIN: Final = "-----BEGIN PGP SIGNED MESSAGE-----"
 _END: Final = "-----BEGIN PGP SIGNATURE-----"
 _ENTRY: Final = re.compile(r"[ \t]+([0-9A-Fa-f]{64,128})[ \t]+([0-9]{1,15})[ \t]+(\S+)")
@@ -56,7 +56,7 @@ class AptRelease:
     contents: Mapping[str, Listed]
 
     def is_suite(self, suite: str) -> bool:
-        """Say whether it may be the Release file of a suite, by its own word.
+        """Return whether it may be the Release file of a suite, by its own word.
 
         The folder of a flat repository is no name, and where no name is given none is wrong.
         Source: apt, `pkgAcqMetaBase::VerifyVendor`, which compares what is before the last slash.
@@ -132,8 +132,7 @@ def _read(lines: list[str], where: str) -> AptRelease:
         found = f"only {' and '.join(weak)}" if weak else "no list of files"
         raise FormatError(
             f"{where}: expected digests by SHA-256 or SHA-512, found {found}",
-            "Digests of that kind prove nothing any more: ask the repository's publisher for "
-            "SHA-256."
+            "Such digests are no longer secure: ask the repository's publisher for SHA-256."
             if weak
             else _HINT,
         )

@@ -137,7 +137,7 @@ def _architectures(source: OsSource, platforms: tuple[Platform, ...]) -> list[st
         if platform not in ARCHITECTURES:
             raise DefinitionError(
                 f"osPackages {source.name}: {source.release} has no packages for {platform}",
-                f"Give it `platforms` of its own: {', '.join(ARCHITECTURES)}.",
+                f"Give it its own `platforms`: {', '.join(ARCHITECTURES)}.",
             )
         found.append(ARCHITECTURES[platform])
     return sorted(set(found))
@@ -157,10 +157,10 @@ def _fetch_suite(source: OsRepositorySource, context: SourceContext) -> _Suite:
     if not release.is_suite(suite):
         raise SignatureError(
             f"{url}: expected the suite {suite}, found {', '.join(sorted(release.names))}",
-            "A server may not put another suite in its place; name it by its own name.",
+            "A server must not substitute another suite; use the suite's own name.",
         )
     if not release.names and not is_flat(suite):
-        context.progress.note(f"{url}: it does not say which suite it is; only its key speaks")
+        context.progress.note(f"{url}: it does not name its suite; only its key identifies it")
     return _Suite(source, folder, release, files)
 
 
@@ -174,7 +174,7 @@ def _fetch_detached(
     except _ABSENT as error:
         raise NotFoundError(
             f"{absent.message}; nor is there a Release with its Release.gpg: {error.message}",
-            "Check the repository's address and suite; one that is not signed is not carried.",
+            "Check the repository's address and suite; unsigned ones are not carried.",
             error.context,
         ) from error
     return read_release(data, file.url), (file, signature)

@@ -109,7 +109,7 @@ class AptRoot:
         if done.code != 0:
             raise SignatureError(
                 f"{where}: apt does not accept the repository: {_words(done)}",
-                "Is `keyring` the distribution's own and current? Do not go on before you know "
+                "Is `keyring` the distribution's own and current? Do not continue until you know "
                 "why.",
             )
 
@@ -139,7 +139,7 @@ class AptRoot:
             if done.code != 0 and not lines:
                 raise DefinitionError(
                     f"{where}: apt cannot install the packages: {_words(done)}",
-                    "Correct their names, or name the repository that has what is missing.",
+                    "Correct their names, or add the repository that has the missing ones.",
                 )
             for line in done.output.decode("utf-8", "replace").splitlines():
                 found = _LINE.fullmatch(line.rstrip())
@@ -192,7 +192,7 @@ def _refuse(where: str, line: str) -> FormatError:
     return FormatError(
         f"{where}: expected a package with a path and a digest by SHA-256 or SHA-512, found "
         f"{line[:200]!r}",
-        "The repository is too old to be carried, or broken; ask its publisher.",
+        "The repository is too old, or broken; ask its publisher.",
     )
 
 
@@ -225,4 +225,4 @@ def _words(done: Finished) -> str:
     # What cannot be met is explained on the standard output.
     shown = done.output.decode("utf-8", "replace").partition("unmet dependencies:")[2].split("\n")
     said += [" ".join(line.split()) for line in shown if line.strip()]
-    return "; ".join(said)[:_SHOWN] or "it did not say why"
+    return "; ".join(said)[:_SHOWN] or "no reason given"

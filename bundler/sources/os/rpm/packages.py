@@ -51,7 +51,7 @@ def resolve_rpm(
     where = f"osPackages {source.name}"
     architectures = architectures_of(source.repositories, platforms)
     keyring = keep_keyring(source.keyring, context)
-    with storage_errors("make a folder for dnf"):
+    with storage_errors("create a folder for dnf"):
         work = tempfile.TemporaryDirectory(prefix="isoward-rpm-", ignore_cleanup_errors=True)
     with work as folder:
         # Nodes get each key in a file of its own; a keyring that cannot be divided is refused now.
@@ -137,13 +137,13 @@ def _keep_packages(
     if len(names) != len(solved):
         raise FormatError(
             f"rpm --query: expected {len(solved)} names, found {len(names)}",
-            "A package's name holds a line break; do not use the repository.",
+            "A package's name contains a line break; do not use the repository.",
         )
     for package, address, found in zip(solved, addresses, names, strict=True):
         if found != package.identity:
             raise FormatError(
                 f"{address}: expected {package.identity}, found {found}",
-                "The metadata gives a package another name; do not use the repository before you "
+                "The metadata gives a package another name; do not use the repository until you "
                 "know why.",
             )
     return [

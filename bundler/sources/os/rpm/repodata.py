@@ -71,14 +71,14 @@ def read_repomd(data: bytes, where: str) -> tuple[MetadataFile, ...]:
     files = [_file(entry, where) for entry in reader.entries if is_carried(entry.kind)]
     for files_of in ([file.kind for file in files], [file.path for file in files]):
         if len(set(files_of)) != len(files_of):
-            raise refuse(where, "a kind of metadata or a file stands twice")
+            raise refuse(where, "duplicate metadata type or file")
     if "primary" not in {file.kind for file in files}:
         raise refuse(where, "it names no primary metadata")
     return tuple(sorted(files, key=lambda file: file.path))
 
 
 def is_carried(kind: str) -> bool:
-    """Say whether dnf may ask for metadata of this kind."""
+    """Return whether dnf may ask for metadata of this kind."""
     base, _, form = kind.partition("_")
     return base in CARRIED and form in _FORMS
 
@@ -110,7 +110,7 @@ class _Reader:
 
     def doctype(self, *_: object) -> None:
         """Refuse what entities are declared in."""
-        raise refuse(self._where, "it has a document type, in which entities could be declared")
+        raise refuse(self._where, "it has a document type, which could declare entities")
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         """Enter an element."""
@@ -171,7 +171,7 @@ def promised(checksums: Mapping[str, str], size: int | None, where: str) -> Prom
     weak = not {"sha", "sha1", "md5"}.isdisjoint(checksums)
     raise FormatError(
         f"{where}: expected a checksum by SHA-256 or SHA-512, found {found[:MAX_REASON]}",
-        "Such a checksum proves nothing any more: ask the repository's operator for metadata by "
+        "Such a checksum is no longer secure: ask the repository's operator for metadata made by "
         "`createrepo_c --checksum sha256`."
         if weak
         else "Ask the repository's operator for metadata with SHA-256.",
@@ -181,9 +181,9 @@ def promised(checksums: Mapping[str, str], size: int | None, where: str) -> Prom
 def elsewhere(what: str) -> FormatError:
     """Return the error about something that the metadata wants fetched from another address."""
     return FormatError(
-        f"{what} is to be had from another address (xml:base)",
-        "The metadata is signed as it is, so a site's machines would ask that address and not the "
-        "depot: name a mirror of the repository that has its packages below its own address.",
+        f"{what} is at another address (xml:base)",
+        "The signed metadata is fixed, so a site's machines would ask that address and not the "
+        "depot: use a mirror of the repository with the packages below its own address.",
     )
 
 

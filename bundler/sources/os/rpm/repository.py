@@ -78,8 +78,8 @@ class RpmRepository:
             return self._note(path, content, blob), content
         except NotFoundError as error:
             raise NotFoundError(
-                f"{url}: the metadata names this file, and the server does not have it",
-                "The repository moved on in between, or its mirror is not whole: try again.",
+                f"{url}: the metadata names this file, but the server does not have it",
+                "The repository changed in between, or its mirror is incomplete: try again.",
                 error.context,
             ) from error
 
@@ -100,7 +100,7 @@ class RpmRepository:
         except msgspec.ValidationError as error:
             raise FormatError(
                 f"{self.url}: the metadata names a file {path[:200]!r}, which is not a path in it",
-                "Do not use the repository before you know why.",
+                "Do not use the repository until you know why.",
             ) from error
         return f"{self.url}/{quote(path)}"
 
@@ -114,7 +114,7 @@ class RpmRepository:
         if self.files.setdefault(path, locked) != locked:
             raise FormatError(
                 f"{self.url}: the metadata has two files at {path!r}",
-                "Do not use the repository before you know why.",
+                "Do not use the repository until you know why.",
             )
         link = self.root / path
         with storage_errors(f"write {link}"):
@@ -208,13 +208,13 @@ def _fetch_signature(repository: RpmRepository, *, signed: bool) -> bytes | None
     if not signed:
         return None
     if absent is None:
-        found = "a page of the server's"
+        found = "a web page"
     else:
         found = "none" if isinstance(absent, NotFoundError) else f"none ({absent.message})"
     raise SignatureError(
         f"{repository.address(SIGNATURE)}: expected the index's signature, found {found}",
-        "If the distribution does not sign its index, and only then, say so in the "
-        "definition: `metadataSigned: false`. Its packages are signed all the same.",
+        "Only if the distribution does not sign its index, say so in the "
+        "definition: `metadataSigned: false`. Its packages are still signed.",
     ) from absent
 
 

@@ -32,12 +32,12 @@ _AT_ONCE: Final = 100
 """Packages in one run of rpmkeys: far below any limit of a command line."""
 
 _REASONS: Final = {
-    "BADSIG": "the signature is not of these bytes",
-    "NO_PUBKEY": "a signature is by a key that is not in the keyring",
-    "EXPSIG": "a signature has ended",
-    "EXPKEYSIG": "a signature's key has ended",
+    "BADSIG": "the signature does not match these bytes",
+    "NO_PUBKEY": "a signature's key is not in the keyring",
+    "EXPSIG": "a signature has expired",
+    "EXPKEYSIG": "a signature's key has expired",
     "REVKEYSIG": "a signature's key was revoked",
-    "NODATA": "it holds no signature",
+    "NODATA": "it contains no signature",
     "ERRSIG": "a signature cannot be checked",
 }
 
@@ -73,11 +73,11 @@ class RpmKeys:
         found = _FINGERPRINT.findall(self._gpg("--with-colons", "--list-keys").output)
         if imported.code != 0 or not found:
             raise DefinitionError(
-                f"{where}: expected OpenPGP public keys, found none that can be used",
+                f"{where}: expected OpenPGP public keys, found no usable ones",
                 "Name the distribution's own file, such as RPM-GPG-KEY-Rocky-9.",
             )
         what = f"gpg --export for {where}"
-        ring = require_success(self._gpg("--export"), what, "Look at the keyring with gpg.")
+        ring = require_success(self._gpg("--export"), what, "Check the keyring with gpg.")
         with storage_errors(f"write {folder}"):
             self._ring.write_bytes(ring)
         for number, fingerprint in enumerate(found):
@@ -85,9 +85,9 @@ class RpmKeys:
             done = self._gpg("--armor", "--export", fingerprint.decode())
             path = folder / f"key-{number}.asc"
             with storage_errors(f"write {path}"):
-                path.write_bytes(require_success(done, what, "Look at the keyring with gpg."))
+                path.write_bytes(require_success(done, what, "Check the keyring with gpg."))
             done = self._rpm("rpmkeys", "--import", str(path))
-            require_success(done, f"rpmkeys --import for {where}", "Does rpm know this kind?")
+            require_success(done, f"rpmkeys --import for {where}", "Does rpm support this type?")
 
     def check_repomd(self, document: Path, signature: Path, where: str) -> None:
         """Check the detached signature of a repository's metadata.
@@ -108,10 +108,10 @@ class RpmKeys:
         good, said = _judge(done.output)
         if not good:
             reasons = sorted(said & _REASONS.keys())
-            why = ", ".join(_REASONS[name] for name in reasons) or "none that counts was found"
+            why = ", ".join(_REASONS[name] for name in reasons) or "no valid one found"
             raise SignatureError(
                 f"{where}: expected a signature by a key of the keyring over SHA-2; {why}",
-                "Is it the keyring of this distribution? Otherwise do not use the repository.",
+                "Is it the keyring of this distribution? If it is, do not use the repository.",
             )
 
     def check_packages(self, packages: Mapping[str, Path]) -> None:
@@ -133,7 +133,7 @@ class RpmKeys:
                 raise SignatureError(
                     f"{address}: expected a package signed by a key of the keyring over SHA-2; "
                     f"rpmkeys says: {_short(said.get(str(path), done.errors.decode()))}",
-                    "Is it the keyring of this distribution? Otherwise do not use the package.",
+                    "Is it the keyring of this distribution? If it is, do not use the package.",
                     {"packages": len(bad)},
                 )
 
@@ -168,7 +168,7 @@ class RpmKeys:
 
 
 def _judge(output: bytes) -> tuple[bool, set[str]]:
-    """Say whether one signature counts and none is of other bytes, and all that gpgv said."""
+    """Return whether one signature counts and none is of other bytes, and all that gpgv said."""
     signatures: list[dict[str, list[str]]] = [{}]
     for line in output.decode("utf-8", "replace").splitlines():
         if not line.startswith("[GNUPG:] "):

@@ -133,17 +133,17 @@ def solve(question: Question, folder: Path, run: Runner, where: str) -> tuple[So
         raise DefinitionError(
             f"{where}: dnf cannot install this on an empty system: "
             f"{_line(answer.unknown or answer.unsolved)}",
-            "Add the repository that has what is missing, or correct the package's name.",
+            "Add the repository that has the missing packages, or correct the package's name.",
         )
     if answer.unreadable:
         raise FormatError(
             f"{where}: dnf cannot read the repositories' metadata: {_line(answer.unreadable)}",
-            "Is each of them whole? Otherwise ask its operator.",
+            "Is one of them incomplete? Ask its operator.",
         )
     if len(answer.packages) > MAX_RPM_PACKAGES:
         raise FormatError(
             f"{where}: expected at most {MAX_RPM_PACKAGES} packages, found {len(answer.packages)}",
-            "Divide the list into several.",
+            "Split the list into several.",
         )
     return tuple(_package(raw, where) for raw in answer.packages)
 
@@ -189,9 +189,11 @@ def _ask(job: Path, answer: Path, run: Runner, where: str) -> _Answer:
 
 def _decode(done: Finished, answer: Path, where: str) -> _Answer:
     if done.code != 0:
-        words = done.errors.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
+        words = done.errors.decode("utf-8", "replace").strip().splitlines() or [
+            "it printed nothing"
+        ]
         raise ProgramError(
-            f"{where}: expected dnf to end with 0, found {done.code}: {_line(words[-1])}",
+            f"{where}: expected dnf to exit with 0, found {done.code}: {_line(words[-1])}",
             "Is the metadata of a repository damaged, or far larger than a distribution's?",
             {"exitCode": done.code},
         )
@@ -200,7 +202,7 @@ def _decode(done: Finished, answer: Path, where: str) -> _Answer:
             return msgspec.json.decode(answer.read_bytes(), type=_Answer)
     except msgspec.MsgspecError as error:
         raise ProgramError(
-            f"{where}: dnf gave an answer that is none ({error})", "Is its Python the system's own?"
+            f"{where}: dnf gave an invalid answer ({error})", "Is its Python the system's own?"
         ) from error
 
 
@@ -212,10 +214,10 @@ def _package(raw: msgspec.Raw, where: str) -> Solved:
         found = msgspec.json.decode(raw, type=Solved)
     except msgspec.MsgspecError as error:
         raise FormatError(
-            f"{where}: the metadata has a package that cannot be carried, "
+            f"{where}: the metadata has an unsupported package, "
             f"{_line(str(said.get('name')))} at {_line(str(said.get('location')))}: "
             f"{readable_problem(str(error), said)}",
-            "Do not use the repository before you know why.",
+            "Do not use the repository until you know why.",
         ) from error
     promised({found.checksum_kind: found.checksum}, found.size, f"{where}: {found.name}")
     return found

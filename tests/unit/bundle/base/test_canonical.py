@@ -33,7 +33,7 @@ def test_it_reads_back(value: Any) -> None:
     """But for a text with what nobody would see, or in a second spelling."""
     data = canonical_json(value)
     if any(flaws_of_tree(value)):
-        with pytest.raises(FormatError, match="it has"):
+        with pytest.raises(FormatError, match="contains"):
             decode_canonical(data, Any, "x")
         return
     assert decode_canonical(data, object, "x") == value
@@ -90,7 +90,7 @@ def test_any_other_spelling_is_refused(data: bytes) -> None:
 )
 def test_no_document_holds_what_nobody_sees(text: str) -> None:
     for value in ({"a": text}, {text: 1}, [[text]]):
-        with pytest.raises(FormatError, match="it has"):
+        with pytest.raises(FormatError, match="contains"):
             decode_canonical(canonical_json(value), Any, "x")
 
 

@@ -93,7 +93,7 @@ def _tag(manifest: Manifest) -> Manifest:
         (_layout("Bundle.JSON"), "layout path"),
         (_layout("SHA256SUMS"), "layout path"),
         (_layout("Trust"), "layout path"),
-        (_image(reference="busybox:1.36"), "written out"),
+        (_image(reference="busybox:1.36"), "not a full reference"),
         (_image(reference="../../x:1"), "not a reference"),
         (_image(manifests=()), "does not list"),
         (_image(reference="registry.example.org/app/web:2.1"), "means both"),

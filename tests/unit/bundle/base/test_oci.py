@@ -88,14 +88,14 @@ def test_fields_that_nobody_here_knows_are_carried_not_refused() -> None:
 @pytest.mark.parametrize(
     ("document", "media_type", "why"),
     [
-        (_manifest(), OCI_INDEX, "expected 'application/vnd.oci.image.index"),
-        (_index(), OCI_MANIFEST, "expected 'application/vnd.oci.image.manifest"),
-        (_manifest(manifests=[]), OCI_MANIFEST, "also has manifests"),
-        (_index(layers=[]), OCI_INDEX, "also has layers"),
-        (_index(config={}), OCI_INDEX, "also has layers or a config"),
+        (_manifest(), OCI_INDEX, "expected mediaType 'application/vnd.oci.image.index"),
+        (_index(), OCI_MANIFEST, "expected mediaType 'application/vnd.oci.image.manifest"),
+        (_manifest(manifests=[]), OCI_MANIFEST, "found a list of manifests"),
+        (_index(layers=[]), OCI_INDEX, "found layers"),
+        (_index(config={}), OCI_INDEX, "found layers or a config"),
         (_manifest(schemaVersion=1), OCI_MANIFEST, "expected schemaVersion 2, found 1"),
         ({"layers": []}, OCI_MANIFEST, "schemaVersion 2, found 0"),
-        (_manifest(mediaType="text/html"), "text/html", "is not an image, index or artefact"),
+        (_manifest(mediaType="text/html"), "text/html", "is not an image, index or artifact"),
         (_manifest(config=None), OCI_MANIFEST, "config"),
         (_manifest(layers=[_descriptor(size=-1)]), OCI_MANIFEST, "size"),
         (_manifest(layers=[_descriptor(size=1.5)]), OCI_MANIFEST, "size"),
@@ -219,13 +219,13 @@ def test_an_artifact_manifest_of_old(media_type: str) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ('"config": {}, "config": {"size": 1}', "a key stands twice: 'config'"),
-        ('"layers": [], "layers": [1]', "a key stands twice: 'layers'"),
+        ('"config": {}, "config": {"size": 1}', "duplicate key 'config'"),
+        ('"layers": [], "layers": [1]', "duplicate key 'layers'"),
         ('"Layers": []', "expected the key 'layers', found 'Layers'"),
         ('"layer\u017f": []', "expected the key 'layers'"),
         ('"layers": NaN', "it is not JSON"),
         ('"subject": "x"', "Expected `object`"),
-        ('"annotations": {"a": "1", "a": "2"}', "a key stands twice"),
+        ('"annotations": {"a": "1", "a": "2"}', "duplicate key"),
     ],
 )
 def test_what_two_readers_would_read_in_two_ways(text: str, why: str) -> None:

@@ -194,7 +194,7 @@ def test_every_damaged_blob_is_listed_with_what_it_is_of(
         path = directory.blob_path(digest)
         path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
     with pytest.raises(
-        DigestMismatchError, match="2 blobs are missing, damaged or cannot be read"
+        DigestMismatchError, match="2 blobs are missing, damaged or unreadable"
     ) as caught:
         check_blobs(directory, plan.manifest)
     lines = sorted(caught.value.details)
@@ -214,7 +214,7 @@ def test_what_is_missing_is_found_before_anything_is_read(
     damaged.write_bytes(damaged.read_bytes()[:-1])
     read = Counted()
     with pytest.raises(
-        IntegrityError, match="3 blobs are missing, damaged or cannot be read"
+        IntegrityError, match="3 blobs are missing, damaged or unreadable"
     ) as caught:
         check_blobs(directory, plan.manifest, read)
     assert read.total == 0
@@ -267,7 +267,7 @@ def test_every_blob_that_cannot_be_read_is_listed_with_what_it_is_of(
     image, file = plan.manifest.images[0], plan.manifest.files[0]
     bad = {image.manifests[0].digest, file.digest}
     worn = WornOut(directory.path, bad)
-    with pytest.raises(StorageError, match=r"2 blobs .* cannot be read") as caught:
+    with pytest.raises(StorageError, match=r"2 blobs .* unreadable") as caught:
         check_blobs(worn, plan.manifest)
     assert any(image.reference in line for line in caught.value.details)
     assert any(f"file {file_label(file)}" in line for line in caught.value.details)

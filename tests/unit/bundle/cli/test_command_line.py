@@ -118,7 +118,7 @@ def test_json_is_understood_at_every_place(
 def test_nothing_is_suggested_for_what_is_like_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["xyzzy"]) == 2
     said = capsys.readouterr().err
-    assert said == "isoward: error: there is no command isoward xyzzy\n  Run `isoward --help`.\n"
+    assert said == "isoward: error: unknown command: isoward xyzzy\n  Run `isoward --help`.\n"
 
 
 def test_a_name_is_completed_without_its_role() -> None:
@@ -351,7 +351,7 @@ def test_the_documents_are_carried(capsys: pytest.CaptureFixture[str]) -> None:
     text = (root / "runbooks/install.md").read_text(encoding="utf-8")
     assert capsys.readouterr().out.splitlines() == text.splitlines()
     assert run(["docs", "recover"]) == 2
-    assert "there is no document" in capsys.readouterr().err
+    assert "unknown document" in capsys.readouterr().err
 
 
 def test_schemas_are_printed_and_written(

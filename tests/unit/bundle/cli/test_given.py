@@ -86,7 +86,7 @@ def test_the_wrong_thing_is_named(capsys: Said, command: str, got: str, advice: 
         assert code != 2
         return
     assert code == 2, said
-    assert f", and this is {got}" in said
+    assert f", found {got}" in said
     assert advice in said
 
 

@@ -58,16 +58,16 @@ def test_two_suites_of_one_repository_share_its_folder() -> None:
         (source(""), "repositories"),
         (source(RPM), "expected components for a suite|needs a suite"),
         (source(APT.replace("[main]", "[]")), "expected components for a suite|needs a suite"),
-        (source(APT, "rocky-9"), "has no suite"),
+        (source(APT, "rocky-9"), "has neither suite"),
         (source(APT.replace("bookworm", "../x")), "suite"),
         (source(APT.replace("bookworm", "x/../y")), "suite"),
         (source(APT.replace("bookworm", "./")), "suite"),
-        (source(APT.replace("[main]", "[main, main]")), "'main' stands twice"),
+        (source(APT.replace("[main]", "[main, main]")), "duplicate 'main'"),
         (source(APT.replace("/debian'", "'")), "cannot be the name of its folder"),
         (source(APT.replace("/debian'", "/Debian'")), "cannot be the name of its folder"),
         (source(APT.replace("https:", "ftp:")), "url"),
         (source(APT.replace("/debian'", "/../debian'")), "in its path"),
-        (source(f"{APT}, {APT}"), "stands twice"),
+        (source(f"{APT}, {APT}"), "duplicate"),
         (
             source(f"{APT}, {APT.replace('mirror.', 'other.')}"),
             "would be the folder of two repositories",
@@ -78,7 +78,7 @@ def test_two_suites_of_one_repository_share_its_folder() -> None:
         (source(keyring="''"), "keyring"),
         (source(packages="[]"), "found neither"),
         (source(kubespray="true"), "has no Kubespray to ask"),
-        (source(packages="[socat, socat]"), "stands twice"),
+        (source(packages="[socat, socat]"), "duplicate"),
         (source(packages="[--help]"), "packages"),
         (source(packages="[socat-]"), "packages"),
         (source(packages="['socat=1']"), "packages"),
@@ -94,7 +94,7 @@ def test_what_is_refused(text: str, why: str) -> None:
 
 def test_one_name_twice_is_refused() -> None:
     body = source().partition("osPackages: [")[2].removesuffix("]")
-    with pytest.raises(DefinitionError, match="'x' stands twice"):
+    with pytest.raises(DefinitionError, match="duplicate 'x'"):
         read_definition(f"{HEAD}osPackages: [{body}, {body}]")
 
 
@@ -122,13 +122,13 @@ def _damaged(packages: LockedOs) -> list[tuple[dict[str, Any], str]]:
     first, second = packages.files
     return [
         ({"repositories": (OsPlace(folder="debian"),)}, "needs a suite"),
-        ({"repositories": packages.repositories * 2}, "stands twice"),
-        ({"files": (*packages.files, first)}, "stands twice"),
-        ({"files": (first,)}, "no file is the package socat"),
-        ({"files": (replace(first, path="other/x"), second)}, "in none of its repositories"),
-        ({"files": (replace(first, path="debian"), second)}, "in none of its repositories"),
+        ({"repositories": packages.repositories * 2}, "duplicate"),
+        ({"files": (*packages.files, first)}, "duplicate"),
+        ({"files": (first,)}, "no file for the package socat"),
+        ({"files": (replace(first, path="other/x"), second)}, "not in any of its repositories"),
+        ({"files": (replace(first, path="debian"), second)}, "not in any of its repositories"),
         ({"files": (replace(first, url="https://e.org/../x"), second)}, "in its path"),
-        ({"packages": packages.packages * 2}, "stands twice"),
+        ({"packages": packages.packages * 2}, "duplicate"),
         ({"keyring": replace(packages.keyring, path="debian")}, "not a keyring's name"),
         ({"keyring": replace(packages.keyring, source="/etc/x")}, "not a path below"),
     ]

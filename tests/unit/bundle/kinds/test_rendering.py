@@ -60,13 +60,13 @@ helm: {url: "https://get.example.org/helm.tar.gz", digest: "sha256:%s"}
     [
         ("values: [/etc/passwd]", r"charts\[0\]\.values\[0\].*not a path below"),
         ("values: [../x.yaml]", "not a path below"),
-        ("values: [a.yaml, a.yaml]", "stands twice"),
+        ("values: [a.yaml, a.yaml]", "duplicate"),
         ("release: {name: Web}", "release.name"),
         ("release: {name: x, namespace: a.b}", "release.namespace"),
         ("kubeVersion: '1'", "kubeVersion"),
         ("apiVersions: ['--kube-version=1']", r"apiVersions\[0\]"),
         ("images: [web]", r"charts\[0\]\.images\[0\].*neither a tag nor a digest"),
-        ("images: [a:1, 'docker.io/library/a:1']", "stands twice"),
+        ("images: [a:1, 'docker.io/library/a:1']", "duplicate"),
         ("leaveOut: [{image: a:1}]", "reason"),
         ("leaveOut: [{image: a:1, reason: ''}]", "reason"),
         ("{images: [a:1], leaveOut: [{image: a:1, reason: x}]}", "both declared and left out"),
@@ -91,7 +91,7 @@ def test_the_values_are_blobs_of_the_bundle() -> None:
 
 def test_a_lock_that_lacks_what_a_chart_wants_is_refused() -> None:
     lock = rendered("registry.example.org/app/web:2.2")
-    with pytest.raises(ClosureError, match=r"lock: chart web 1\.2\.3 wants .*web:2\.2") as caught:
+    with pytest.raises(ClosureError, match=r"lock: chart web 1\.2\.3 needs .*web:2\.2") as caught:
         check_lock(lock)
     assert caught.value.context["wantedBy"] == "chart web 1.2.3"
 
@@ -100,7 +100,7 @@ def test_a_bundle_that_lacks_what_a_chart_wants_is_refused() -> None:
     manifest = plan_bundle(rendered("registry.example.org/app/web:2.1")).manifest
     for images in ((), manifest.images[:1]):
         less = replace(manifest, images=images)
-        with pytest.raises(ClosureError, match=r"bundle\.json: chart web 1\.2\.3 wants"):
+        with pytest.raises(ClosureError, match=r"bundle\.json: chart web 1\.2\.3 needs"):
             check_manifest(less)
 
 
@@ -155,5 +155,5 @@ def test_a_review_shows_what_changed_about_a_rendering() -> None:
         helm=RenderedWith(version="v4.1.0"),
     )
     said = [change.thing.rpartition("1.2.3")[2] or change.thing for change in changes(old, new)]
-    assert said == ["helm", ": rendered", ": values values/web.yaml", ": wants"]
+    assert said == ["helm", ": rendered", ": values values/web.yaml", ": needs"]
     assert msgspec.to_builtins(other)["release"] == {"name": "front"}

@@ -125,14 +125,14 @@ def test_without_a_start_there_is_no_install_sh() -> None:
         ({"os_packages": (_system("socat"),)}, "'debian-12' has no package python3"),
         (
             {"python_packages": (_set(CLICK, PIP, pythons=("3.12",)),)},
-            "brings Python 3.11, found wheels for 3.12 only",
+            "provides Python 3.11, found wheels for 3.12 only",
         ),
         (
             {
                 "os_packages": (_system(), _system(name="other")),
                 "start": _start(os_packages=("debian-12", "other")),
             },
-            "debian-12 stands twice",
+            "duplicate debian-12",
         ),
         (
             {"start": _start(wheel=replace(_start().wheel, path="../isoward.whl"))},
@@ -153,7 +153,7 @@ def test_a_manifest_has_install_sh_and_start_together_or_neither() -> None:
         replace(manifest, start=None),
         replace(manifest, layout=tuple(f for f in manifest.layout if f.path != "install.sh")),
     ):
-        with pytest.raises(FormatError, match="do not stand together"):
+        with pytest.raises(FormatError, match="require each other"):
             check_manifest(wrong)
 
 

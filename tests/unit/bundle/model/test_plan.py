@@ -108,7 +108,7 @@ def _broken(plan: Manifest) -> list[tuple[str, Manifest]]:
     gone = digest("nowhere")
     return [
         ("not sorted", replace(plan, blobs=blobs[::-1])),
-        ("stands twice", replace(plan, blobs=(*blobs, blobs[-1]))),
+        ("duplicate", replace(plan, blobs=(*blobs, blobs[-1]))),
         ("file https", replace(plan, files=(replace(file, digest=gone),))),
         ("chart web", replace(plan, charts=(replace(chart, archive=gone),))),
         ("chart web", replace(plan, charts=(

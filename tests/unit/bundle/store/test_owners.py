@@ -107,7 +107,7 @@ def _state(depot: Path) -> Path:
 def _refuses(depot: Path) -> None:
     with pytest.raises(CouldNotVerifyError) as caught:
         load_states(depot / "trust")
-    assert "may write" in caught.value.message or "belongs to" in caught.value.message
+    assert "can write" in caught.value.message or "belongs to" in caught.value.message
     _, problems = load_readable_states(depot / "trust") if _is_own(depot) else ((), [True])
     assert problems
 
@@ -138,13 +138,13 @@ def test_records_of_another_owner_are_not_believed(
 def test_a_depot_that_others_may_write_is_not_opened(depot: Path, name: str) -> None:
     (depot / name).chmod(0o777)
     for opened in (open_depot, create_depot):
-        with pytest.raises(UnsafePathError, match="others may write"):
+        with pytest.raises(UnsafePathError, match="others can write"):
             opened(depot)
 
 
 def test_a_policy_that_others_may_write_is_not_believed(depot: Path) -> None:
     write_atomic(depot / POLICY_NAME, b"apiVersion: isoward/v1\nkind: SitePolicy\n", 0o664)
-    with pytest.raises(DefinitionError, match="others may write"):
+    with pytest.raises(DefinitionError, match="others can write"):
         load_site_policy(depot)
 
 
@@ -155,7 +155,7 @@ def test_nothing_is_enrolled_where_others_may_write(
     place.mkdir()
     place.chmod(0o777)
     candidate = read_candidate(vendor[0].release, None, now())
-    with pytest.raises(IsowardError, match="others may write"):
+    with pytest.raises(IsowardError, match="others can write"):
         enroll(place / "depot", candidate, now())
     place.chmod(0o1777)
     enroll(place / "depot", candidate, now())
@@ -190,12 +190,12 @@ class TestWithoutModes:
     def test_a_private_key_is_refused_and_nothing_is_left(self, tmp_path: Path) -> None:
         with pytest.raises(StorageError) as caught:
             write_key(generate_key("Ada Example"), tmp_path / "ada.pem", None)
-        assert "keeps no modes" in caught.value.message
+        assert "has no modes" in caught.value.message
         assert "ext4" in caught.value.hint
         assert list(tmp_path.iterdir()) == []
 
     def test_so_is_every_other_file_of_its_owner_alone(self, tmp_path: Path) -> None:
-        with pytest.raises(StorageError, match="keeps no modes"):
+        with pytest.raises(StorageError, match="has no modes"):
             write_atomic(tmp_path / "kubeconfig", b"secret", 0o600)
         assert list(tmp_path.iterdir()) == []
         write_atomic(tmp_path / "public", b"x")

@@ -71,7 +71,7 @@ def test_what_leads_out_or_is_no_file_is_refused_before_anything_is_written(
 ) -> None:
     with (
         _tar(_member("first"), *members(tmp_path)) as tar,
-        pytest.raises(tarfile.TarError, match=r"leads out|lies below|is no file"),
+        pytest.raises(tarfile.TarError, match=r"leads out|is below|is not a file"),
     ):
         unpack_tar(tar, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

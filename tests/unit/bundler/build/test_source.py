@@ -69,8 +69,8 @@ def test_a_clean_work_tree(repository: Repository) -> None:
     assert (source.clean, source.lock_committed, source.signature) == (True, True, "none")
     assert source_lines(source)[1:] == (
         "not signed",
-        "no file was changed since",
-        "the lock is the commit's",
+        "no uncommitted changes",
+        "the lock matches the commit",
     )
 
 
@@ -88,14 +88,14 @@ def test_a_changed_file_shows(repository: Repository) -> None:
     other.write_text("b")
     source = source_of(repository.lock)
     assert (source.clean, source.lock_committed) == (False, True)
-    assert "FILES WERE CHANGED since" in source_lines(source)
+    assert "UNCOMMITTED CHANGES" in source_lines(source)
 
 
 def test_a_changed_lock_shows(repository: Repository) -> None:
     repository.lock.write_text("kind: Lock # changed\n")
     source = source_of(repository.lock)
     assert (source.clean, source.lock_committed) == (False, False)
-    assert "the lock is NOT the commit's" in source_lines(source)
+    assert "the lock does NOT match the commit" in source_lines(source)
 
 
 def test_a_lock_that_was_never_committed_shows(repository: Repository) -> None:
@@ -110,7 +110,7 @@ def test_no_work_tree(tmp_path: Path) -> None:
     lock.write_text("x")
     source = source_of(lock)
     assert (source.kind, source.commit) == ("none", "")
-    assert source_lines(source) == ("unknown: the lock is in no Git work tree",)
+    assert source_lines(source) == ("unknown: the lock is not in a Git work tree",)
 
 
 def test_a_work_tree_without_a_commit(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_signed_commit(tmp_path: Path, repository: Repository) -> None:
     sign(repository, tmp_path, trusted=True)
     source = source_of(repository.lock)
     assert (source.signature, source.signer) == ("good", "ada@example.org")
-    assert source_lines(source)[1] == "signed, and the signature is good (ada@example.org)"
+    assert source_lines(source)[1] == "signed with a valid signature (ada@example.org)"
 
 
 def test_a_signed_commit_of_nobody_that_git_knows(tmp_path: Path, repository: Repository) -> None:
@@ -167,7 +167,7 @@ def test_no_git_and_a_git_that_hangs(tmp_path: Path) -> None:
         raise ProgramError("git: expected an end within 60 s", "")
 
     assert source_of(tmp_path / "x", missing).reason == "this machine has no git"
-    assert "did not answer" in source_of(tmp_path / "x", slow).reason
+    assert "gave no answer" in source_of(tmp_path / "x", slow).reason
 
 
 @pytest.mark.parametrize(

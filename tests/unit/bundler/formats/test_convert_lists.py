@@ -37,10 +37,10 @@ def test_references_comments_and_blank_lines() -> None:
     [
         (b"nginx:1\nnginx\n", "line 2: 'nginx' is not a reference: it has neither"),
         (b"nginx:\n", "line 1: .*'' is not a tag"),
-        (b"{{ repo }}/x:1\n", "line 1: a template is left"),
-        (b"${REPO}/x:1\n", "line 1: a template is left"),
+        (b"{{ repo }}/x:1\n", "line 1: unfilled template"),
+        (b"${REPO}/x:1\n", "line 1: unfilled template"),
         (b"\xff\xfe", "expected UTF-8"),
-        (b"# nothing\n", "it names no image"),
+        (b"# nothing\n", "it lists no images"),
         (b"a b:1\n", "line 1: .*not a repository name"),
     ],
 )

@@ -176,7 +176,7 @@ def test_a_person_is_told_of_everything_at_once() -> None:
     assert set(by_name) == {f"{WEB}:3", "nginx", "a/b:1"}
     assert by_name[f"{WEB}:3"].wanted_by == ("chart other 1.0.0", "chart web 1.0.0")
     assert by_name[f"{WEB}:3"].where == ("Deployment web, env X",)
-    assert "'latest' names no version" in by_name["nginx"].why
+    assert "'latest' does not name a version" in by_name["nginx"].why
     assert caught.value.exit_code == 17
     require_closed([])
 
@@ -194,5 +194,5 @@ def test_what_is_put_together_later_is_answered_by_what_fits_it_or_left_out() ->
 
 def test_it_is_said_what_to_do_about_a_template() -> None:
     _, missing = close([chart(found("$(IMAGE)"))], [])
-    assert "put together when it is used" in missing[0].why
+    assert "assembled at run time" in missing[0].why
     assert "leaveOut" in missing[0].add

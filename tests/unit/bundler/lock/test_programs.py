@@ -70,5 +70,8 @@ def test_nothing_is_asked_of_a_server_before(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert isoward(["lock", str(path), "--cache", str(tmp_path / "cache")]) == 16
     said = capsys.readouterr().err
-    assert "this machine lacks what the definition needs: helm (for charts[0], charts[1])" in said
+    assert (
+        "missing on this machine, but needed by the definition: helm (for charts[0], charts[1])"
+        in said
+    )
     assert "named under helm:" in said

@@ -92,11 +92,14 @@ def test_only_the_charts_own_chart_yaml_counts() -> None:
         (pack(("web/Chart.yaml", b"- a")), "not a mapping"),
         (
             pack(("web/Chart.yaml", b"apiVersion: [v2]\nname: a\nversion: 1")),
-            "no text in apiVersion",
+            "no string in apiVersion",
         ),
-        (pack(("web/Chart.yaml", CHART_YAML + b"a: !!python/name:os.system x")), "is no python"),
+        (
+            pack(("web/Chart.yaml", CHART_YAML + b"a: !!python/name:os.system x")),
+            "is not a valid python",
+        ),
         (pack(("web/Chart.yaml", CHART_YAML + b"deprecated: maybe")), "expected true or false"),
-        (pack(("web/Chart.yaml", b"apiVersion: v2\nname: [a]\nversion: 1")), "no text in name"),
+        (pack(("web/Chart.yaml", b"apiVersion: v2\nname: [a]\nversion: 1")), "no string in name"),
         (pack(("web/Chart.yaml", b"\xff")), "not YAML"),
         (pack(("web/Chart.yaml", b" " * 2_000_000)), "too large"),
         (bytes(MAX_CHART_BYTES + 1), "expected at most"),

@@ -37,7 +37,7 @@ def test_a_host_with_a_mirror() -> None:
         ("hosts: {docker.io: {concurrency: 0}}", "concurrency"),
         ("hosts: {docker.io: {concurrency: 65}}", "concurrency"),
         ("hosts: {docker.io: {ca: x, plainHTTP: true}}", "both ca and plainHTTP"),
-        ("hosts: {docker.io: {insecure: true}}", "insecure: there is no such field"),
+        ("hosts: {docker.io: {insecure: true}}", "insecure: unknown field"),
         ("allowedHosts: ['*']", r"allowedHosts\[0\]"),
         ("allowedHosts: ['*.org']", r"allowedHosts\[0\]"),
         ("allowedHosts: ['a.*.org']", r"allowedHosts\[0\]"),

@@ -198,7 +198,7 @@ def test_endless_redirects_end() -> None:
 def test_a_redirect_to_something_else_is_refused(location: str) -> None:
     with (
         scripted(in_turn(Reply(302, headers={"Location": location}))) as server,
-        pytest.raises(TransportRefusedError, match="not an http"),
+        pytest.raises(TransportRefusedError, match="not a usable http"),
     ):
         transport(server.host).fetch("GET", parse_url(server.url), {}, limit=10)
 

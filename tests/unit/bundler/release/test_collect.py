@@ -121,7 +121,7 @@ def test_another_release_is_not_taken_over(tmp_path: Path, fresh: Path, kit: Rel
     other = make_bundle(tmp_path / "other", b"other", "2.0.0")
     release_bundle(other, kit)
     approve_by(other, kit.approvers[:1])
-    with pytest.raises(CouldNotVerifyError, match="it is no copy of"):
+    with pytest.raises(CouldNotVerifyError, match="not a copy of"):
         bring_together(fresh, other)
 
 
@@ -133,7 +133,7 @@ def test_another_build_of_the_same_content_is_not_taken_over(
     release_bundle(other, kit, now() + timedelta(minutes=1))
     assert (other / PROVENANCE_NAME).read_bytes() != (fresh / PROVENANCE_NAME).read_bytes()
     approve_by(other, kit.approvers[:1])
-    with pytest.raises(CouldNotVerifyError, match="built another time"):
+    with pytest.raises(CouldNotVerifyError, match="comes from another build"):
         bring_together(fresh, other)
 
 

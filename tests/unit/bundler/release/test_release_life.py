@@ -92,7 +92,7 @@ def test_a_new_builder_s_key_signs_the_release_anew(
 
 
 def test_refreshing_needs_the_builder_s_key_and_a_release(tmp_path: Path, kit: ReleaseKit) -> None:
-    with pytest.raises(UsageError, match="nothing was released"):
+    with pytest.raises(UsageError, match="nothing has been released"):
         refresh_release(kit.release, kit.builder.signer, now())
     trusted_bundle(tmp_path / "bundle", kit)
     before = {name: (kit.release / name).read_bytes() for name in FILES}

@@ -65,7 +65,7 @@ def test_a_root_is_signed_one_after_the_other(tmp_path: Path) -> None:
 def test_a_complete_root_is_not_signed_again(tmp_path: Path) -> None:
     plan = dataclasses.replace(PLAN, root_threshold=1)
     before = create_root(tmp_path, plan, [RHEA], now())
-    with pytest.raises(UsageError, match="all the signatures"):
+    with pytest.raises(UsageError, match="all required signatures"):
         sign_root(tmp_path, ROLF)
     data = (tmp_path / "1.root.json").read_bytes()
     assert describe_root(data, "root").fingerprint == before.fingerprint
@@ -84,7 +84,7 @@ def test_only_root_keys_sign_a_root(tmp_path: Path, key: SigningKey) -> None:
 def test_a_root_is_made_once(tmp_path: Path) -> None:
     create_root(tmp_path, PLAN, [RHEA, ROLF], now())
     before = (tmp_path / "1.root.json").read_bytes()
-    with pytest.raises(UsageError, match="has a root already"):
+    with pytest.raises(UsageError, match="already has a root"):
         create_root(tmp_path, PLAN, [RHEA, ROLF], now())
     assert (tmp_path / "1.root.json").read_bytes() == before
 
@@ -104,14 +104,14 @@ UNSAFE: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "one approval": ({"approvals": 1}, "at least 2"),
     "no approval": ({"approvals": 0}, "at least 1"),
-    "too many approvals": ({"approvals": 4}, "demands 4 signatures and has 3 keys"),
-    "too many root signatures": ({"root_threshold": 3}, "demands 3 signatures and has 2 keys"),
+    "too many approvals": ({"approvals": 4}, "requires 4 signatures but has 3 keys"),
+    "too many root signatures": ({"root_threshold": 3}, "requires 3 signatures but has 2 keys"),
     "no root signature": ({"root_threshold": 0}, "at least 1"),
-    "one approver twice": ({"approvers": publics(ADA, BOB, ADA)}, "given twice"),
-    "one root key twice": ({"root_keys": publics(RHEA, RHEA)}, "given twice"),
+    "one approver twice": ({"approvers": publics(ADA, BOB, ADA)}, "duplicate public key"),
+    "one root key twice": ({"root_keys": publics(RHEA, RHEA)}, "duplicate public key"),
     "one person with two keys": (
         {"approvers": (*publics(ADA, BOB), generate_key("ADA").public_key)},
-        "one holder stands twice",
+        "one holder is listed twice",
     ),
     "one key under two names": (
         {"root_keys": (*publics(RHEA), renamed(ADA, "Eve"))},

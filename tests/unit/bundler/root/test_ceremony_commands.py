@@ -38,7 +38,7 @@ def test_a_ceremony_apart(
     done = isoward("sign", request_file, "--key", first.path, "--yes", "-o", tmp_path / "1.json")
     assert done.code == 0
     assert "Dora Example is an approver, and decides with others what is released" in done.out
-    assert "every site that trusts the present root takes" in done.out
+    assert "every site that trusts the present root accepts" in done.out
     assert "signed as Rhea Root; it counts for the present root (version 1) and for" in done.out
     done = isoward("root", "collect", kit.release, tmp_path / "1.json")
     assert (done.code, "not complete yet" in done.out) == (0, True)
@@ -63,7 +63,7 @@ def test_what_is_signed_is_confirmed_on_a_terminal(
     assert on_a_terminal("y\n", "sign", request_file, "--key", key).code == 0
     assert request_file.read_bytes() != before
     again = isoward("sign", request_file, "--key", key)
-    assert (again.code, "signed it already" in again.out) == (0, True)
+    assert (again.code, "already signed by" in again.out) == (0, True)
 
 
 def test_a_holder_may_name_the_present_root(
@@ -102,7 +102,7 @@ def test_a_ceremony_in_one_place(
     done = isoward("root", "threshold", release, "--approvals", "3", "--json")
     assert done.json["missing"] == {"present": 2, "new": 2}
     assert len(done.json["changes"]) == 2
-    assert "a draft waits for signatures" in isoward("root", "show", release).out
+    assert "a draft is waiting for signatures" in isoward("root", "show", release).out
     first = isoward("root", "sign", release, "--key", kit.roots[0].path)
     assert (first.code, "1 of version 1's" in first.out) == (0, True)
     last = isoward("root", "sign", release, "--key", kit.roots[1].path, "--json")
@@ -150,7 +150,7 @@ def test_a_request_says_who_has_to_sign(
 
 def test_looking_after_a_release_folder(tmp_path: Path, kit: ReleaseKit, isoward: Isoward) -> None:
     release = kit.release
-    assert "nothing was released yet" in isoward("release", "show", release).out
+    assert "nothing released yet" in isoward("release", "show", release).out
     bundle = trusted_bundle(tmp_path / "1", kit, "1.0.0")
     asked = ["release", "refresh", str(release), "--key", str(kit.builder.path)]
     done = isoward(*asked, "--bundle", bundle, "--json")
@@ -158,7 +158,7 @@ def test_looking_after_a_release_folder(tmp_path: Path, kit: ReleaseKit, isoward
     assert isoward("verify", bundle, "--fingerprint", hex_of(kit.fingerprint)).code == 0
     assert isoward("release", "revoke", release, "2", "--reason", "bad").code == 2
     done = isoward("release", "revoke", release, "1", "--reason", "a bad driver")
-    assert (done.code, "Sites learn of it with the next release" in done.out) == (0, True)
+    assert (done.code, "Sites learn about it from the next release" in done.out) == (0, True)
     shown = isoward("release", "show", release)
     assert "revoked from the next release on:\n  release 1" in shown.out
     assert "timestamp.json   valid until" in shown.out

@@ -134,9 +134,9 @@ def test_a_holder_is_told_in_words(tmp_path: Path, kit: ReleaseKit, dora: KeyFil
     text = "\n".join(page(told))
     for words in (
         "root version 2",
-        "takes the place of version 1",
+        "replaces version 1",
         "Dora Example is an approver, and decides with others what is released",
-        "Ada Example, approver, gets another key: ed25519",
+        "Ada Example, approver, gets a new key: ed25519",
         "-> ml-dsa-65",
         "approvals needed for a release: 2 -> 3",
         "signatures needed to change the root: 2 -> 1",
@@ -202,14 +202,14 @@ def test_an_altered_draft_is_refused(kit: ReleaseKit, request_file: Path) -> Non
 def test_another_draft_is_refused(kit: ReleaseKit, request_file: Path) -> None:
     files = responses(request_file, *kit.roots)
     draft(kit.release, set_thresholds(None, 3))
-    untouched(kit, files, MixedMetadataError, "about another draft, of version 2")
+    untouched(kit, files, MixedMetadataError, "for another draft, version 2")
 
 
 def test_a_draft_of_another_version_is_refused(kit: ReleaseKit, request_file: Path) -> None:
     files = responses(request_file, *kit.roots)
     collect(kit.release, files)
     draft(kit.release)
-    untouched(kit, files, MixedMetadataError, "version 2; what waits here is version 3")
+    untouched(kit, files, MixedMetadataError, "version 2; the one waiting here is version 3")
 
 
 def test_another_vendor_s_request_is_refused(
@@ -224,7 +224,7 @@ def test_another_vendor_s_request_is_refused(
 def test_a_signature_that_does_not_verify_is_refused(kit: ReleaseKit, request_file: Path) -> None:
     first, second = responses(request_file, *kit.roots)
     edit(second, lambda root: root["signatures"][0].update(sig="ab" * 64))
-    untouched(kit, (first, second), SignatureError, "Rolf Root does not verify")
+    untouched(kit, (first, second), SignatureError, "Rolf Root is not valid")
 
 
 def test_a_stranger_s_signature_is_refused(kit: ReleaseKit, request_file: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_stranger_s_signature_is_refused(kit: ReleaseKit, request_file: Path) 
         root["signatures"] = [s.to_dict() for s in metadata.signatures.values()]
 
     edit(second, forge)
-    untouched(kit, (first, second), UnknownKeyError, "no key of the role root")
+    untouched(kit, (first, second), UnknownKeyError, "not a key of the role root")
 
 
 def test_a_response_to_another_present_root_is_refused(kit: ReleaseKit, request_file: Path) -> None:
@@ -247,7 +247,7 @@ def test_a_response_to_another_present_root_is_refused(kit: ReleaseKit, request_
     present["signatures"] = present["signatures"][:1]
     fields["present"] = json.dumps(present, separators=(",", ":"), sort_keys=True)
     second.write_bytes(canonical_json(fields))
-    untouched(kit, (first, second), MixedMetadataError, "shown another present root")
+    untouched(kit, (first, second), MixedMetadataError, "shown a different present root")
 
 
 def test_nothing_is_collected_where_nothing_waits(kit: ReleaseKit, request_file: Path) -> None:
@@ -359,7 +359,7 @@ def test_a_forged_present_root_hides_nothing_of_what_holds_then(
     assert not any("Dora" in change for change in told.changes)
     assert any("Dora Example" in line for line in told.roles)
     assert told.present_fingerprint != kit.fingerprint
-    untouched(kit, responses(request, *kit.roots), MixedMetadataError, "another present root")
+    untouched(kit, responses(request, *kit.roots), MixedMetadataError, "a different present root")
 
 
 def test_a_request_needs_something_that_waits(kit: ReleaseKit) -> None:

@@ -51,10 +51,10 @@ def test_addresses(address: str) -> None:
         (HOST_KEY, f'"{HOST_KEY}\\n"', "hostKey"),
         (HOST_KEY, f"{HOST_KEY} comment", "hostKey"),
         (HOST_KEY, "SHA256:abc", "hostKey"),
-        (f", hostKey: {HOST_KEY}", "", "the field 'hostKey' is missing"),
+        (f", hostKey: {HOST_KEY}", "", "missing field 'hostKey'"),
         ("ssh: {key: id_ed25519}", "ssh: {key: id, user: 'root;x'}", "ssh.user"),
         ("ssh: {key: id_ed25519}", "ssh: {key: id, user: -root}", "ssh.user"),
-        ("ssh: {key: id_ed25519}", "ssh: {}", "the field 'key' is missing"),
+        ("ssh: {key: id_ed25519}", "ssh: {}", "missing field 'key'"),
         (
             "ssh: {key: id_ed25519}",
             "ssh: {key: id, password: x}",

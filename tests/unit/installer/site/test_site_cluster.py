@@ -79,7 +79,7 @@ def test_the_sample_has_no_problem_and_its_parts_are_read() -> None:
         ("effect: NoSchedule", "effect: Never", "zones[0].taints[0].effect", "one of NoSchedule, "),
         ("    networks: [10.20.3.0/24]\n", "", "zones[2]", "expected the networks"),
         ("secrets.sops.yaml", "../secrets.yaml", "secrets", "beside this one"),
-        ("secrets: secrets", "secret: secrets", "secret", "no such field"),
+        ("secrets: secrets", "secret: secrets", "secret", "unknown field"),
         ("  name: st-example", "  name: ST", "metadata.name", "found 'ST'"),
     ],
 )

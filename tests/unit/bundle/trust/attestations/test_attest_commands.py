@@ -68,14 +68,14 @@ def test_the_summary_is_shown_before_the_question(fresh: Path, kit: ReleaseKit) 
     assert done.code == 130
     for said in (
         f"commit {COMMIT}",
-        "signed, and the signature is good",
-        "no file was changed since",
-        "the first release of this release folder",
+        "signed with a valid signature",
+        "no uncommitted changes",
+        "first release in this release folder",
         "+ file https://files.example.org/file: added",
         "vulnerabilities: not scanned",
     ):
         assert said in done.out
-    assert "Approve this release as Ada Example, by ticket CHG-77?" in done.err
+    assert "Approve this release as Ada Example, ticket CHG-77?" in done.err
     done = on_a_terminal("y\n", "approve", fresh, "--key", key, "--ticket", "CHG-77")
     assert done.code == 0
 
@@ -86,7 +86,7 @@ def test_the_result_names_ticket_and_source(fresh: Path, kit: ReleaseKit, isowar
     (approval,) = done.json["approvals"]
     assert (approval["name"], approval["ticket"]) == ("Ada Example", "CHG-77")
     assert done.json["source"]["commit"] == COMMIT
-    assert done.json["changes"][0].startswith("the first release")
+    assert done.json["changes"][0].startswith("first release")
 
 
 def test_bundle_json_trust_and_attestations_are_enough(
@@ -111,7 +111,7 @@ def test_copies_are_brought_together(
     assert (done.code, done.json["collected"]) == (0, ["Ada Example", "Bob Example"])
     assert done.json["missing"] == 0
     again = isoward("approve", fresh, "--collect", *copies)
-    assert "nothing new was found; the release has all the approvals" in again.out
+    assert "nothing new found; the release has all required approvals" in again.out
     verified = isoward("verify", fresh, "--fingerprint", hex_of(kit.fingerprint))
     assert "Ada Example: CHG-ada" in verified.out
     assert "Bob Example: CHG-bob" in verified.out
@@ -149,10 +149,10 @@ def test_the_page_says_what_was_checked_and_what_not(
         "Ada Example: CHG-1234, ",
         "root         version 1, signed by Rhea Root, Rolf Root",
         "\nchecked\n",
-        "there is no other file",
+        "no extra files",
     ):
         assert said in checked
-    for said in ("the bundle holds no scan", "nothing is enrolled here"):
+    for said in ("the bundle contains no scans", "no root is enrolled here"):
         assert said in unchecked
     assert "vulnerabilities" not in checked
 

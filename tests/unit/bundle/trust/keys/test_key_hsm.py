@@ -114,7 +114,7 @@ def test_another_key_in_the_token_s_place_does_not_sign(
     fields["uri"] = "hsm:1?label=second"
     path.write_text(json.dumps(fields))
     signer = load_token_key(path, PIN.encode())
-    with pytest.raises(KeyFileError, match="another key"):
+    with pytest.raises(KeyFileError, match="a different key"):
         signer.sign(b"x")
 
 

@@ -131,7 +131,7 @@ def test_other_keys_that_prove_nothing() -> None:
     raw = MLDSA65PrivateKey.generate().public_key().public_bytes_raw()
     assert weakness(MLDSA65PublicKey.from_public_bytes(raw)) == ""
     zeros = raw[:32] + bytes(len(raw) - 32)
-    assert "anybody" in weakness(MLDSA65PublicKey.from_public_bytes(zeros))
+    assert "anyone" in weakness(MLDSA65PublicKey.from_public_bytes(zeros))
     assert weakness(ec.generate_private_key(ec.SECP256R1()).public_key()) == ""
     assert weakness(object()) != ""
 
@@ -149,13 +149,13 @@ _WITHOUT_SMALL_FACTORS = next(
         (_LARGE_PRIME, "a prime"),
         (_LARGE_PRIME * 1999, "a small factor"),
         (_PRIME * _PRIME, "a square"),
-        (_PRIME * _WITHOUT_SMALL_FACTORS, "side by side"),
+        (_PRIME * _WITHOUT_SMALL_FACTORS, "adjacent primes"),
     ],
     ids=["prime", "small factor", "square", "neighbours"],
 )
 def test_a_modulus_that_anybody_factors_is_no_key(modulus: int, words: str) -> None:
     wrong = weakness(load_der_public_key(der_of_rsa(modulus, 65537)))
-    assert (words in wrong, "anybody can sign under it" in wrong) == (True, True), wrong
+    assert (words in wrong, "anyone can sign under it" in wrong) == (True, True), wrong
 
 
 def test_a_point_beside_its_curve_is_no_key(tmp_path: Path) -> None:

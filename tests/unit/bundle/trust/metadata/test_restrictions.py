@@ -171,7 +171,7 @@ def product(kit: ReleaseKit, name: object) -> None:
 def test_a_build_of_another_product_is_refused(tmp_path: Path, kit: ReleaseKit) -> None:
     product(kit, "imaging")
     bundle = make_bundle(tmp_path / "bundle")
-    with pytest.raises(WrongProductError, match="'imaging', and the bundle is of 'tiny'"):
+    with pytest.raises(WrongProductError, match="'imaging', but the bundle belongs to 'tiny'"):
         release_bundle(bundle, kit)
     assert not (bundle / "trust").exists()
 

@@ -66,8 +66,8 @@ def row(lines: list[str], title: str) -> str:
 
 def test_an_honest_release_says_what_it_does_not_do(fresh: Path) -> None:
     lines = shown(fresh)
-    assert "takes back    no release" in row(lines, "takes back")
-    assert "any may import it" in row(lines, "only for")
+    assert "revokes       no release" in row(lines, "revokes")
+    assert "any site may import it" in row(lines, "only for")
     assert "365 days from now" in row(lines, "valid until") or "364 days" in row(
         lines, "valid until"
     )
@@ -78,7 +78,7 @@ def test_an_honest_release_says_what_it_does_not_do(fresh: Path) -> None:
 def test_a_revocation_is_on_the_page(fresh: Path) -> None:
     alter(fresh, lambda signed: signed.unrecognized_fields.update({REVOKED_FIELD: REVOKED}))
     lines = shown(fresh)
-    assert f"release 3 ({DIGEST}): a good release" in row(lines, "takes back")
+    assert f"release 3 ({DIGEST}): a good release" in row(lines, "revokes")
     assert any("for ever" in line for line in lines)
     assert page_data(review(BundleDirectory(fresh), now()))["revokes"] == REVOKED
 
@@ -96,7 +96,7 @@ def test_sites_and_expiry_are_on_the_page(fresh: Path) -> None:
     lines = shown(fresh)
     assert "else" in row(lines, "only for")
     assert "2099-01-01" in row(lines, "valid until")
-    assert "LONGER than a build sets it" in row(lines, "valid until")
+    assert "LONGER than a build sets" in row(lines, "valid until")
 
 
 def _second_target(signed: Any) -> None:
@@ -233,7 +233,7 @@ def test_with_the_release_before_nothing_can_be_left_out(
     assert any("moved from" in line for line in shown(second, before))
     restate(second, kit, CHANGES_NAME, lambda p: p["files"].update(moved=[]))
     lines = shown(second)
-    assert "by the build system's word" in row(lines, "changes")
+    assert "as the build system claims" in row(lines, "changes")
     assert any("--previous" in line for line in lines)
     with pytest.raises(AttestationError, match="contradicts the bundle"):
         shown(second, before)

@@ -121,7 +121,7 @@ def test_a_power_cut_of_an_enrolment_is_made_good_by_the_first_import(
         came_in += 1
         assert load_authority(depot / "trust") == world.site.authority
         state_path(depot / "trust", world.kit.fingerprint).unlink()
-        with pytest.raises(IsowardError, match="gone"):
+        with pytest.raises(IsowardError, match="missing"):
             load_states(depot / "trust")
     assert came_in
 

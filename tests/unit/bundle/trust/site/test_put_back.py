@@ -61,7 +61,7 @@ def test_a_record_that_others_may_write_counts_as_damaged(
 ) -> None:
     path = state_path(site.trust, kit.fingerprint)
     path.chmod(mode)
-    with pytest.raises(DamagedStateError, match=f"others may write it .mode {mode:04o}."):
+    with pytest.raises(DamagedStateError, match=f"others can write to it .mode {mode:04o}."):
         load_states(site.trust)
     path.chmod(0o644)
     assert load_states(site.trust)

@@ -124,7 +124,7 @@ def test_one_person_does_not_sign_twice(tmp_path: Path, expired: Path, site: Sit
     fields = json.loads(data)
     fields["signatures"] *= 2
     file.write_bytes(canonical_json(fields))
-    with pytest.raises(WaiverError, match="does not verify"):
+    with pytest.raises(WaiverError, match="is not valid"):
         import_waived(expired, site, file)
 
 
@@ -134,7 +134,7 @@ def test_nobody_else_signs(
 ) -> None:
     key = vendor.stranger if who == "stranger" else vendor.approvers[0]
     file = waiver_for(expired, site, tmp_path / "w.json", signers=1)
-    with pytest.raises(UnknownKeyError, match="none of the site's keys"):
+    with pytest.raises(UnknownKeyError, match="is not the site's"):
         sign(file.read_bytes(), KIND, key.signer, "w")
     fields = json.loads(file.read_bytes())
     fields["signatures"].append({**fields["signatures"][0], "keyid": key.signer.public_key.keyid})
@@ -151,7 +151,7 @@ def test_it_is_for_one_bundle_only(
     with pytest.raises(WaiverError, match="the waiver is for tiny 1"):
         import_waived(other, site, file)
     state = load_states(site.trust)[0]
-    with pytest.raises(WaiverError, match="does not hold for"):
+    with pytest.raises(WaiverError, match="is not valid for"):
         verify_trust(BundleDirectory(other), state, waiver=granted(expired, site, file))
 
 
@@ -249,7 +249,7 @@ def test_a_newer_release_comes_in_after_a_waived_one(
 
 def test_a_fresh_bundle_needs_none(tmp_path: Path, site: SiteKit, vendor: ReleaseKit) -> None:
     fresh = trusted_bundle(tmp_path / "fresh", vendor)
-    with pytest.raises(UsageError, match="nothing of its trust metadata has expired"):
+    with pytest.raises(UsageError, match="none of its trust metadata has expired"):
         waiver_for(fresh, site, tmp_path / "w.json")
 
 

@@ -69,7 +69,7 @@ def test_another_issuer(image: SignedImage, world: SigstoreWorld, form: str) -> 
 @pytest.mark.parametrize("form", FORMS)
 def test_swapped_image(image: SignedImage, world: SigstoreWorld, form: str) -> None:
     _sign(image, world, world.identity(), form, about=other_digest())
-    with pytest.raises(UnsignedError, match="none good"):
+    with pytest.raises(UnsignedError, match="none valid"):
         image.verify(_rule(world))
 
 
@@ -127,7 +127,7 @@ def test_a_pattern_matches_the_whole_identity(
     image: SignedImage, world: SigstoreWorld, pattern: str
 ) -> None:
     _sign(image, world, world.identity(), "statement")
-    with pytest.raises(UnsignedError, match="it is by"):
+    with pytest.raises(UnsignedError, match="it was made by"):
         image.verify(_rule(world, identity=None, identity_regexp=pattern))
 
 
@@ -168,7 +168,7 @@ def test_an_altered_log_entry(
     logged["Payload"][field] = value
     annotations["dev.sigstore.cosign/bundle"] = json.dumps(logged)
     image.attach([(SIMPLE_SIGNING, payload, annotations)])
-    with pytest.raises(UnsignedError, match="none good"):
+    with pytest.raises(UnsignedError, match="none valid"):
         image.verify(_rule(world))
 
 
@@ -180,7 +180,7 @@ def test_a_log_entry_without_the_logs_promise(
     logged["SignedEntryTimestamp"] = promise
     annotations["dev.sigstore.cosign/bundle"] = json.dumps(logged)
     image.attach([(SIMPLE_SIGNING, payload, annotations)])
-    with pytest.raises(UnsignedError, match="none good"):
+    with pytest.raises(UnsignedError, match="none valid"):
         image.verify(_rule(world))
 
 
@@ -211,7 +211,7 @@ def test_a_log_entry_with_a_key_twice(image: SignedImage, world: SigstoreWorld) 
     text = annotations["dev.sigstore.cosign/bundle"]
     annotations["dev.sigstore.cosign/bundle"] = text[:-1] + ', "Payload": {}}'
     image.attach([(SIMPLE_SIGNING, payload, annotations)])
-    with pytest.raises(UnsignedError, match="stands twice"):
+    with pytest.raises(UnsignedError, match="duplicate"):
         image.verify(_rule(world))
 
 
@@ -242,7 +242,7 @@ def test_a_bundle_without_proof_is_not_good(image: SignedImage, world: SigstoreW
     made = world.statement_bundle(world.identity(), statement(image.digest))
     del made["verificationMaterial"]["tlogEntries"][0]["inclusionProof"]["checkpoint"]
     image.attach_bundle(made)
-    with pytest.raises(UnsignedError, match="none good"):
+    with pytest.raises(UnsignedError, match="none valid"):
         image.verify(_rule(world))
 
 
@@ -257,7 +257,7 @@ def test_a_bundle_of_another_envelope(image: SignedImage, world: SigstoreWorld) 
 
 def test_a_bundle_by_a_key(image: SignedImage, world: SigstoreWorld, signer: ImageSigner) -> None:
     image.sign_bundle(signer.sign)
-    with pytest.raises(UnsignedError, match="none good"):
+    with pytest.raises(UnsignedError, match="none valid"):
         image.verify(_rule(world))
 
 

@@ -83,7 +83,7 @@ def test_the_first_rule_that_matches_counts(
     rules = (by_key(stranger, "quay.io/**"), by_key(signer), by_key(stranger))
     (found,) = image.verify(*rules)
     assert found.rule == 1
-    with pytest.raises(UnsignedError, match=r"signatures\[0\]|not by this key"):
+    with pytest.raises(UnsignedError, match=r"signatures\[0\]|not made by this key"):
         image.verify(by_key(stranger), by_key(signer))
 
 
@@ -169,7 +169,7 @@ def test_a_signature_of_a_signature_is_none_of_the_image(
 ) -> None:
     carrier = image.sign(stranger.sign)
     image.sign(signer.sign, subject=carrier)
-    with pytest.raises(UnsignedError, match="1 signature, none good"):
+    with pytest.raises(UnsignedError, match="1 signature, none valid"):
         image.verify(by_key(signer))
 
 
@@ -205,7 +205,7 @@ def test_a_flood_of_referrers_is_refused(image: SignedImage, signer: ImageSigner
     [
         (SignatureRule(images=("**",)), "found none"),
         (replace(_waiver(), cosign=CosignRule(key="k")), "found cosign and unsigned"),
-        (_waiver(expires="2030-02-30"), "is not a day"),
+        (_waiver(expires="2030-02-30"), "is not a date"),
         (
             SignatureRule(images=("**",), keyless=KeylessRule(issuer="i", trusted_root="{}")),
             "either identity or identityRegexp",

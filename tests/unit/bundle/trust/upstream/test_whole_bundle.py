@@ -154,7 +154,7 @@ def test_a_bundle_by_another_key(
     bundle: SignedBundle, stranger: ImageSigner, tmp_path: Path
 ) -> None:
     written = bundle.write(tmp_path / "b", bundle.lock(by_key(stranger)))
-    with pytest.raises(UnsignedError, match="not by this key"):
+    with pytest.raises(UnsignedError, match="not made by this key"):
         check_upstream(*written, NOW)
 
 
@@ -165,7 +165,7 @@ def test_a_bundle_that_claims_another_signer(
     written = bundle.write(
         tmp_path / "b", bundle.lock(image=replace(bundle.image, verified=claimed))
     )
-    with pytest.raises(PolicyError, match="says that it was verified by"):
+    with pytest.raises(PolicyError, match="says it was verified by"):
         check_upstream(*written, NOW)
 
 
@@ -201,13 +201,13 @@ def test_both_policies_must_pass(
     written = bundle.write(tmp_path / "b")
     checked = check_upstream(*written, NOW, _site(depot, _key_rule("good.pub")))
     assert checked.site == checked.bundle
-    with pytest.raises(UnsignedError, match="not by this key"):
+    with pytest.raises(UnsignedError, match="not made by this key"):
         check_upstream(*written, NOW, _site(depot, _key_rule("other.pub")))
 
 
 def test_a_site_cannot_loosen(bundle: SignedBundle, stranger: ImageSigner, tmp_path: Path) -> None:
     written = bundle.write(tmp_path / "b", bundle.lock(by_key(stranger)))
-    with pytest.raises(UnsignedError, match="not by this key"):
+    with pytest.raises(UnsignedError, match="not made by this key"):
         check_upstream(*written, NOW, _site(tmp_path / "depot", WAIVER % "2099-12-31"))
 
 
@@ -272,7 +272,7 @@ def test_an_import_by_the_sites_policy(
     (depot / "policy").mkdir()
     (depot / "policy" / "other.pub").write_bytes(stranger.public_pem)
     _site(depot, _key_rule("policy/other.pub"))
-    with pytest.raises(UnsignedError, match="not by this key"):
+    with pytest.raises(UnsignedError, match="not made by this key"):
         import_now(made, depot)
     assert DepotDirectory(depot).bundle_names() == frozenset()
     (depot / "policy" / "other.pub").write_bytes(bundle.signer.public_pem)

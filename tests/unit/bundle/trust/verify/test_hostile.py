@@ -143,7 +143,7 @@ def test_unsigned_fields_are_refused(
 def test_white_space_is_another_spelling(bundle: Path, state: TrustState) -> None:
     path = bundle / "trust/targets.json"
     path.write_bytes(path.read_bytes() + b"\n")
-    with pytest.raises(SignatureError, match="another spelling"):
+    with pytest.raises(SignatureError, match="another encoding"):
         verify(bundle, state)
 
 

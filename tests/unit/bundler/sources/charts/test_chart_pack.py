@@ -181,10 +181,10 @@ def test_links_within_the_chart_are_followed(tmp_path: Path) -> None:
         ("/etc/hostname", "leads out"),
         ("../../outside", "leads out"),
         ("../web/README.md", "leads out"),
-        ("nothing", "no file of the chart"),
-        ("sub", "no file of the chart"),
-        ("link", "no file of the chart"),
-        ("secret.bak", "no file of the chart"),
+        ("nothing", "not lead to a file of the chart"),
+        ("sub", "not lead to a file of the chart"),
+        ("link", "not lead to a file of the chart"),
+        ("secret.bak", "not lead to a file of the chart"),
     ],
 )
 def test_a_link_that_leads_elsewhere_is_refused(target: str, why: str, tmp_path: Path) -> None:

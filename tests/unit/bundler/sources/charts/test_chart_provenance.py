@@ -80,9 +80,9 @@ def test_a_bad_provenance_file_is_refused(people: Gpg) -> None:
     old = ("--faked-system-time", "20200101T120000")
     cases = {
         "no provenance file": None,
-        "not one text": b"",
+        "not a single signed text": b"",
         "not in the keyring": people.provenance("eve", WEB.filename, DIGEST),
-        "not of this text": _changed(good, hex_of(DIGEST).encode(), hex_of(other).encode()),
+        "does not match this text": _changed(good, hex_of(DIGEST).encode(), hex_of(other).encode()),
         f"says that {WEB.filename} is {other}": people.provenance("ada", WEB.filename, other),
         f"says that {WEB.filename} is nothing": people.provenance("ada", "x-1.tgz", DIGEST),
         "is nothing, found": people.clearsign("ada", b"only one part\n"),
@@ -95,11 +95,11 @@ def test_a_bad_provenance_file_is_refused(people: Gpg) -> None:
         with pytest.raises(UnsignedError, match=why):
             verify(document, ring)
     for document in (b"x\n" + good, good + b"x", good + good, good.replace(b"BEGIN", b"begin")):
-        with pytest.raises(UnsignedError, match="not one text"):
+        with pytest.raises(UnsignedError, match="not a single signed text"):
             verify(document, ring)
     with pytest.raises(UnsignedError, match="its signature is damaged"):
         verify(_changed(good, b"\n\ni", b"\n\n!"), ring)
-    with pytest.raises(UnsignedError, match="the key has ended"):
+    with pytest.raises(UnsignedError, match="the key has expired"):
         verify(people.provenance("old", WEB.filename, DIGEST, *old), keyring(people, "old"))
     with pytest.raises(UnsignedError, match="found sha256:"):
         verify(good, ring, other)
@@ -109,7 +109,7 @@ def test_a_detached_or_inline_signature_is_no_clear_text(people: Gpg) -> None:
     options = ("--local-user", "ada@example.org", "--passphrase", "", "--armor")
     for form in ("--sign", "--detach-sign"):
         signed = people.run(*options, form, given=b"...")
-        with pytest.raises(UnsignedError, match="not one text"):
+        with pytest.raises(UnsignedError, match="not a single signed text"):
             verify(signed, keyring(people))
 
 
@@ -143,13 +143,13 @@ def test_what_is_no_public_key_is_refused(people: Gpg) -> None:
         (secret, "a private key"),
         (packets + secret, "a private key"),
         (block.encode(), "a private key"),
-        (packets[:-1], "half of it"),
+        (packets[:-1], "incomplete"),
         (b"", "something else"),
-        (b"\x99", "half of it"),
-        (b"KBXf", "half of it"),
+        (b"\x99", "incomplete"),
+        (b"KBXf", "incomplete"),
         (b"\xc2\x00", "something else"),
-        (b"\xc6\xe0", "half of it"),
-        (b"\x9b", "half of it"),
+        (b"\xc6\xe0", "incomplete"),
+        (b"\x9b", "incomplete"),
         (armoured.replace(b"END", b"FIN"), "something else"),
         (armoured + people.clearsign("ada", b"x"), "something else"),
         (armoured.replace(b"\n\nm", b"\n\n="), "damaged"),

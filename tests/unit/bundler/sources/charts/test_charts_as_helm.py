@@ -240,7 +240,7 @@ def test_what_is_rendered_is_read_as_the_api_server_reads_it() -> None:
 @pytest.mark.parametrize(
     ("lines", "why"),
     [
-        (["a: &a {b: *a}"], "names itself"),
+        (["a: &a {b: *a}"], "a reference to itself"),
         (["a: *b"], "undefined alias|alias 'b' of nothing"),
         (["a: " + "[" * 200 + "]" * 200], "nested deeper than 128"),
         (
@@ -248,7 +248,7 @@ def test_what_is_rendered_is_read_as_the_api_server_reads_it() -> None:
             + [f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 10)}]" for i in range(1, 9)],
             "too many elements",
         ),
-        (["<<: [a]"], "merges what is no mapping"),
+        (["<<: [a]"], "merges something that is not a mapping"),
     ],
     ids=["itself", "nothing", "deep", "laughs", "merge"],
 )
@@ -259,7 +259,7 @@ def test_what_is_larger_than_it_looks_is_refused(lines: list[str], why: str) -> 
         chart_artifact(archive, "web")
     with pytest.raises(FormatError, match=why):
         rendered_documents(data, "x")
-    if why in {"names itself", "too many elements"}:
+    if why in {"a reference to itself", "too many elements"}:
         index = START.encode() + (ENTRY % "1.0.0").encode() + data
         with pytest.raises(FormatError, match=why):
             read_index(index, ["web"], "https://x")

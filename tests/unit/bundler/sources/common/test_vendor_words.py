@@ -45,8 +45,8 @@ def test_other_bytes_are_told_by_entry_and_address() -> None:
     assert "publisher's own checksum" in caught.value.hint
     with pytest.raises(SizeMismatchError, match=f"^file {file.url}: expected 3"), blaming(blame):
         raise SizeMismatchError(f"{file.digest}: expected 3 bytes", advice.DAMAGED)
-    with pytest.raises(TransportError, match=f"^file {file.url}: broke off"), blaming(blame):
-        raise TransportError(f"{file.digest}: broke off", "again")
+    with pytest.raises(TransportError, match=f"^file {file.url}: aborted"), blaming(blame):
+        raise TransportError(f"{file.digest}: aborted", "again")
 
 
 def test_what_a_chart_brought_is_named_with_it() -> None:

@@ -304,5 +304,5 @@ def test_messages_without_end_are_ended(at: SourceContext, monkeypatch: pytest.M
     monkeypatch.setattr(programs, "MAX_PROGRAM_BYTES", 1_000_000)
     with serving(Server(_Talkative)) as port:
         source = GitSource(repository=f"http://127.0.0.1:{port}/x.git", commit=COMMIT)
-        with pytest.raises(ProgramError, match="at most 1000000 bytes of what it prints"):
+        with pytest.raises(ProgramError, match="at most 1000000 bytes of output"):
             open_commit(source, at)

@@ -178,12 +178,12 @@ REMOTE = GitSource(repository="https://host.example.org/x", commit="0" * 40)
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        (FileSource(), r"files\[0\]: it has neither url nor path"),
-        (FileSource(url="https://e.example.org/x"), r"files\[0\]: it has no digest"),
+        (FileSource(), r"files\[0\]: expected url or path, found neither"),
+        (FileSource(url="https://e.example.org/x"), r"files\[0\]: missing digest"),
         (FileSource(url="https://e.example.org/x", digest=digest_of(b""), path="x"), "only url"),
         (FileSource(url="https://e.example.org/x", digest=digest_of(b""), name="x"), "only url"),
         (FileSource(url="https://e.example.org/x", digest=digest_of(b""), git=REMOTE), "only url"),
-        (FileSource(git=REMOTE), "neither url nor path"),
+        (FileSource(git=REMOTE), "expected url or path, found neither"),
         (FileSource(path="../x"), r"files\[0\]\.path"),
         (FileSource(path="/etc/passwd"), r"files\[0\]\.path"),
         (FileSource(path="a/./b"), r"files\[0\]\.path"),

@@ -49,10 +49,10 @@ def engine(saved: Reply, inspected: Reply | None = None) -> Script:
 @pytest.mark.parametrize(
     ("answers", "error", "said"),
     [
-        (engine(Reply(body=b"x" * 100, length=5000)), TransportError, "broke off"),
-        (engine(Reply(500, body=b'{"message": "no"}')), TransportError, "broke off"),
-        (engine(Reply(body=b"")), FormatError, "its end is missing"),
-        (engine(Reply(body=b"no tar" * 200)), FormatError, "not a tar"),
+        (engine(Reply(body=b"x" * 100, length=5000)), TransportError, "aborted"),
+        (engine(Reply(500, body=b'{"message": "no"}')), TransportError, "aborted"),
+        (engine(Reply(body=b"")), FormatError, "truncated"),
+        (engine(Reply(body=b"no tar" * 200)), FormatError, "not a readable tar"),
         (engine(Reply(), Reply(500, body=b'{"message": "no"}')), TransportError, "not answer"),
         (engine(Reply(), Reply(404, body=b'{"message": "x"}')), DefinitionError, "no such image"),
     ],

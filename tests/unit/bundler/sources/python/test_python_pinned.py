@@ -129,5 +129,5 @@ def test_what_does_not_fit_together_is_said_in_uvs_words(
 
 
 def test_nothing_that_wants_packages_is_an_error(index: PythonIndex, tmp_path: Path) -> None:
-    with pytest.raises(DefinitionError, match="nothing in the definition wants Python packages"):
+    with pytest.raises(DefinitionError, match="nothing in the definition needs Python packages"):
         resolved(index, tmp_path)

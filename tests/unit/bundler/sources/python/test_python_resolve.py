@@ -218,9 +218,9 @@ REFUSED: dict[str, tuple[type[IsowardError], str]] = {
     "no digest, and other bytes": (DigestMismatchError, "expected other-1.0-py3-none-any.whl with"),
     "no such project": (DefinitionError, "has no project 'absent'"),
     "another version": (DefinitionError, "none of this version"),
-    "an address with a user": (FormatError, "no address that can be locked"),
-    "an address that is a path": (FormatError, "no address that can be locked"),
-    "an address that steps up": (FormatError, "no address that can be locked"),
+    "an address with a user": (FormatError, "no lockable address"),
+    "an address that is a path": (FormatError, "no lockable address"),
+    "an address that steps up": (FormatError, "no lockable address"),
 }
 
 

@@ -134,7 +134,7 @@ def test_release_and_namespace_decide_what_is_rendered(context: SourceContext) -
 
 def test_a_name_that_no_release_can_have(context: SourceContext) -> None:
     shape = Shape("a_b", PLAIN.files, frozenset())
-    with pytest.raises(DefinitionError, match="cannot be the name of a release"):
+    with pytest.raises(DefinitionError, match="is not a valid release name"):
         show(shape, context)
 
 
@@ -171,7 +171,7 @@ def test_a_dependency_that_is_not_in_the_chart(context: SourceContext) -> None:
 @pytest.mark.parametrize(
     ("template", "why"),
     [
-        (pod("").replace("image: ''", "other: x"), "without an image"),
+        (pod("").replace("image: ''", "other: x"), "missing image"),
         (pod("x").replace("[{name: x, image: 'x'}]", "[7]"), "not a list of objects"),
         ("apiVersion: v1\nkind: Pod\nmetadata: {name: x}\n", "Pod x: without spec"),
         (f"apiVersion: v1\nkind: X\na: {'[' * 200}{']' * 200}", "nested deeper than 128"),
@@ -316,7 +316,7 @@ def test_a_script_that_starts_helm_is_told_from_helm(
     monkeypatch.setenv("PATH", f"{context.folder}:{os.environ['PATH']}")
     with pytest.raises(ProgramError, match=r"helm version: .*127") as caught:
         show(PLAIN, context)
-    assert "put the program itself first" in caught.value.hint
+    assert "put the binary itself first" in caught.value.hint
 
 
 def test_an_old_helm_is_refused(tmp_path: Path) -> None:

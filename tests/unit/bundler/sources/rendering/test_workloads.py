@@ -171,7 +171,7 @@ def test_aliases_of_aliases_do_not_multiply_without_end() -> None:
 
 
 def test_an_alias_of_itself_ends() -> None:
-    with pytest.raises(FormatError, match="something that names itself"):
+    with pytest.raises(FormatError, match="a reference to itself"):
         found("apiVersion: example.org/v1\nkind: Bomb\nspec: &s {a: *s}")
 
 

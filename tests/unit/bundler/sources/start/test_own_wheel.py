@@ -156,4 +156,4 @@ def test_a_wheel_of_isoward_without_a_description_is_no_matter_of_an_index(
         archive.writestr("bundle/__init__.py", "")
     with pytest.raises(FormatError) as caught:
         read_metadata(path, path.name)
-    assert "Install isoward anew" in caught.value.hint
+    assert "Reinstall isoward" in caught.value.hint
