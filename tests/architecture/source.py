@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +35,33 @@ class Module:
         """The folder that it lies in, such as `bundler.sources.os.apt`."""
         return ".".join(self.path.relative_to(ROOT).parent.parts)
 
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All of its tree. Walking is what costs the time here, and it does not change."""
+        return tuple(ast.walk(self.tree))
+
+    @cached_property
+    def imports(self) -> tuple[Import, ...]:
+        """What it imports, by full name; `from a import b` gives both `a` and `a.b`."""
+        lazy = {
+            id(inner)
+            for outer in self.nodes
+            if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef)
+            for inner in ast.walk(outer)
+        }
+        found = []
+        for node in self.nodes:
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{self.where}:{node.lineno}: relative import"
+                assert node.module is not None
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            else:
+                continue
+            found += [Import(name, node.lineno, id(node) in lazy) for name in names]
+        return tuple(found)
+
     @property
     def lines(self) -> int:
         """How many lines it has."""
@@ -60,24 +86,10 @@ def modules() -> tuple[Module, ...]:
     return tuple(found)
 
 
-def imports(module: Module) -> Iterator[Import]:
-    """Yield what `module` imports, by full name; `from a import b` gives both `a` and `a.b`."""
-    lazy = {
-        id(inner)
-        for outer in ast.walk(module.tree)
-        if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef)
-        for inner in ast.walk(outer)
-    }
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield Import(alias.name, node.lineno, id(node) in lazy)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module.where}:{node.lineno}: relative import"
-            assert node.module is not None
-            yield Import(node.module, node.lineno, id(node) in lazy)
-            for alias in node.names:
-                yield Import(f"{node.module}.{alias.name}", node.lineno, id(node) in lazy)
+@cache
+def by_name() -> dict[str, Module]:
+    """Return the same by their full names."""
+    return {module.name: module for module in modules()}
 
 
 def under(name: str, *tops: str) -> bool:

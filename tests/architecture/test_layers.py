@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from tests.architecture.source import PACKAGES, Module, imports, modules, under
+from tests.architecture.source import PACKAGES, Module, by_name, modules, under
 
 _VALUES = ("bundle.base", "bundle.base.yaml", "bundle.texts", "bundle.kinds", "bundle.model")
 _TRUST = (
@@ -209,7 +209,7 @@ BEHIND = {
 
 def _may_import(module: Module, imported: str) -> bool:
     layer = module.layer
-    target = next((m for m in modules() if m.name == imported), None)
+    target = by_name().get(imported)
     if target is None:  # a name inside a module, whose module is looked at itself
         return True
     if target.layer == layer:
@@ -223,7 +223,7 @@ def test_a_module_imports_only_what_its_layer_may() -> None:
         assert module.layer in ALLOWED, f"{module.where}: {module.layer} is no layer of the design"
         wrong += [
             f"{module.where}:{found.line} imports {found.module}"
-            for found in imports(module)
+            for found in module.imports
             if found.module.split(".")[0] in PACKAGES and not _may_import(module, found.module)
         ]
     assert not wrong
@@ -234,7 +234,7 @@ def test_no_folder_is_reached_from_itself() -> None:
     below: dict[str, set[str]] = {module.layer: set() for module in modules()}
     folders = {module.name: module.layer for module in modules()}
     for module in modules():
-        for found in imports(module):
+        for found in module.imports:
             target = folders.get(found.module)
             if target not in {None, module.layer} and not found.lazy:
                 below[module.layer].add(str(target))
@@ -268,7 +268,7 @@ def test_the_two_sides_of_the_gap_do_not_know_each_other(
         f"{module.where}:{found.line} imports {found.module}"
         for module in modules()
         if under(module.name, package)
-        for found in imports(module)
+        for found in module.imports
         if under(found.module, *strangers)
     ]
     assert not wrong
@@ -278,7 +278,7 @@ def test_product_code_imports_neither_tests_nor_tools() -> None:
     wrong = [
         f"{module.where}:{found.line} imports {found.module}"
         for module in modules()
-        for found in imports(module)
+        for found in module.imports
         if under(found.module, "tests", "tools", "demo", "bench")
     ]
     assert not wrong
@@ -289,10 +289,10 @@ def test_values_are_pure() -> None:
     for module in modules():
         if not under(module.name, *_VALUES, "bundler.model"):
             continue
-        for found in imports(module):
+        for found in module.imports:
             if under(found.module, *IMPURE):
                 wrong.append(f"{module.where}:{found.line} imports {found.module}")
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if not isinstance(node, ast.Call):
                 continue
             if isinstance(node.func, ast.Name) and node.func.id in IMPURE_CALLS:
@@ -305,7 +305,7 @@ def test_values_are_pure() -> None:
 def test_each_library_stands_behind_the_modules_it_belongs_to() -> None:
     wrong = []
     for module in modules():
-        for found in imports(module):
+        for found in module.imports:
             top = found.module.split(".")[0]
             if top in BEHIND and not under(module.name, *BEHIND[top]):
                 wrong.append(f"{module.where}:{found.line} imports {found.module}")
@@ -317,7 +317,7 @@ def test_no_library_is_used_that_the_table_does_not_know() -> None:
     wrong = [
         f"{module.where}:{found.line} imports {found.module}"
         for module in modules()
-        for found in imports(module)
+        for found in module.imports
         if found.module.split(".")[0] not in known
     ]
     assert not wrong
@@ -328,7 +328,7 @@ def test_only_bundle_trust_makes_a_verified_bundle() -> None:
         f"{module.where}:{node.lineno}"
         for module in modules()
         if not under(module.name, "bundle.trust")
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Call)
         and getattr(node.func, "id", getattr(node.func, "attr", "")) == "VerifiedBundle"
     ]

@@ -15,7 +15,7 @@ import pytest
 
 import installer
 from bundle.base.extras import EXTRA_OF, how_to_install
-from tests.architecture.source import ROOT, imports, modules, under
+from tests.architecture.source import ROOT, modules, under
 
 _LOCKS = ("auditor", "vendor", "operator", "start", "dev")
 _BUILDER_ONLY = ("bundler",)
@@ -90,7 +90,7 @@ def test_a_library_that_only_a_role_has_is_known_to_the_hint(project: dict[str, 
     for module in modules():
         if not under(module.name, "bundle", "bundler", "installer"):
             continue
-        tops = {found.module.split(".")[0] for found in imports(module)} - everyone
+        tops = {found.module.split(".")[0] for found in module.imports} - everyone
         ours = {"bundle", "bundler", "installer", "inventory", "manifests"}
         assert tops <= EXTRA_OF.keys() | ours, (module.name, tops)
 

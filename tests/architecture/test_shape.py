@@ -122,7 +122,7 @@ def test_no_file_of_the_repository_names_one_machine_or_an_index() -> None:
 
 def _nodes() -> Iterator[tuple[Module, ast.AST]]:
     for module in modules():
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             yield module, node
 
 

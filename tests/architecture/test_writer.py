@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
-from tests.architecture.source import modules, under
+from tests.architecture.source import Module, modules, under
 
 _STREAMS = {"stdout", "stderr", "__stdout__", "__stderr__"}
 _DEVICES = {"/dev/tty", "/dev/stdout", "/dev/stderr", "/proc/self/fd/1", "/proc/self/fd/2"}
@@ -36,7 +37,7 @@ def test_every_printed_line_goes_through_the_one_writer() -> None:
     around = [
         f"{module.where}:{getattr(node, 'lineno', 0)} {name}"
         for module in modules()
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         for name in _ways_to_write(node)
         if name not in _MAY.get(module.where, ())
     ]
@@ -46,8 +47,8 @@ def test_every_printed_line_goes_through_the_one_writer() -> None:
 def test_nobody_may_more_than_is_used() -> None:
     used: dict[str, set[str]] = {where: set() for where in _MAY}
     for module in modules():
-        for node in ast.walk(module.tree):
-            used.get(module.where, set()).update(_ways_to_write(node))
+        if module.where in used:
+            used[module.where].update(*map(_found, module.nodes))
     assert used == _MAY
 
 
@@ -142,16 +143,17 @@ def test_commands_give_lines_and_join_none() -> None:
         for module in modules()
         if under(module.name, "bundle.cli", "bundler.cli", "installer.cli")
         and module.where not in _FILES
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" in node.value
-        if id(node) not in _docstrings(module.tree)
+        if id(node) not in _docstrings(module)
     ]
     assert not joined
 
 
-def _docstrings(tree: ast.Module) -> set[int]:
+@cache
+def _docstrings(module: Module) -> set[int]:
     return {
         id(node.value)
-        for node in ast.walk(tree)
+        for node in module.nodes
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
