@@ -11,6 +11,13 @@ JOBS   ?= 2
 # Executions of `make fuzz`, of all targets together.
 RUNS   ?= 1200000
 PYTEST := $(RUN)/python -m pytest
+# The longest modules first, so that no worker is left with one of them at the end.
+TESTS  := tests/integration tests/contract tests/architecture tests/unit
+# Of these `make test` has the first few moments and places, and `make e2e` all.
+RANDOM_TESTS := tests/integration/hostile/test_bit_flips.py tests/integration/journey/test_kill.py
+
+# Tests start our programs hundreds of times, which take a third longer if each compiles all it loads.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check e2e fuzz bench clean setup system generate lock-requirements
@@ -22,7 +29,7 @@ demo: setup  ## Show the whole journey, narrated, in a few minutes
 	$(RUN)/python -m demo
 
 test: setup  ## Run the unit, contract, architecture and integration tests
-	$(PYTEST) -n $(JOBS) --dist loadscope tests/unit tests/contract tests/architecture tests/integration
+	$(PYTEST) -n $(JOBS) --dist loadscope --no-loadscope-reorder $(TESTS)
 
 check: $(STAMP)  ## Lint, check the format, check the types, keep the architecture
 	$(RUN)/ruff check .
@@ -31,7 +38,7 @@ check: $(STAMP)  ## Lint, check the format, check the types, keep the architectu
 	$(PYTEST) -q tests/architecture
 
 e2e: setup  ## Run the end-to-end tests on a lab node (root, Debian)
-	$(PYTEST) tests/e2e
+	$(PYTEST) --whole tests/e2e $(RANDOM_TESTS)
 
 fuzz: $(FUZZ)  ## Fuzz every parser of what comes from outside (RUNS=...)
 	$(RUN)/python -m fuzz --runs $(RUNS) --jobs $(JOBS)

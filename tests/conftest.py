@@ -13,6 +13,17 @@ _LAB_SECONDS = 2700
 """The first test of a lab makes a node's root out of packages, and nodes boot."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what `make e2e` gives, which has the time for it."""
+    parser.addoption("--whole", action="store_true", help="all random kills and bit flips")
+
+
+@pytest.fixture(scope="session")
+def whole(pytestconfig: pytest.Config) -> bool:
+    """Whether all random moments and places are asked for, and not the first few of them."""
+    return bool(pytestconfig.getoption("--whole"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give the tests of a lab the time that a busy machine needs for its nodes."""
     for item in items:
