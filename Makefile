@@ -13,8 +13,10 @@ RUNS   ?= 1200000
 PYTEST := $(RUN)/python -m pytest
 # The longest modules first, so that no worker is left with one of them at the end.
 TESTS  := tests/integration tests/contract tests/architecture tests/unit
-# Of these `make test` has the first few moments and places, and `make e2e` all.
-RANDOM_TESTS := tests/integration/hostile/test_bit_flips.py tests/integration/journey/test_kill.py
+# Of the cases of these `make test` has some, and `make e2e` all.
+WHOLE  := tests/integration/hostile/test_bit_flips.py tests/integration/hostile/test_corpus.py \
+	tests/integration/journey/test_kill.py tests/unit/bundle/trust/metadata/test_odd_values.py \
+	tests/unit/bundle/trust/site/test_power_cut.py
 
 # Tests start our programs hundreds of times, which take a third longer if each compiles all it loads.
 unexport PYTHONDONTWRITEBYTECODE
@@ -38,7 +40,7 @@ check: $(STAMP)  ## Lint, check the format, check the types, keep the architectu
 	$(PYTEST) -q tests/architecture
 
 e2e: setup  ## Run the end-to-end tests on a lab node (root, Debian)
-	$(PYTEST) --whole tests/e2e $(RANDOM_TESTS)
+	$(PYTEST) --whole tests/e2e $(WHOLE)
 
 fuzz: $(FUZZ)  ## Fuzz every parser of what comes from outside (RUNS=...)
 	$(RUN)/python -m fuzz --runs $(RUNS) --jobs $(JOBS)

@@ -15,12 +15,12 @@ _LAB_SECONDS = 2700
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what `make e2e` gives, which has the time for it."""
-    parser.addoption("--whole", action="store_true", help="all random kills and bit flips")
+    parser.addoption("--whole", action="store_true", help="all cases of the longest tests")
 
 
 @pytest.fixture(scope="session")
 def whole(pytestconfig: pytest.Config) -> bool:
-    """Whether all random moments and places are asked for, and not the first few of them."""
+    """Whether all cases of the longest tests are asked for; `make test` has some of them."""
     return bool(pytestconfig.getoption("--whole"))
 
 

@@ -28,14 +28,19 @@ def _places(node: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-def test_odd_values_are_refused_and_named(bundle: Path, state: TrustState) -> None:
+def _some(odd: tuple[Any, ...], number: int, whole: bool) -> tuple[Any, ...]:
+    """Return what to try at a place: for `make test` a third, another one at the next place."""
+    return odd if whole else odd[number % 3 :: 3]
+
+
+def test_odd_values_are_refused_and_named(bundle: Path, state: TrustState, whole: bool) -> None:
     """Every value of every file is replaced by every kind of another."""
     odd: tuple[Any, ...] = (None, True, -1, 1.5, "", "x" * 10, [], {}, [[]], {"a": {}}, 10**30)
     for name in FILES:
         path = bundle / "trust" / name
         data = path.read_bytes()
-        for place in _places(json.loads(data)):
-            for value in odd:
+        for number, place in enumerate(_places(json.loads(data))):
+            for value in _some(odd, number, whole):
                 fields = _with(json.loads(data), place, value)
                 path.write_text(json.dumps(fields, separators=(",", ":"), sort_keys=True))
                 if path.read_bytes() != data:
@@ -54,7 +59,7 @@ def _with(document: Any, place: tuple[Any, ...], value: Any) -> Any:
 
 @pytest.mark.parametrize("name", FILES)
 def test_odd_values_that_are_signed_give_no_traceback(
-    bundle: Path, kit: ReleaseKit, state: TrustState, name: str
+    bundle: Path, kit: ReleaseKit, state: TrustState, name: str, whole: bool
 ) -> None:
     """The holders of the keys themselves are hostile: their signatures are right.
 
@@ -70,9 +75,9 @@ def test_odd_values_that_are_signed_give_no_traceback(
     if name == "1.root.json":
         template["signed"]["version"] = 2
     refused = 0
-    for place in _places(template["signed"]):
+    for number, place in enumerate(_places(template["signed"])):
         odd: tuple[Any, ...] = (None, True, 0, -1, "", "2.0.0", [], {}, [[]], {"a": {}}, 10**30)
-        for value in odd:
+        for value in _some(odd, number, whole):
             fields = json.loads(json.dumps(template))
             _with(fields["signed"], place, value)
             payload = str(encode_canonical(fields["signed"])).encode()
@@ -82,7 +87,7 @@ def test_odd_values_that_are_signed_give_no_traceback(
                 verify(bundle, state)
             except IsowardError:
                 refused += 1
-    assert refused > 50
+    assert refused > (50 if whole else 15)
 
 
 @pytest.mark.parametrize("version", [True, 2**53])
