@@ -233,6 +233,12 @@ def _contents(chart: LockedChart) -> Iterator[Content]:
     yield from (Content(digest=v.digest, size=v.size) for v in _values(chart))
 
 
+def _asked_hosts(chart: ChartSource) -> Iterator[str | None]:
+    yield chart_host(chart)
+    for started in chart.images:
+        yield parse_reference(started).registry
+
+
 def _hosts(chart: LockedChart) -> Iterator[str]:
     if chart.folder is not None:
         yield from folder_hosts(chart.folder)
@@ -337,7 +343,7 @@ CHARTS: Final = Kind[ChartSource, LockedChart, ChartEntry](
     artifacts=lambda chart: (chart.artifact,),
     hosts=_hosts,
     named_hosts=_named_hosts,
-    asked_hosts=lambda chart: (chart_host(chart),),
+    asked_hosts=_asked_hosts,
     named=_named,
     held=_held,
     wants=chart_wants,

@@ -61,7 +61,7 @@ def _names(images: tuple[ImageSource, ...]) -> Iterator[str]:
             yield str(parse_reference(image.reference))
 
 
-def _hosts(image: LockedArtifact | Artifact) -> Iterator[str]:
+def _hosts(image: ImageSource | LockedArtifact | Artifact) -> Iterator[str]:
     if image.origin is None:
         yield parse_reference(image.reference).registry
 
@@ -105,6 +105,7 @@ IMAGES: Final = Kind[ImageSource, LockedArtifact, Artifact](
     checks_together=(_check_definition,),
     locked_artifacts=lambda image: (image,),
     artifacts=lambda image: (image,),
+    asked_hosts=_hosts,
     hosts=_hosts,
     named_hosts=_hosts,
     compared=lambda image: [(image.reference, image.digest)],

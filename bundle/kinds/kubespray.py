@@ -330,6 +330,6 @@ KUBESPRAY: Final = Kind[KubespraySource, LockedKubespray, KubesprayEntry](
     wants=kubespray_wants,
     compared=lambda entry: kubespray_digests(entry).items(),
     dependencies=nothing,
-    count=lambda found: f"Kubespray {found[0].version}",
+    told=lambda found: f"Kubespray {found.version}",
     page=_page,
 )

@@ -20,7 +20,6 @@ from bundle.base.documents import Document, Name, Url, each_once
 from bundle.base.errors import DefinitionError
 from bundle.base.paths import InnerPath, check_inner_path
 from bundle.base.platform import Platform
-from bundle.base.progress import counted
 from bundle.base.reference import check_url
 from bundle.kinds.os_names import (
     KEYRING_NAMES,
@@ -381,7 +380,7 @@ OS_PACKAGES: Final = Kind[OsSource, LockedOs, OsEntry](
     named=lambda entry: ((f"OS file {path}", digest) for path, digest in entry.served()),
     served=lambda entry: (("os", path, digest) for path, digest in entry.served()),
     compared=lambda entry: os_packages_by_name([entry]).items(),
-    count=lambda found: counted(sum(len(one.packages) for one in found), "OS package"),
+    number=lambda found: len(found.packages),
     page=_page,
     facts=_facts,
 )

@@ -7,7 +7,7 @@ What only one side of the gap does with a kind, such as fetching it, stands on t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
 
@@ -119,7 +119,8 @@ class Kind(Generic[S, L, E]):
         compared: Names and digests of one in bundle.json, for what changed between two.
         compared_in: The field of `Changes`, if it is another kind's.
         dependencies: Of one in bundle.json; what is compared, unless it says otherwise.
-        count: Says how many there are, if not by counting them.
+        number: For how many one counts, where a person is told of a number.
+        told: What a person is told of one instead.
         lines: What `inspect` says of one: the first line with its digest, and more below it.
         page: What it says of all in bundle.json, if that is not a list of `lines`.
         facts: What it says of one in JSON.
@@ -149,7 +150,8 @@ class Kind(Generic[S, L, E]):
     compared: Callable[[E], Iterable[tuple[str, str]]] = nothing
     compared_in: str = ""
     dependencies: Callable[[E], Iterable[Dependency]] | None = None
-    count: Callable[[Sequence[Any]], str] | None = None
+    number: Callable[[Any], int] = lambda _: 1
+    told: Callable[[Any], str] | None = None
     lines: Callable[[E], Iterable[str]] = nothing
     page: Callable[[BundleHead], Iterable[str]] | None = None
     facts: Callable[[E], Any] = msgspec.to_builtins
@@ -187,12 +189,16 @@ class Kind(Generic[S, L, E]):
         made = tuple(things)
         return (made[0] if made else None) if self.single else made
 
+    def count(self, content: LockHead | BundleHead) -> int:
+        """Count what a lock or a bundle has."""
+        return sum(map(self.number, self._all(content)))
+
     def said(self, content: LockHead | BundleHead) -> str:
         """Say how many a lock or a bundle has; empty for none."""
-        found = self._all(content)
-        if self.count is not None:
-            return self.count(found) if found else ""
-        return counted(len(found), self.title) if found else ""
+        if self.told is not None:
+            return ", ".join(map(self.told, self._all(content)))
+        count = self.count(content)
+        return counted(count, self.title) if count else ""
 
     def shown(self, bundle: BundleHead) -> Iterator[str]:
         """Yield what `inspect` says of all of them to a person."""

@@ -352,7 +352,7 @@ PYTHON_PACKAGES: Final = Kind[PythonSource, LockedPythonSet, PythonSet](
     asked_hosts=lambda source: (source.index and urlsplit(source.index).netloc,),
     named=lambda found: python_digests([found]).items(),
     compared=lambda found: python_digests([found]).items(),
-    count=lambda found: counted(sum(len(one.files) for one in found), "Python package"),
+    number=lambda found: len(found.files),
     page=_page,
     facts=_facts,
 )

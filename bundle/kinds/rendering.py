@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 from bundle.base.digest import Digest, Size
 from bundle.base.documents import Document, Text, Url, line
@@ -217,9 +218,10 @@ HELM: Final = Kind[HelmSource, RenderedWith, RenderedWith](
     single=True,
     is_content=False,
     checks_together=(_check_definition,),
+    asked_hosts=lambda helm: (urlsplit(helm.url).netloc,),
     check_lock=_check_carried,
     check_bundle=_check_carried,
-    count=lambda _: "",
+    told=lambda _: "",
     page=nothing,
 )
 """The Helm that rendered the charts; its archive, if it is carried, is one of the files."""

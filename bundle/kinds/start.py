@@ -332,6 +332,6 @@ START: Final = Kind[StartSource, LockedStart, StartEntry](
     compared=lambda start: [(start.wheel.name, start.wheel.digest)],
     compared_in=PYTHON_PACKAGES.field,
     dependencies=lambda start: [(start.wheel.digest, start.wheel.name, "")],
-    count=lambda _: "a start for machines without isoward",
+    told=lambda _: "a start for machines without isoward",
     page=_page,
 )

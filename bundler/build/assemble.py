@@ -50,11 +50,11 @@ from bundle.store.sums import write_sums
 from bundle.trust.upstream.judgement import check_covered
 from bundler.build.cache import READ_ONLY, BlobCache
 from bundler.build.fetch import BlobFetcher
-from bundler.build.origins import origins
+from bundler.build.origins import blames, origins
 from bundler.build.place import BlobPlace
 from bundler.model.chart import chart_artifact
 from bundler.sources.charts.provenance import verify_provenance
-from bundler.sources.common.blame import Blame, blames, blaming
+from bundler.sources.common.blame import Blame, blaming
 from bundler.sources.common.context import SourceContext
 from bundler.sources.common.opener import Opener
 from bundler.sources.images.on_disk import fill_local_image

@@ -16,14 +16,16 @@ from bundle.cli.given import Given
 from bundle.cli.help.schema_line import schema_line
 from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.progress_bar import readable_size
+from bundle.kinds.registry import KINDS
 from bundle.model.lock import Lock, lock_contents
 from bundle.model.summary import content_counts
 from bundle.store.atomic import storage_errors, write_atomic
 from bundler.cli.connection import connection_options, open_cache, open_context
-from bundler.lock.diff import Change, changes
+from bundler.lock.diff import changes
 from bundler.lock.documents import load_definition, load_lock, parse_lock
 from bundler.lock.partial import left_out, partial_words
 from bundler.model.definition import Definition
+from bundler.sources.common.source import Change
 
 
 @click.command("lock")
@@ -137,11 +139,7 @@ def _data(target: Path, new: Lock, old: Lock | None, found: list[Change]) -> dic
             {"kind": change.kind, "thing": change.thing, "old": change.old, "new": change.new}
             for change in found
         ],
-        "images": len(new.images),
-        "charts": len(new.charts),
-        "files": len(new.files),
-        "pythonPackages": sum(len(found.files) for found in new.python_packages),
-        "osPackages": sum(len(found.packages) for found in new.os_packages),
+        **{kind.key: kind.count(new) for kind in KINDS if not kind.single},
         "wantedBy": {image.reference: list(image.wanted_by) for image in new.images},
         "blobs": len(sizes),
         "bytes": sum(sizes.values()),

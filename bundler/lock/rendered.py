@@ -41,7 +41,7 @@ class RenderedCharts:
 
 def render_charts(
     definition: Definition,
-    found: Sequence[tuple[ChartSource, LockedChart]],
+    charts: Sequence[LockedChart],
     context: SourceContext,
     run_all: RunAll,
 ) -> RenderedCharts:
@@ -49,7 +49,7 @@ def render_charts(
 
     Args:
         definition: Checked.
-        found: Its charts, resolved; their archives are in the context's store.
+        charts: Its charts, resolved; their archives are in the context's store.
         context: What sources work with.
         run_all: Renders several at a time.
     Raises:
@@ -58,6 +58,8 @@ def render_charts(
         DefinitionError: A values file is not there, or something is left out that is not named.
         FormatError: What a chart renders cannot be read.
     """
+    asked = {(one.home, one.name, one.version): one for one in definition.charts}
+    found = [(asked[one.repository, one.name, one.version], one) for one in charts]
     shown: dict[int, Shown] = {}
     with ExitStack() as stack:
         needed = any(source.not_rendered is None for source, _ in found)
@@ -76,13 +78,13 @@ def render_charts(
         run_all([task(place) for place in range(len(found))])
     wanting = [_wanting(source, shown[place]) for place, (source, _) in enumerate(found)]
     closed, missing = close(wanting, definition.images)
-    charts = [
+    made = [
         replace(locked, rendering=_rendering(source, shown[place], closed[place]))
         for place, (source, locked) in enumerate(found)
     ]
     wants = [Want(image.image, chart.who) for chart in closed for image in chart.images]
     return RenderedCharts(
-        tuple(charts), None if helm is None else helm.what, tuple(wants), tuple(missing)
+        tuple(made), None if helm is None else helm.what, tuple(wants), tuple(missing)
     )
 
 

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from bundle.base.names import chart_folder, kubespray_path
+from bundle.base.names import chart_folder
 from bundle.base.reference import DOCKER_HUB, fallback_tag, parse_reference, path_host
 from bundle.kinds.artifacts import Artifact, ReferrerEntry
 from bundle.kinds.charts import ChartEntry
-from bundle.kinds.files import served_path
 from bundle.kinds.os_packages import OsEntry
 from bundle.kinds.python_packages import PythonSet, WheelEntry
-from bundle.model.manifest import Manifest
+from bundle.kinds.registry import KINDS
+from bundle.model.manifest import Manifest, artifacts
 
 _HUB_ALIASES: Final = frozenset({"index.docker.io", "registry-1.docker.io"})
 _LIBRARY: Final = "library/"
@@ -91,9 +91,8 @@ class Catalogue:
     Attributes:
         sizes: Size in bytes of every blob by its digest.
         repositories: By registry (as a path component) and repository.
-        files: Digest by host (as a path component) and path.
+        paths: What is given out by its path alone: by the first part of that, digest by the rest.
         charts: Charts by the path of their repository, then by file name.
-        os_files: Digest by the path below /os/.
         os_entries: Sets of OS packages by name.
         python_wheels: Wheels by set of Python packages, then by file name.
         python_environments: The set as its newest bundle has it, by set and environment.
@@ -101,9 +100,8 @@ class Catalogue:
 
     sizes: dict[str, int] = field(default_factory=dict)
     repositories: dict[tuple[str, str], Repository] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)
+    paths: dict[str, dict[str, str]] = field(default_factory=dict)
     charts: dict[str, dict[str, Chart]] = field(default_factory=dict)
-    os_files: dict[str, str] = field(default_factory=dict)
     os_entries: dict[str, OsEntry] = field(default_factory=dict)
     python_wheels: dict[str, dict[str, WheelEntry]] = field(default_factory=dict)
     python_environments: dict[str, dict[str, PythonSet]] = field(default_factory=dict)
@@ -118,24 +116,32 @@ class Catalogue:
         made = cls()
         for manifest, sizes in bundles:
             made.sizes.update(sizes)
-            for image in manifest.images:
-                made._add_artifact(image)
+            for artifact in artifacts(manifest):
+                made._add_artifact(artifact)
+            for kind in KINDS:
+                for one in kind.entries(manifest):
+                    for top, path, digest in kind.served(one):
+                        made.paths.setdefault(top, {})[path] = digest
+            # These have an index of their own, besides their bytes.
             for chart in manifest.charts:
-                made._add_artifact(chart.artifact)
                 made._add_chart(chart)
-            for file in manifest.files:
-                made.files[served_path(file)] = file.digest
             for entry in manifest.os_packages:
-                made.os_files.update(entry.served())
                 made.os_entries[entry.name] = entry
             for python in manifest.python_packages:
                 made._add_python(python)
-            if manifest.kubespray is not None:
-                path = kubespray_path(manifest.kubespray.version)
-                made.files[path] = manifest.kubespray.tree
         for repository in made.repositories.values():
             made._by_name.setdefault(repository.name, []).append(repository)
         return made
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Digest by the path below /files/."""
+        return self.paths.get("files", {})
+
+    @property
+    def os_files(self) -> Mapping[str, str]:
+        """Digest by the path below /os/."""
+        return self.paths.get("os", {})
 
     def find(self, name: str, namespace: str = "") -> Choice:
         """Find a repository by the name in a request.

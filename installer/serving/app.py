@@ -80,6 +80,8 @@ def _route(snapshot: Snapshot, request: Request, expiry: Expiry | None) -> Reply
     }
     if top in answers:
         return answers[top](request)
+    if top in snapshot.catalogue.paths:
+        return downloads.other(top, request)
     if request.path == "/healthz":
         return _health(snapshot, expiry)
     if request.path == "/":

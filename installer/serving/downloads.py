@@ -44,6 +44,13 @@ class Downloads:
             return _missing("no imported bundle has this file; /files/ lists what there is")
         return self._send(request, digest, "application/octet-stream")
 
+    def other(self, top: str, request: Request) -> Reply:
+        """Answer a GET or HEAD below a folder of a kind that has no answers of its own."""
+        digest = self._catalogue.paths[top].get(request.path.removeprefix(f"/{top}/"))
+        if digest is None:
+            return _missing(f"no imported bundle has this below /{top}/")
+        return self._send(request, digest, "application/octet-stream")
+
     def _file_list(self) -> list[dict[str, Any]]:
         return [
             {"path": f"/files/{quote(path)}", "digest": digest, "size": self._size(digest)}

@@ -87,7 +87,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "bundler.model": _VALUES,
     "bundler.registry": (*_VALUES, "bundle.registry"),
     "bundler.gates": (*_SHARED, "bundler.model"),
-    "bundler.sources": (),
+    # The table of all of them.
+    "bundler.sources": (*_SHARED, *_ONLINE),
     "bundler.sources.common": (*_SHARED, "bundler.model", "bundler.registry"),
     "bundler.sources.files": _SOURCE,
     "bundler.sources.images": (*_SOURCE, "bundler.sources.files"),
@@ -106,8 +107,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "bundler.sources.start": (*_SOURCE, "bundler.sources.files"),
     # Unpacking a package takes the sources' reader of archives.
     "bundler.formats": (*_SHARED, *_ONLINE),
-    "bundler.build": (*_SHARED, *_ONLINE),
-    "bundler.lock": (*_SHARED, *_ONLINE, "bundler.gates", "bundler.build"),
+    "bundler.build": (*_SHARED, *_ONLINE, "bundler.sources"),
+    "bundler.lock": (*_SHARED, *_ONLINE, "bundler.sources", "bundler.gates", "bundler.build"),
     "bundler.root": _SHARED,
     "bundler.release": (*_SHARED, "bundler.root"),
     "bundler.cli": (

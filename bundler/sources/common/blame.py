@@ -20,11 +20,11 @@ from bundle.base.errors import (
     TransportError,
 )
 from bundle.kinds.artifacts import LockedArtifact, artifact_contents
-from bundle.kinds.files import file_label
-from bundle.model.lock import Lock
+from bundle.kinds.charts import LockedChart
+from bundle.kinds.files import LockedFile, file_label
 from bundler.sources.common.download import TYPED
 
-_BY_LOCK: Final = (
+BY_LOCK: Final = (
     "The content changed at the source since it was locked: find out why, then run `isoward lock` "
     "again and review what changed."
 )
@@ -45,14 +45,6 @@ class Blame:
 
     name: str
     hint: str
-
-
-def blames(lock: Lock) -> dict[str, Blame]:
-    """Return what each blob that is fetched is, by digest; the first that wants it counts."""
-    found: dict[str, Blame] = {}
-    for digest, blame in _all(lock):
-        found.setdefault(digest, blame)
-    return found
 
 
 @contextmanager
@@ -85,36 +77,29 @@ def _said(error: IsowardError, blame: Blame) -> IsowardError:
     return error.reworded(message, blame.hint if isinstance(error.hint, Advice) else "")
 
 
-def _all(lock: Lock) -> Iterator[tuple[str, Blame]]:
-    for file in lock.files:
-        typed = file.url is not None and not file.wanted_by
-        yield (
-            file.digest,
-            Blame(
-                f"file {file_label(file)}{wanted_by(file.wanted_by)}",
-                TYPED if typed else _BY_LOCK,
-            ),
-        )
-    for image in lock.images:
-        yield from _of_artifact(image, f"image {image.reference}{wanted_by(image.wanted_by)}")
-    for chart in lock.charts:
-        name = f"chart {chart.name} {chart.version}"
-        yield chart.archive.digest, Blame(f"{name} {chart.url or ''}".rstrip(), _BY_LOCK)
-        yield from _of_artifact(chart.artifact, name)
-        for values in chart.rendering.values if chart.rendering is not None else ():
-            yield values.digest, Blame(f"{name}: {values.path}", _BY_LOCK)
-    for python in lock.python_packages:
-        for wheel in python.files:
-            name = f"pythonPackages {python.name}: {wheel.name} {wheel.url}"
-            yield wheel.digest, Blame(name, _BY_LOCK)
-    for system in lock.os_packages:
-        for found in system.files:
-            yield found.digest, Blame(f"osPackages {system.name}: {found.url}", _BY_LOCK)
-    if lock.kubespray is not None:
-        yield lock.kubespray.tree, Blame("kubespray", _BY_LOCK)
+def of_file(file: LockedFile) -> Iterator[tuple[str, Blame]]:
+    """Yield what the blob of a file is."""
+    name = f"file {file_label(file)}{wanted_by(file.wanted_by)}"
+    typed = file.url is not None and not file.wanted_by
+    yield file.digest, Blame(name, TYPED if typed else BY_LOCK)
 
 
-def _of_artifact(artifact: LockedArtifact, name: str) -> Iterator[tuple[str, Blame]]:
+def of_image(image: LockedArtifact) -> Iterator[tuple[str, Blame]]:
+    """Yield what the blobs of an image are."""
+    return of_artifact(image, f"image {image.reference}{wanted_by(image.wanted_by)}")
+
+
+def of_chart(chart: LockedChart) -> Iterator[tuple[str, Blame]]:
+    """Yield what the blobs of a chart are."""
+    name = f"chart {chart.name} {chart.version}"
+    yield chart.archive.digest, Blame(f"{name} {chart.url or ''}".rstrip(), BY_LOCK)
+    yield from of_artifact(chart.artifact, name)
+    for values in chart.rendering.values if chart.rendering is not None else ():
+        yield values.digest, Blame(f"{name}: {values.path}", BY_LOCK)
+
+
+def of_artifact(artifact: LockedArtifact, name: str) -> Iterator[tuple[str, Blame]]:
+    """Yield what the blobs of an artifact are."""
     for content in artifact_contents(artifact):
         yield content.digest, Blame(f"{name}: {content.digest}", _REGISTRY)
 

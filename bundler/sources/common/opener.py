@@ -9,6 +9,7 @@ from typing import BinaryIO, Protocol
 from bundle.base.content import Content
 from bundle.base.digest import PREFIX
 from bundle.base.errors import DigestMismatchError, SizeMismatchError
+from bundler.registry.client import RegistryClient
 from bundler.registry.stream import BytesStream
 
 
@@ -117,3 +118,15 @@ class FileStream:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def url_opener(client: RegistryClient, url: str) -> Opener:
+    """Return how what is at an address is opened."""
+
+    def opener(offset: int, *, mirrors: bool) -> BlobStream:
+        if mirrors:
+            return client.open_url(url, offset)
+        # It has none; but other bytes than were promised may be what came out of gzip, and is it.
+        return client.open_url(url, offset, undo=False)
+
+    return opener

@@ -26,15 +26,15 @@ from bundler.sources.start.own_wheel import MadeWheel, make_wheel, read_wheel, r
 
 
 def resolve_start(
-    source: StartSource | None,
+    source: StartSource,
     python_sets: Iterable[LockedPythonSet],
     os_sets: Iterable[LockedOs],
     context: SourceContext,
-) -> LockedStart | None:
+) -> LockedStart:
     """Lock what a bare machine starts with; its wheel is kept in the store.
 
     Args:
-        source: Of the definition, if it has one.
+        source: Of the definition.
         python_sets: The definition's sets of Python packages, resolved.
         os_sets: Its sets of packages of operating systems, resolved.
         context: What sources work with.
@@ -43,8 +43,6 @@ def resolve_start(
         DigestMismatchError: The isoward that runs is not what was installed.
         StorageError: The disk refused.
     """
-    if source is None:
-        return None
     wheel = _wheel(source.wheel, context.folder)
     digest = digest_of(wheel.data)
     context.store.put_bytes(digest, wheel.data)
@@ -66,12 +64,9 @@ def resolve_start(
     return locked
 
 
-def start_openers(
-    locked: LockedStart | None, context: SourceContext
-) -> Iterator[tuple[str, Opener]]:
+def start_openers(locked: LockedStart, context: SourceContext) -> Iterator[tuple[str, Opener]]:
     """Yield how a build opens isoward's own wheel when the cache has it no longer, by digest."""
-    if locked is not None:
-        yield locked.wheel.digest, _own_wheel(locked.wheel, context.folder)
+    yield locked.wheel.digest, _own_wheel(locked.wheel, context.folder)
 
 
 def _own_wheel(locked: LockedOwnWheel, folder: Path) -> Opener:

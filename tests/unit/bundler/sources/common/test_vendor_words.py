@@ -12,7 +12,8 @@ from bundle.base.errors import Advice, DigestMismatchError, SizeMismatchError, T
 from bundle.cli.endings import ended
 from bundle.kinds.files import LockedFile
 from bundle.store import advice
-from bundler.sources.common.blame import blames, blaming, naming
+from bundler.build.origins import blames
+from bundler.sources.common.blame import blaming, naming
 from tests.support.documents.content import sample
 
 ROOT = Path(__file__).resolve().parents[5]
