@@ -70,6 +70,31 @@ def vendor(charts: ChartUpstream, journey: Journey, tmp_path: Path) -> Vendor:
     return made
 
 
+@dataclass(frozen=True)
+class Locked:
+    """A home in which the charts were locked, and what the command said."""
+
+    home: Path
+    said: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def locked(
+    charts: ChartUpstream, journey: Journey, tmp_path_factory: pytest.TempPathFactory
+) -> Locked:
+    del journey
+    made = Vendor(charts, Machine(tmp_path_factory.mktemp("locked")))
+    made.write()
+    return Locked(made.machine.home, made.machine.result(*made.arguments()))
+
+
+@pytest.fixture
+def with_lock(vendor: Vendor, locked: Locked) -> Vendor:
+    """The vendor after that command, in a copy of that home."""
+    shutil.copytree(locked.home, vendor.machine.home, dirs_exist_ok=True)
+    return vendor
+
+
 def started(vendor: Vendor) -> tuple[str, ...]:
     return OPERATOR.at(vendor.host).started
 
@@ -78,8 +103,8 @@ def references(document: dict[str, Any]) -> set[str]:
     return {image["reference"] for image in document["images"]}
 
 
-def test_the_lock_has_exactly_what_the_charts_want(vendor: Vendor) -> None:
-    said = vendor.machine.result(*vendor.arguments())
+def test_the_lock_has_exactly_what_the_charts_want(with_lock: Vendor, locked: Locked) -> None:
+    vendor, said = with_lock, locked.said
     lock = yaml.safe_load(vendor.lock.read_text())
     assert references(lock) == all_images(vendor.upstream.shapes)
     assert lock["helm"]["version"].startswith("v4.")
@@ -124,8 +149,8 @@ def test_what_an_operator_starts_must_be_declared(vendor: Vendor) -> None:
     assert chart["rendering"]["leftOut"] == left
 
 
-def test_nothing_is_written_when_a_lock_is_only_checked(vendor: Vendor) -> None:
-    vendor.machine.run(*vendor.arguments())
+def test_nothing_is_written_when_a_lock_is_only_checked(with_lock: Vendor) -> None:
+    vendor = with_lock
     vendor.write({"operator": {"images": []}})
     before = vendor.lock.read_bytes()
     assert vendor.machine.attempt(*vendor.arguments(), "--check").returncode == 17
@@ -158,12 +183,12 @@ def test_a_host_that_the_definition_does_not_name(vendor: Vendor) -> None:
 
 
 def test_the_values_travel_with_the_charts(
-    vendor: Vendor, journey: Journey, tmp_path: Path
+    with_lock: Vendor, journey: Journey, tmp_path: Path
 ) -> None:
+    vendor = with_lock
     machine, bundle, depot = vendor.machine, tmp_path / "bundle", tmp_path / "depot"
     release = tmp_path / "release"
     shutil.copytree(journey.release, release)
-    machine.run(*vendor.arguments())
     key: list[str | Path] = ["--release", release, "--key", journey.keys / "build.pem"]
     machine.run("build", vendor.lock, "-o", bundle, *key)
     for name in APPROVERS[:2]:
@@ -182,7 +207,7 @@ def test_the_values_travel_with_the_charts(
     assert references(manifest) == all_images(vendor.upstream.shapes)
     kept = [path for path in depot.rglob(hex_of(digest_of(data))) if path.is_file()]
     assert [path.read_bytes() for path in kept] == [data]
-    assert f"wants {vendor.host}/values/app:2" in machine.run("inspect", bundle)
+    assert f"needs {vendor.host}/values/app:2" in machine.run("inspect", bundle)
 
     asked = len(vendor.upstream.registry.log.entries)
     again = build(machine, vendor.lock, tmp_path / "again", release, journey.keys)
@@ -214,7 +239,6 @@ def test_the_helm_that_rendered_is_carried(vendor: Vendor) -> None:
     assert references(lock) == all_images(vendor.upstream.shapes)
 
 
-def test_every_reference_of_a_lock_is_a_full_one(vendor: Vendor) -> None:
-    vendor.machine.run(*vendor.arguments())
-    for name in references(yaml.safe_load(vendor.lock.read_text())):
+def test_every_reference_of_a_lock_is_a_full_one(with_lock: Vendor) -> None:
+    for name in references(yaml.safe_load(with_lock.lock.read_text())):
         assert str(parse_reference(name)) == name
