@@ -178,7 +178,7 @@ def artifact_contents(artifact: LockedArtifact) -> Iterator[Content]:
 
 
 def check_names(artifact: LockedArtifact | Artifact) -> None:
-    """Check the reference of an artefact, and where it is from.
+    """Check the reference of an artifact, and where it is from.
 
     Raises:
         DefinitionError: One is malformed.
@@ -189,7 +189,7 @@ def check_names(artifact: LockedArtifact | Artifact) -> None:
 
 
 def check_locked_artifact(artifact: LockedArtifact) -> None:
-    """Check that an artefact of a lock lists what it names.
+    """Check that an artifact of a lock lists what it names.
 
     Raises:
         FormatError: It does not.
@@ -204,7 +204,7 @@ def check_locked_artifact(artifact: LockedArtifact) -> None:
 
 
 def check_artifact(artifact: Artifact) -> None:
-    """Check an artefact of bundle.json.
+    """Check an artifact of bundle.json.
 
     Raises:
         DefinitionError: It does not list its own digest, or a name is malformed or short.
@@ -220,7 +220,7 @@ def check_artifact(artifact: Artifact) -> None:
 
 
 def unlisted(artifact: LockedArtifact, digest: str) -> FormatError:
-    """Return the error of an artefact of a lock that lacks what is said to be in it."""
+    """Return the error of an artifact of a lock that lacks what is said to be in it."""
     return FormatError(
         f"lock: {artifact.reference} names {digest}, which it does not list",
         "The lock was edited; run `isoward lock` again.",
@@ -228,7 +228,7 @@ def unlisted(artifact: LockedArtifact, digest: str) -> FormatError:
 
 
 def named_parts(artifact: Artifact) -> Iterator[str]:
-    """Yield the digest of everything that an artefact of bundle.json names, with repeats."""
+    """Yield the digest of everything that an artifact of bundle.json names, with repeats."""
     yield artifact.digest
     yield from (entry.digest for entry in artifact.manifests)
     yield from (entry.digest for entry in artifact.referrers)

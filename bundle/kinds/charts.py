@@ -1,4 +1,4 @@
-"""Charts: what a lock and bundle.json say of one, such as its folder, its artefact, its signer."""
+"""Charts: what a lock and bundle.json say of one, such as its folder, its artifact, its signer."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class LockedDependency(Document, frozen=True, kw_only=True):
     url: QueriedUrl | None = None
     """Of the archive, for a chart of an HTTP repository."""
     reference: Text = ""
-    """Of the artefact, for one of an HTTP repository whose index says that it is in a registry."""
+    """Of the artifact, for one of an HTTP repository whose index says that it is in a registry."""
 
 
 Fingerprint = Annotated[
@@ -149,7 +149,7 @@ class LockedChart(Document, frozen=True, kw_only=True):
 
     @property
     def is_made(self) -> bool:
-        """Whether the artefact is made from the archive."""
+        """Whether the artifact is made from the archive."""
         return self.url is not None or self.folder is not None
 
 

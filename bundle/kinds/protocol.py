@@ -104,7 +104,7 @@ class Kind(Generic[S, L, E]):
         checks_together: The same of all in a definition, and what it has besides.
         check_lock: Of all in a lock.
         check_bundle: Of all in bundle.json.
-        contents: The blobs of one in a lock, without those of its artefacts.
+        contents: The blobs of one in a lock, without those of its artifacts.
         locked_artifacts: What one in a lock has in OCI form.
         artifacts: What one in bundle.json has in OCI form.
         asked_hosts: Where one in a definition may be fetched from; None for this machine.
@@ -112,8 +112,8 @@ class Kind(Generic[S, L, E]):
         named_hosts: Those that one in bundle.json names.
         layout: Files at the top of the bundle of a lock.
         named: The blobs that one in bundle.json names, each with what a person calls it; not those
-            of its artefacts.
-        held: Which of these an artefact must hold as well, and what is wrong if it does not.
+            of its artifacts.
+        held: Which of these an artifact must hold as well, and what is wrong if it does not.
         served: What the depot gives out by its path alone.
         wants: Who wants which image because of one in a lock or bundle.json.
         compared: Names and digests of one in bundle.json, for what changed between two.

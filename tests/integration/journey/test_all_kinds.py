@@ -147,7 +147,7 @@ def test_inspect_shows_each_kind_and_where_it_is_from(world: World) -> None:
     titles = [re.split(r" [({]| test-| installer| v9", line)[0] for line in said[1:]]
     assert tuple(titles) == SECTIONS
     for line in (
-        "wanted by chart web 1.0.0",
+        "needed by chart web 1.0.0",
         "web 1.0.0 from charts/web",
         "with the values web.yaml",
         f"wants {world.registry}/app/web:1.0",

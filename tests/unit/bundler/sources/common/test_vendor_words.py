@@ -51,7 +51,7 @@ def test_other_bytes_are_told_by_entry_and_address() -> None:
 
 
 def test_what_a_chart_brought_is_named_with_it() -> None:
-    said = r"no pull \(wanted by chart web 1\.2\.3\)$"
+    said = r"no pull \(needed by chart web 1\.2\.3\)$"
     with pytest.raises(TransportError, match=said), naming(("chart web 1.2.3",)):
         raise TransportError("registry.example.org/app: no pull", "x")
     with pytest.raises(TransportError, match=r"no pull$"), naming(()):

@@ -176,7 +176,7 @@ def _machine(home: Path) -> Machine:
 
     (home / "extension").mkdir()
     (home / "extension/sitecustomize.py").write_text(
-        "from tests.integration.test_new_kind import install\n\ninstall()\n"
+        "from tests.integration.journey.test_new_kind import install\n\ninstall()\n"
     )
     return ExtendedMachine(home)
 
