@@ -54,7 +54,7 @@ class Unasked(Document, frozen=True, kw_only=True):
 
 def describe_unasked(places: Sequence[Unasked]) -> str:
     """Describe on one line which places could not be queried, and why."""
-    said = [f"{_PLACES[place.place]} could not be queried: {place.answer}" for place in places]
+    said = [f"{_PLACES[place.place]} could not be asked: {place.answer}" for place in places]
     more = f"; and {len(said) - _SHOWN} more" if len(said) > _SHOWN else ""
     return "; ".join(said[:_SHOWN]) + more
 

@@ -60,7 +60,7 @@ def source_of(lock: Path, git: Git = run_git) -> Source:
     folder = lock.resolve().parent
     try:
         if git(["rev-parse", "--is-inside-work-tree"], folder).output.strip() != b"true":
-            return Source(kind="none", reason="the lock is not in a Git work tree")
+            return Source(kind="none", reason="the lock is in no Git work tree")
         head = git(["rev-parse", "--verify", "HEAD^{commit}"], folder)
         if head.code != 0:
             return Source(kind="none", reason="the Git work tree has no commit yet")
@@ -76,7 +76,7 @@ def source_of(lock: Path, git: Git = run_git) -> Source:
     except MissingProgramError:
         return Source(kind="none", reason="this machine has no git")
     except (OSError, ProgramError):
-        return Source(kind="none", reason="git could not be run, or gave no answer")
+        return Source(kind="none", reason="git could not be run, or did not answer")
 
 
 def _is_clean(folder: Path, git: Git) -> bool:

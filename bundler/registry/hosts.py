@@ -83,7 +83,7 @@ def parse_url(text: str) -> Url:
         raise TransportRefusedError(
             f"{shown_url(text)[:200]!r} is not a usable http(s) address",
             "Addresses must not contain a user name, or spaces in their host.",
-            {"answer": "an unusable address"},
+            {"answer": "an address that cannot be asked"},
         )
     scheme = match[1].lower()
     host, port = split_port(match[2].lower())
@@ -92,7 +92,7 @@ def parse_url(text: str) -> Url:
         raise TransportRefusedError(
             f"{shown_url(text)[:200]!r} has a port out of range",
             "Correct it.",
-            {"answer": "an unusable address"},
+            {"answer": "an address that cannot be asked"},
         )
     target = match[3] or "/"
     return Url(scheme, host, number, target if target.startswith("/") else f"/{target}")

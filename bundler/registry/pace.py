@@ -97,7 +97,7 @@ class Pace:
 
     def _check(self) -> None:
         if self._received > self._most:
-            what = "headers" if self._in_headers else "framing around its content"
+            what = "headers" if self._in_headers else "what is around its content"
             raise TransportRefusedError(
                 f"{self._shown}: expected an answer, found more than {self._most} bytes of {what}",
                 "The server is broken or hostile; ask its operator.",

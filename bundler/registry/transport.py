@@ -243,7 +243,7 @@ class Transport:
                 raise TransportRefusedError(
                     f"{url.shown} redirects from https to {target.shown}",
                     "Ask the operator of that server to redirect to https only.",
-                    {"answer": f"redirected from https to http at {target.key}"},
+                    {"answer": f"sent on from https to http at {target.key}"},
                 )
             why, url = f"redirected from {url.key}", target
         raise TransportRefusedError(

@@ -123,7 +123,7 @@ class ManifestSource:
             raise FormatError(
                 f"{where}: media type {descriptor.media_type!r} is not supported",
                 "Ask its publisher for an OCI or Docker schema 2 manifest.",
-                {"answer": f"{descriptor.media_type} is not supported"},
+                {"answer": f"{descriptor.media_type} cannot be carried"},
             )
         with self._lock:
             busy = self._busy[descriptor.digest]

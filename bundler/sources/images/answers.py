@@ -18,7 +18,7 @@ _LONGEST: Final = 199
 
 
 def answer_of(error: IsowardError) -> str | None:
-    """Return the answer behind an error, as it may stand in a document.
+    """Return the answer behind an error, as a lock records it: its words are part of the format.
 
     Returns:
         None when there was no answer at all: that may be another one a minute later, so it is an
@@ -30,11 +30,11 @@ def answer_of(error: IsowardError) -> str | None:
     if isinstance(error, NotFoundError):
         return "404"
     if isinstance(error, HostNotAllowedError):
-        return plain_answer(f"redirected to {error.context.get('host', 'another host')}")
+        return plain_answer(f"sent on to {error.context.get('host', 'another host')}")
     if isinstance(error, FormatError):
-        return "an unreadable answer"
+        return "something that cannot be read"
     if isinstance(error, IntegrityError):
-        return "other bytes than promised"
+        return "other bytes than were promised"
     return None
 
 

@@ -110,7 +110,7 @@ def test_no_work_tree(tmp_path: Path) -> None:
     lock.write_text("x")
     source = source_of(lock)
     assert (source.kind, source.commit) == ("none", "")
-    assert source_lines(source) == ("unknown: the lock is not in a Git work tree",)
+    assert source_lines(source) == ("unknown: the lock is in no Git work tree",)
 
 
 def test_a_work_tree_without_a_commit(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_no_git_and_a_git_that_hangs(tmp_path: Path) -> None:
         raise ProgramError("git: expected an end within 60 s", "")
 
     assert source_of(tmp_path / "x", missing).reason == "this machine has no git"
-    assert "gave no answer" in source_of(tmp_path / "x", slow).reason
+    assert "did not answer" in source_of(tmp_path / "x", slow).reason
 
 
 @pytest.mark.parametrize(

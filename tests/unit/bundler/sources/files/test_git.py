@@ -164,7 +164,7 @@ def test_a_pointer_of_git_lfs_is_refused(
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n"
     made = commit_files(repository, {"big.bin": pointer})
     commit = open_commit(GitSource(repository="platform", commit=made), at)
-    with pytest.raises(FormatError, match=r"big\.bin is a pointer of Git LFS"):
+    with pytest.raises(FormatError, match=r"big\.bin is a Git LFS pointer"):
         keep_tree(commit, "", "", at)
     with (tmp_path / "out").open("w+b") as out, pytest.raises(FormatError, match="Git LFS"):
         commit.copy(commit.file("big.bin"), out)

@@ -104,7 +104,7 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(at: SourceContext) -> N
             with (at.folder / "files" / "tool.conf").open("ab") as writer:
                 writer.write(b"more")
 
-    with pytest.raises(IntegrityError, match="changed while it was read"):
+    with pytest.raises(IntegrityError, match="changed while being read"):
         read_while_it_grows()
 
 

@@ -124,7 +124,7 @@ def _config(*diff_ids: Any) -> bytes:
         ({"1/layer.tar": b"no tar" * 100}, "neither a tar nor a gzip", FormatError),
         ({"1/layer.tar": b""}, "neither a tar nor a gzip", FormatError),
         ({"1/layer.tar": b"\x28\xb5\x2f\xfd" + LAYER}, "neither a tar nor a gzip", FormatError),
-        ({"1/layer.tar": gzip.compress(LAYER)[:-20]}, "is cut", FormatError),
+        ({"1/layer.tar": gzip.compress(LAYER)[:-20]}, "is truncated", FormatError),
         ({"1/layer.tar": gzip.compress(LAYER) + b"rest"}, "1/layer.tar", FormatError),
         ({"1/layer.tar": gzip.compress(LAYER + b"x")}, "diffID", DigestMismatchError),
         ({"../escape": b"x"}, "leads out", FormatError),

@@ -251,7 +251,7 @@ def test_a_digest_goes_before_the_tag_and_a_moved_tag_is_noted(
 
     registry.content.put("app/web", image(AMD64, "newer"), "1")
     source = ManifestSource(client(registry.host), cache)
-    for tag, said in (("1", "the tag is sha256:"), ("gone", "the tag no longer exists")):
+    for tag, said in (("1", "the tag is now sha256:"), ("gone", "the tag no longer exists")):
         notes = Notes()
         asked = ImageSource(reference=f"{registry.host}/app/web:{tag}@{MULTI.digest}")
         locked = resolve_image(asked, (AMD64,), source, notes)

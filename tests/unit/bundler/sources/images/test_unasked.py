@@ -1,4 +1,4 @@
-"""What could not be queried for referrers, or answered with something else, is kept in mind."""
+"""What could not be asked for referrers, or answered with something else, is kept in mind."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ ANSWERS = [
     (Fault(status=500), "500"),
     (Fault(status=501), "501"),
     (Fault(redirect="https://login.example.org"), "sent on to login.example.org"),
-    (Fault(redirect="javascript:"), "an unusable address"),
+    (Fault(redirect="javascript:"), "an address that cannot be asked"),
     (Fault(status=307, headers={"Location": "/referrers/x"}), "more than 5 redirects"),
     (Fault(status=302), "302"),
     (Fault(body=HTML), "200 with text/html"),
@@ -155,7 +155,7 @@ def test_a_referrer_that_is_listed_and_gone_is_kept_beside_one_that_is_there(
         (referrer(SBOM, b"bom", ARM).descriptor, f"it refers to {ARM.digest}"),
         (signature("x").descriptor, "it refers to nothing"),
         ({**referrer(SBOM, b"bom", AMD).descriptor, "size": 3}, "other bytes"),
-        ({**signature("x").descriptor, "mediaType": "text/html"}, "text/html is not supported"),
+        ({**signature("x").descriptor, "mediaType": "text/html"}, "text/html cannot be carried"),
         ({**signature("x").descriptor, "digest": "md5:0"}, "manifests_0_"),
     ],
 )

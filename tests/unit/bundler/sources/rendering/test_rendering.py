@@ -173,7 +173,7 @@ def test_a_dependency_that_is_not_in_the_chart(context: SourceContext) -> None:
     [
         (pod("").replace("image: ''", "other: x"), "missing image"),
         (pod("x").replace("[{name: x, image: 'x'}]", "[7]"), "not a list of objects"),
-        ("apiVersion: v1\nkind: Pod\nmetadata: {name: x}\n", "Pod x: without spec"),
+        ("apiVersion: v1\nkind: Pod\nmetadata: {name: x}\n", "Pod x: missing spec"),
         (f"apiVersion: v1\nkind: X\na: {'[' * 200}{']' * 200}", "nested deeper than 128"),
     ],
 )
@@ -264,7 +264,7 @@ def test_a_machine_without_namespaces_is_said_and_reads_no_schema(
 def test_a_chart_that_wants_memory_without_end(context: SourceContext) -> None:
     text = 'a: {{ repeat 4000000000 "x" | trunc 5 }}'
     shape = Shape("hungry", {"templates/x.yaml": text}, frozenset())
-    with pytest.raises(ProgramError, match="at most 3221225472 bytes of memory, found it to want"):
+    with pytest.raises(ProgramError, match="at most 3221225472 bytes of memory, but it needs"):
         show(shape, context)
 
 
