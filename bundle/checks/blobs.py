@@ -77,7 +77,9 @@ def check_layout(
     for file in manifest.layout:
         # Bounded by bundle.json's own lists, which we limit.
         data = bundle.read_small(file.path, min(file.size + 1, _MAX_LAYOUT_FILE))
-        check_content(file.path, file.size, file.digest, len(data), digest_of(data))
+        check_content(
+            file.path, file.size, file.digest, found_size=len(data), found=digest_of(data)
+        )
     sums = expected_sums(bundle, manifest)
     found = bundle.read_small(SUMS_NAME, 2 * len(sums))
     if found != sums:
@@ -154,7 +156,7 @@ def _sized(bundle: BundleDirectory, blob: Content) -> BlobError | None:
         with bundle.open_file(name) as stream:
             size = os.fstat(stream.fileno()).st_size
         if size != blob.size:
-            check_content(name, blob.size, blob.digest, size, "")
+            check_content(name, blob.size, blob.digest, found_size=size, found="")
     except (IntegrityError, StorageError) as error:
         return BlobError(blob.digest, error)
     return None
@@ -173,7 +175,13 @@ def _hash_all(
             return
         try:
             with bundle.open_blob(blob.digest) as stream:
-                hash_stream(stream, blob.size, blob.digest, bundle.blob_name(blob.digest), advance)
+                hash_stream(
+                    stream,
+                    blob.size,
+                    blob.digest,
+                    name=bundle.blob_name(blob.digest),
+                    advance=advance,
+                )
         except (IntegrityError, StorageError) as error:
             # A worn-out medium has several unreadable places; each is reported.
             wrong.append(BlobError(blob.digest, error))

@@ -161,7 +161,7 @@ class _Graph:
         if size > MAX_OCI_MANIFEST_BYTES:
             raise _refuse(entry.digest, f"{size} bytes are too many for an OCI manifest")
         data = self._bundle.read_small(name, size)
-        check_content(name, size, entry.digest, len(data), digest_of(data))
+        check_content(name, size, entry.digest, found_size=len(data), found=digest_of(data))
         return parse_oci(data, entry.media_type, f"{artifact.reference} {entry.digest}")
 
 

@@ -53,11 +53,11 @@ def check_upstream(
     by_bundle: dict[str, tuple[VerifiedBy, ...]] = {}
     by_site: dict[str, tuple[VerifiedBy, ...]] = {}
     for image in manifest.images:
-        found = verify_image(image, manifest.signatures, reader, now, "the bundle")
+        found = verify_image(image, manifest.signatures, reader, now=now, whose="the bundle")
         _compare(image, found)
         by_bundle[image.reference] = found
         if site:
-            found = verify_image(image, site, reader, now, "the site's policy")
+            found = verify_image(image, site, reader, now=now, whose="the site's policy")
             by_site[image.reference] = found
     return UpstreamCheck(by_bundle, by_site)
 

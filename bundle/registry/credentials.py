@@ -18,10 +18,10 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from bundle.base.errors import AuthenticationError, DefinitionError, ProgramError
-from bundle.base.hosts import host_key
 from bundle.base.limits import MAX_DEFINITION_BYTES
 from bundle.base.reference import DOCKER_HUB
-from bundle.store.programs import Runner, run_program
+from bundle.registry.hosts import host_key
+from bundle.store.programs import Bounds, Runner, Streams, run_program
 
 _HUB_KEY: Final = "https://index.docker.io/v1/"
 _HUB_HOSTS: Final = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
@@ -102,7 +102,9 @@ class DockerCredentials:
         program = f"docker-credential-{helper}"
         server = _HUB_KEY if host == DOCKER_HUB else host
         try:
-            done = self._runner((program, "get"), given=server.encode(), seconds=_HELPER_SECONDS)
+            done = self._runner(
+                (program, "get"), streams=Streams(server.encode()), bounds=Bounds(_HELPER_SECONDS)
+            )
         except ProgramError as error:
             raise _helper_failed(program, host, error.message) from error
         # What it writes to standard error is not shown: it may quote the secret.

@@ -53,7 +53,7 @@ def hash_stream(stream: BinaryIO, size: int, digest: str, name: str, advance: Ad
                 break
             state.update(buffer[:count])
             advance(count)
-    check_content(name, size, digest, seen, PREFIX + state.hexdigest())
+    check_content(name, size, digest, found_size=seen, found=PREFIX + state.hexdigest())
 
 
 def copy_hashed(source: Path, target: Path, content: Content, name: str, advance: Advance) -> None:
@@ -74,7 +74,7 @@ def copy_hashed(source: Path, target: Path, content: Content, name: str, advance
         read_only = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(read_only, "rb", buffering=0) as stream:
             try:
-                copy_stream(stream, target, content, name, advance)
+                copy_stream(stream, target, content, name=name, advance=advance)
             except BaseException:
                 target.unlink(missing_ok=True)
                 raise
@@ -98,7 +98,9 @@ def copy_stream(
             state.update(chunk)
             write_all(file.fileno(), chunk)
             advance(count)
-        check_content(name, content.size, content.digest, seen, PREFIX + state.hexdigest())
+        check_content(
+            name, content.size, content.digest, found_size=seen, found=PREFIX + state.hexdigest()
+        )
         os.fsync(file.fileno())
 
 

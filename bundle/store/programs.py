@@ -20,9 +20,6 @@ from typing import IO, BinaryIO, Final, Protocol, cast
 from bundle.base.errors import MissingProgramError, ProgramError
 from bundle.base.limits import KIB, MAX_PROGRAM_BYTES
 
-DEFAULT_SECONDS: Final = 600.0
-"""For one run; callers that need longer say so."""
-
 _READ: Final = 64 * KIB
 _SHOWN: Final = 1200
 """Characters of a program's own output in an error: the last lines tell what went wrong."""
@@ -43,6 +40,37 @@ class Finished:
     errors: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """The standard input and output of a program.
+
+    Attributes:
+        given: On its standard input; in memory only, so it may be a secret.
+        into: Where its standard output goes, instead of to memory.
+    """
+
+    given: bytes = field(default=b"", repr=False)
+    into: BinaryIO | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Limits on a program.
+
+    Attributes:
+        seconds: Timeout, after which it is killed along with its children.
+        file_bytes: The largest file that it may write; unlimited if omitted.
+    """
+
+    seconds: float = 600.0
+    file_bytes: int | None = None
+
+
+USUAL_STREAMS: Final = Streams()
+USUAL_BOUNDS: Final = Bounds()
+"""For one run; callers that need longer say so."""
+
+
 class Runner(Protocol):
     """Runs a program until it ends."""
 
@@ -52,10 +80,8 @@ class Runner(Protocol):
         *,
         folder: Path | None = None,
         environment: Mapping[str, str] | None = None,
-        into: BinaryIO | None = None,
-        seconds: float = DEFAULT_SECONDS,
-        file_bytes: int | None = None,
-        given: bytes = b"",
+        streams: Streams = USUAL_STREAMS,
+        bounds: Bounds = USUAL_BOUNDS,
     ) -> Finished:
         """Run it.
 
@@ -63,10 +89,8 @@ class Runner(Protocol):
             command: The program and its arguments; never a shell command line, never a secret.
             folder: Working directory; that of this process if omitted.
             environment: Added to this process's own; an empty value removes a variable.
-            into: Where its standard output goes, instead of to memory.
-            seconds: Timeout, after which it is killed along with its children.
-            file_bytes: The largest file that it may write; unlimited if omitted.
-            given: On its standard input; in memory only, so it may be a secret.
+            streams: Its standard input, and where its output goes.
+            bounds: Limits on its time and its files.
         Raises:
             MissingProgramError: The program is not installed.
             ProgramError: It timed out, or printed too much.
@@ -78,21 +102,19 @@ def run_program(
     *,
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
-    into: BinaryIO | None = None,
-    seconds: float = DEFAULT_SECONDS,
-    file_bytes: int | None = None,
-    given: bytes = b"",
+    streams: Streams = USUAL_STREAMS,
+    bounds: Bounds = USUAL_BOUNDS,
 ) -> Finished:
     """Run a program on this machine; the production `Runner`."""
     wanted = {**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})}
-    source = _in_memory(given) if given else subprocess.DEVNULL
+    source = _in_memory(streams.given) if streams.given else subprocess.DEVNULL
     try:
         process = subprocess.Popen(
             list(command),
             cwd=folder,
             env={name: value for name, value in wanted.items() if value},
             stdin=source,
-            stdout=subprocess.PIPE if into is None else into,
+            stdout=subprocess.PIPE if streams.into is None else streams.into,
             stderr=subprocess.PIPE,
             # Its children are killed with it; git leaves its work to others.
             process_group=0,
@@ -111,11 +133,11 @@ def run_program(
         if source != subprocess.DEVNULL:
             os.close(source)
     try:
-        if file_bytes is not None:
+        if (most := bounds.file_bytes) is not None:
             # It has not started any child yet, so none escapes the limit.
             with suppress(ProcessLookupError):
-                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
-        output, errors = _listen(process, command[0], seconds)
+                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
+        output, errors = _listen(process, command[0], bounds.seconds)
     finally:
         _end(process)
     return Finished(process.returncode, output, errors)

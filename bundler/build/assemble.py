@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,6 @@ from bundle.base.errors import (
     UsageError,
 )
 from bundle.base.limits import MIB
-from bundle.base.progress import Progress
 from bundle.checks.good_bundle import Subject, check_bundle
 from bundle.kinds.artifacts import LockedArtifact, artifact_contents
 from bundle.kinds.charts import LockedChart
@@ -48,7 +46,7 @@ from bundle.store.layout import (
 )
 from bundle.store.sums import write_sums
 from bundle.trust.upstream.judgement import check_covered
-from bundler.build.cache import READ_ONLY, BlobCache
+from bundler.build.cache import READ_ONLY
 from bundler.build.fetch import BlobFetcher
 from bundler.build.origins import blames, origins
 from bundler.build.place import BlobPlace
@@ -96,22 +94,19 @@ def build(
     lock: Lock,
     output: Path,
     context: SourceContext,
-    cache: BlobCache,
     *,
     write_trust: WriteTrust,
     now: Callable[[], dt.datetime],
-    sleep: Callable[[float], None] = time.sleep,
 ) -> BuildResult:
     """Fetch what `lock` names by digest and write the bundle `output`.
 
     Args:
         lock: Checked.
         output: Must not exist, or be the bundle of this very lock.
-        context: What sources work with; its progress is Receives byte counts.
-        cache: The context's store, shared with other builds.
+        context: What sources work with; other builds share its store, and its progress receives
+            byte counts.
         write_trust: Given last, when everything else is written.
         now: The clock, UTC; waivers and certificates end.
-        sleep: Waits between tries.
     Returns:
         What was done.
     Raises:
@@ -129,10 +124,10 @@ def build(
     with directory_lock(building):
         with storage_errors(f"create {building}"):
             (building / BLOB_DIRECTORY).mkdir(parents=True, exist_ok=True)
-        place = BlobPlace(cache, building)
+        place = BlobPlace(context.store, building)
         filled = _fill_local_images(lock, place, context)
         openers = origins(lock, context)
-        fetched = _fetch_all(plan, place, openers, context.progress, sleep, names=blames(lock))
+        fetched = _fetch_all(plan, place, openers, context, names=blames(lock))
         _make_charts(lock, building)
         _check_provenance(lock, building, context)
         _remove_strays(building, plan)
@@ -211,8 +206,7 @@ def _fetch_all(
     plan: Plan,
     place: BlobPlace,
     openers: dict[str, Opener],
-    progress: Progress,
-    sleep: Callable[[float], None],
+    context: SourceContext,
     *,
     names: Mapping[str, Blame],
 ) -> int:
@@ -221,10 +215,10 @@ def _fetch_all(
     missing = [blob for blob in wanted if not place.in_cache(blob) and blob.digest in openers]
     _check_space(place, missing)
     stopped = Event()
-    advance = until(stopped, progress.advance)
+    advance = until(stopped, context.progress.advance)
 
     def pause(failures: int) -> None:
-        sleep(min(2.0**failures, 30.0))
+        context.sleep(min(2.0**failures, 30.0))
 
     def bring(blob: Content) -> None:
         if stopped.is_set():
@@ -242,11 +236,11 @@ def _fetch_all(
         key=lambda blob: blob.size,
         reverse=True,
     )
-    progress.start("fetching", sum(blob.size for blob in ready))
+    context.progress.start("fetching", sum(blob.size for blob in ready))
     try:
         run_parallel(bring, ready, FETCH_THREADS, stopped.set)
     finally:
-        progress.finish()
+        context.progress.finish()
     return len(missing)
 
 
@@ -291,7 +285,7 @@ def _check_provenance(lock: Lock, building: Path, context: SourceContext) -> Non
         where = f"chart {chart.name} {chart.version}"
         archive = (f"{chart.name}-{chart.version}.tgz", chart.archive.digest)
         document = _provenance(bundle, chart)
-        signer = verify_provenance(document, found.keyring, archive, context.run, where)
+        signer = verify_provenance(document, found.keyring, archive, run=context.run, where=where)
         if signer != found.signer:
             raise UnsignedError(
                 f"{where}: the lock says that {found.signer} signed it, found {signer}",

@@ -164,7 +164,9 @@ class BlobFetcher:
     def _check(self) -> None:
         found = PREFIX + self._state.hexdigest()
         expected = self._content
-        check_content(expected.digest, expected.size, expected.digest, self._written, found)
+        check_content(
+            expected.digest, expected.size, expected.digest, found_size=self._written, found=found
+        )
 
     def _too_long(self) -> SizeMismatchError:
         return SizeMismatchError(

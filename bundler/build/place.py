@@ -17,7 +17,8 @@ from bundle.base.errors import IntegrityError
 from bundle.store.atomic import fsync_directory, storage_errors
 from bundle.store.hashing import Advance, copy_hashed
 from bundle.store.layout import BundleDirectory
-from bundler.build.cache import READ_ONLY, BlobCache
+from bundler.build.cache import READ_ONLY
+from bundler.sources.common.context import Store
 
 PARTIAL_DIRECTORY: Final = ".partial"
 
@@ -25,7 +26,7 @@ PARTIAL_DIRECTORY: Final = ".partial"
 class BlobPlace:
     """The blobs of one bundle that is being built."""
 
-    def __init__(self, cache: BlobCache, building: Path) -> None:
+    def __init__(self, cache: Store, building: Path) -> None:
         """Find out whether the cache can be shared by hard links.
 
         Raises:
@@ -87,7 +88,7 @@ class BlobPlace:
         source = self._cache.blob_path(blob.digest)
         partial = self.partial(blob.digest)
         try:
-            copy_hashed(source, partial, blob, str(source), advance)
+            copy_hashed(source, partial, blob, name=str(source), advance=advance)
         except IntegrityError as error:
             source.unlink(missing_ok=True)
             raise error.reworded(

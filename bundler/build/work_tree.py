@@ -12,7 +12,7 @@ from typing import Final
 from bundle.base.errors import MissingProgramError, ProgramError
 from bundle.base.plain import carried
 from bundle.model.provenance import SignatureStatus, Source
-from bundle.store.programs import Finished, run_program
+from bundle.store.programs import Bounds, Finished, run_program
 
 _SECONDS: Final = 60
 """For one question; a work tree of a platform's definitions is small."""
@@ -44,7 +44,7 @@ def run_git(arguments: Sequence[str], folder: Path) -> Finished:
         ["git", "-c", "core.fsmonitor=false", "-c", "log.showSignature=false", *arguments],
         folder=folder,
         environment={**dict.fromkeys(_ELSEWHERE, ""), **settings},
-        seconds=_SECONDS,
+        bounds=Bounds(_SECONDS),
     )
 
 

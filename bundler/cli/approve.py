@@ -78,7 +78,7 @@ def command(
     if signer.public_key.keyid not in shown.approved and not yes:
         output.say("")
         _confirm(name, ticket)
-    result, added = approve(directory, shown, signer, ticket, now)
+    result, added = approve(directory, shown, signer, ticket=ticket, now=now)
     output.result(
         {**page_data(result), "approver": name, "added": added}, "", _outcome(result, name, added)
     )

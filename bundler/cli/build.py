@@ -66,7 +66,7 @@ def command(
     from bundler.build.assemble import build
     from bundler.build.work_tree import source_of
     from bundler.release.build_record import write_build_record
-    from bundler.release.publish import check_builder, write_trust
+    from bundler.release.publish import Unreleased, check_builder, write_trust
 
     locked = load_lock(lock)
     builder = load_signing_key(output, key, passphrase_fd)
@@ -77,17 +77,16 @@ def command(
     begin, source = _now(), source_of(lock)
 
     def sign(folder: Path, manifest: bytes) -> int:
-        number = write_trust(folder, manifest, release, builder, datetime.now(UTC), sites=sites)
+        number = write_trust(Unreleased(folder, manifest, sites), release, builder, _now())
         run = _run(locked, builder.public_key.keyid, source, begin)
-        write_build_record(folder, release, number, run, builder)
+        write_build_record(folder, release, number, run=run, builder=builder)
         return number
 
     hosts, store = plan_bundle(locked).manifest.sources, open_cache(cache)
     result = build(
         locked,
         bundle,
-        open_context(sources, store, hosts, lock, progress),
-        store,
+        open_context(sources, store, hosts, document=lock, progress=progress),
         write_trust=sign,
         now=lambda: datetime.now(UTC),
     )

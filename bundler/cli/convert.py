@@ -87,7 +87,7 @@ def command(
     )
     chosen = form or form_of(source)
     try:
-        definition, found = _convert(asked, chosen, sources, cache, says)
+        definition, found = _convert(asked, chosen, sources, cache=cache, says=says)
         write_new(target, f"{schema_line(target, 'definition')}{dump_yaml(definition)}".encode())
     except BaseException:
         # It is of no use without its definition, and in the way of the next try.

@@ -81,7 +81,13 @@ def new(
     check_name(name)
     require_absent(path)
     passphrase = None if no_passphrase else new_passphrase(path, passphrase_fd)
-    _write(output, generate_key(name, type_), path, passphrase, f"made a key for {name}")
+    _write(
+        output,
+        generate_key(name, type_),
+        path,
+        passphrase=passphrase,
+        done=f"made a key for {name}",
+    )
 
 
 @command.command("import-cosign")
@@ -126,7 +132,7 @@ def import_cosign(
     old = b"" if empty_passphrase else ask_secret(source, passphrase_fd)
     key = open_cosign_key(data, old, name, str(source))
     passphrase = None if no_passphrase else new_passphrase(path, passphrase_fd)
-    _write(output, key, path, passphrase, f"imported the cosign key of {name}")
+    _write(output, key, path, passphrase=passphrase, done=f"imported the cosign key of {name}")
 
 
 @command.command("import-hsm")
@@ -179,8 +185,8 @@ def import_hsm(
         name,
         module,
         label,
-        _key_number(key_id),
-        lambda: ask_secret(path, passphrase_fd, "PIN").decode(errors="replace"),
+        key_id=_key_number(key_id),
+        ask_pin=lambda: ask_secret(path, passphrase_fd, "PIN").decode(errors="replace"),
     )
     public = write_reference(reference, path)
     key = key_of(reference, str(path))

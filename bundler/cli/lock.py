@@ -56,7 +56,7 @@ def command(
     if check and old is None:
         raise DefinitionError(f"{target}: no such lock", "Make it with `isoward lock`.")
     try:
-        new = _resolve(asked, definition, sources, cache, says.progress)
+        new = _resolve(asked, definition, sources, cache=cache, progress=says.progress)
     except ClosureError as error:
         if not error.missing or check:
             raise
@@ -108,7 +108,9 @@ def _resolve(
     from bundler.lock.resolve import definition_hosts, resolve
 
     hosts = [*definition_hosts(asked), *_pip_hosts(asked)]
-    return resolve(asked, open_context(sources, open_cache(cache), hosts, path, progress))
+    return resolve(
+        asked, open_context(sources, open_cache(cache), hosts, document=path, progress=progress)
+    )
 
 
 def _pip_hosts(asked: Definition) -> Iterator[str]:

@@ -161,7 +161,7 @@ class _Gate:
             why = self._why_not(reference, named.image)
             if why:
                 add = _PIN if reference is not None else _DECIDE
-                self.missing.append(_missing(named.image, chart.who, named.where, why, add))
+                self.missing.append(_missing(named.image, chart.who, named.where, why=why, add=add))
             elif reference is not None:
                 wanted.setdefault(str(reference), set()).add(named.how)
                 self._known.add(str(reference))
@@ -180,11 +180,15 @@ class _Gate:
             elif has_holes(named.image):
                 if not answered(named.image, declared):
                     self.missing.append(
-                        _missing(named.image, chart.who, named.where, _FILLED, _DECIDE_FILLED)
+                        _missing(
+                            named.image, chart.who, named.where, why=_FILLED, add=_DECIDE_FILLED
+                        )
                     )
             elif not self._is_part(named.image):
                 why = "it looks like an image that something may start"
-                self.missing.append(_missing(named.image, chart.who, named.where, why, _DECIDE))
+                self.missing.append(
+                    _missing(named.image, chart.who, named.where, why=why, add=_DECIDE)
+                )
         return wanted
 
     def _why_not(self, reference: Reference | None, text: str) -> str:

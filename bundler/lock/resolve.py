@@ -37,8 +37,8 @@ from bundler.sources.common.blame import naming
 from bundler.sources.common.context import SourceContext, Want
 from bundler.sources.common.manifests import ManifestSource
 from bundler.sources.common.source import Resolving
+from bundler.sources.images.from_registry import resolve_image
 from bundler.sources.images.on_disk import resolve_local_image
-from bundler.sources.images.published_images import resolve_image
 from bundler.sources.images.signatures import verified_image
 from bundler.sources.images.sought import Sought, images_to_resolve
 from bundler.sources.known import SOURCES

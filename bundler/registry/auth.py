@@ -23,7 +23,7 @@ from bundle.base.limits import MIB
 from bundle.registry.challenge import Challenge, parse_challenges
 from bundle.registry.credentials import Credential, Credentials
 from bundler.registry.hosts import Url, parse_url
-from bundler.registry.response import Answer
+from bundler.registry.response import Answer, Request
 from bundler.registry.transport import Transport
 
 _OK: Final = 200
@@ -81,7 +81,7 @@ class Authenticator:
                 return current
             for challenge in parse_challenges(demands):
                 if challenge.scheme == "bearer":
-                    value = self._bearer(url, host, scope, challenge, refused)
+                    value = self._bearer(url, host, scope, challenge=challenge, refused=refused)
                     key = scope or _NO_SCOPE
                 elif challenge.scheme == "basic":
                     value, key = self._basic(url, host, refused), ""
@@ -119,7 +119,7 @@ class Authenticator:
             cached = self._tokens.get(key)
         if cached is not None and cached != refused:
             return cached
-        value = self._token(url, host, parse_url(realm), service, wanted)
+        value = self._token(url, host, parse_url(realm), service=service, scope=wanted)
         with self._lock:
             self._tokens[key] = value
         return value
@@ -157,9 +157,11 @@ class Authenticator:
         joint = "&" if "?" in realm.target else "?"
         target = f"{realm.target}{joint}{query}" if query else realm.target
         return self._transport.fetch(
-            "GET",
-            Url(realm.scheme, realm.host, realm.port, target),
-            {"Accept": "application/json"},
+            Request(
+                "GET",
+                Url(realm.scheme, realm.host, realm.port, target),
+                {"Accept": "application/json"},
+            ),
             limit=_MAX_TOKEN_ANSWER,
             authorization=credential.basic if credential else None,
         )
@@ -172,13 +174,12 @@ class Authenticator:
             "client_id": _CLIENT_ID,
             "refresh_token": credential.identity_token,
         }
-        return self._transport.fetch(
-            "POST",
-            realm,
-            {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"},
-            limit=_MAX_TOKEN_ANSWER,
-            body=urlencode(form).encode("ascii"),
-        )
+        headers = {
+            "Accept": "application/json",
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        request = Request("POST", realm, headers, urlencode(form).encode("ascii"))
+        return self._transport.fetch(request, limit=_MAX_TOKEN_ANSWER)
 
 
 def refusal(url: Url, host: str) -> AuthenticationError:

@@ -29,7 +29,7 @@ from bundler.registry.endpoints import Endpoint, Mirrors
 from bundler.registry.expected import FetchedManifest, checked, expect, no_file, referrer_list
 from bundler.registry.hosts import AllowList, Url, parse_url
 from bundler.registry.links import next_link
-from bundler.registry.response import Answer, Response
+from bundler.registry.response import Answer, Request, Response
 from bundler.registry.stream import BytesStream, ContentStream
 from bundler.registry.transport import ATTEMPTS, Transport
 
@@ -211,7 +211,9 @@ class RegistryClient:
             address.key,
             "",
             lambda header: self._transport.fetch(
-                "GET", address, {"Accept": accept, **_IDENTITY}, limit=limit, authorization=header
+                Request("GET", address, {"Accept": accept, **_IDENTITY}),
+                limit=limit,
+                authorization=header,
             ),
         )
         if answer.status == _NOT_FOUND:
@@ -246,7 +248,7 @@ class RegistryClient:
             address.key,
             "",
             lambda header: self._transport.open(
-                "HEAD", address, _IDENTITY, authorization=header, attempts=_FEW_ATTEMPTS
+                Request("HEAD", address, _IDENTITY), authorization=header, attempts=_FEW_ATTEMPTS
             ),
         ) as response:
             if response.status == _NOT_FOUND:
@@ -320,9 +322,7 @@ class RegistryClient:
             endpoint.host,
             endpoint.scope,
             lambda header: self._transport.fetch(
-                "GET",
-                url,
-                headers,
+                Request("GET", url, headers),
                 limit=MAX_OCI_MANIFEST_BYTES,
                 authorization=header,
                 attempts=endpoint.attempts,
@@ -339,7 +339,7 @@ class RegistryClient:
             endpoint.host,
             endpoint.scope,
             lambda header: self._transport.open(
-                "GET", url, headers, authorization=header, attempts=endpoint.attempts
+                Request("GET", url, headers), authorization=header, attempts=endpoint.attempts
             ),
         )
         place = response.content_range()
@@ -370,7 +370,7 @@ class RegistryClient:
             # A host that we were sent to has no claim on the credentials of the one that sent us.
             raise refusal(answer.url, answer.url.key)
         demands = answer.headers.getlist("WWW-Authenticate")
-        again = send(self._auth.answer(answer.url, host, scope, demands, header))
+        again = send(self._auth.answer(answer.url, host, scope, demands=demands, refused=header))
         if again.status == _UNAUTHORIZED:
             again.close()
             raise refusal(again.url, host)

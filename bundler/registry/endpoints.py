@@ -10,8 +10,8 @@ from typing import Final
 from urllib.parse import quote
 
 from bundle.base.errors import IsowardError
-from bundle.base.hosts import host_key
 from bundle.base.reference import Reference
+from bundle.registry.hosts import host_key
 from bundler.registry.hosts import Url, api_host, parse_url
 from bundler.registry.transport import ATTEMPTS, Transport
 

@@ -13,9 +13,9 @@ from typing import Final
 from urllib.parse import unquote, urljoin
 
 from bundle.base.errors import HostNotAllowedError, TransportRefusedError
-from bundle.base.hosts import host_key, split_port
 from bundle.base.queries import shown_url
 from bundle.base.reference import DOCKER_HUB, is_host
+from bundle.registry.hosts import host_key, split_port
 from bundler.registry.companions import COMPANIONS
 from bundler.registry.config import SourceConfig
 from bundler.registry.shared_hosts import shared_domain

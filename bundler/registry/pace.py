@@ -39,12 +39,16 @@ class Patience:
     """How long and how much of a server is waited for.
 
     Attributes:
+        connect_seconds: To make a connection.
+        silence_seconds: On a connection, after which it counts as broken.
         header_seconds: To the end of the headers of one answer.
         header_bytes: Of these, with all that goes before.
         grace_seconds: In which a body need not have come at the rate.
         bytes_per_second: The rate of a body, from its beginning.
     """
 
+    connect_seconds: float = 10.0
+    silence_seconds: float = 60.0
     header_seconds: float = HEADER_SECONDS
     header_bytes: int = MAX_HEADER_BYTES
     grace_seconds: float = TRANSFER_GRACE_SECONDS

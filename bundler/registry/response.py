@@ -1,12 +1,12 @@
-"""An answer of a server, read as it arrives."""
+"""What is asked of a server, and its answer, read as it arrives."""
 
 from __future__ import annotations
 
 import http.client
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
 
@@ -23,6 +23,23 @@ _DRAIN_BYTES: Final = 64 * KIB
 
 _READ_BYTES: Final = 64 * KIB
 _CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a server.
+
+    Attributes:
+        method: GET, HEAD or POST.
+        url: Where to.
+        headers: Without Authorization.
+        body: Only with a POST; such a request follows no redirect.
+    """
+
+    method: str
+    url: Url
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,25 +11,22 @@ import random
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import urllib3
 
 from bundle.base.errors import DefinitionError, TransportError, TransportRefusedError
-from bundle.base.hosts import host_key, is_loopback
+from bundle.registry.hosts import host_key, is_loopback
 from bundler.registry.config import HostSource, SourceConfig
 from bundler.registry.encoding import plain_bytes
 from bundler.registry.hosts import AllowList, Url, settings_key
 from bundler.registry.pace import Pace, Patience, at_pace, paced_pool
-from bundler.registry.response import Answer, Response
+from bundler.registry.response import Answer, Request, Response
 
 R = TypeVar("R")
 ATTEMPTS: Final = 5
-CONNECT_SECONDS: Final = 10.0
-READ_SECONDS: Final = 60.0
-"""Silence on a connection after which it counts as broken."""
-
 MAX_REDIRECTS: Final = 5
 _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 30.0
@@ -51,6 +48,21 @@ class _TryAgainError(Exception):
         self.wait = wait
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How a transport waits until it tries again.
+
+    Attributes:
+        sleep: Waits so many seconds.
+        chance: A number from 0 to 1, to spread retries.
+        clock: Seconds, which only grow.
+    """
+
+    sleep: Callable[[float], None] = time.sleep
+    chance: Callable[[], float] = random.random
+    clock: Callable[[], float] = time.monotonic
+
+
 class Transport:
     """Sends requests; safe to use from several threads."""
 
@@ -58,34 +70,25 @@ class Transport:
         self,
         sources: SourceConfig,
         allowed: AllowList,
-        *,
-        sleep: Callable[[float], None] = time.sleep,
-        chance: Callable[[], float] = random.random,
-        connect_seconds: float = CONNECT_SECONDS,
-        read_seconds: float = READ_SECONDS,
+        waiting: Waiting | None = None,
         patience: Patience | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Make a transport; nothing is sent.
 
         Args:
             sources: Checked; how each host is reached.
             allowed: The hosts that may be asked.
-            sleep: Waits so many seconds.
-            chance: A number from 0 to 1, to spread retries.
-            connect_seconds: Time to make a connection.
-            read_seconds: Longest silence on one.
+            waiting: How it waits between attempts.
             patience: How long and how much of one answer is waited for.
-            clock: Seconds, which only grow.
         """
         self.sources = sources
         self._settings = {host_key(host): value for host, value in sources.hosts.items()}
         self._allowed = allowed
-        self._sleep = sleep
-        self._chance = chance
-        self._timeout = urllib3.Timeout(connect=connect_seconds, read=read_seconds)
+        self._waiting = waiting or Waiting()
         self._patience = patience or Patience()
-        self._clock = clock
+        self._timeout = urllib3.Timeout(
+            connect=self._patience.connect_seconds, read=self._patience.silence_seconds
+        )
         self._lock = threading.Lock()
         self._hosts: dict[str, tuple[urllib3.PoolManager, threading.Semaphore]] = {}
 
@@ -102,20 +105,12 @@ class Transport:
         return "http" if is_loopback(name) and settings.ca is None else "https"
 
     def open(
-        self,
-        method: str,
-        url: Url,
-        headers: Mapping[str, str],
-        *,
-        authorization: str | None = None,
-        attempts: int = ATTEMPTS,
+        self, request: Request, *, authorization: str | None = None, attempts: int = ATTEMPTS
     ) -> Response:
         """Send a request and return its answer with the body unread; the caller closes it.
 
         Args:
-            method: GET or HEAD.
-            url: Where to.
-            headers: Without Authorization.
+            request: A GET or HEAD.
             authorization: That header's value; it is dropped when a redirect changes the host.
             attempts: How often it is tried.
         Raises:
@@ -123,19 +118,14 @@ class Transport:
             TransportRefusedError: A certificate is not trusted, or a redirect may not be followed.
             TransportError: No answer after all attempts.
         """
-        return self._patiently(
-            lambda: self._freshly(method, url, headers, authorization), url, attempts
-        )
+        return self._patiently(lambda: self._freshly(request, authorization), request.url, attempts)
 
     def fetch(
         self,
-        method: str,
-        url: Url,
-        headers: Mapping[str, str],
+        request: Request,
         *,
         limit: int,
         authorization: str | None = None,
-        body: bytes | None = None,
         attempts: int = ATTEMPTS,
     ) -> Answer:
         """Send a request and read its answer whole, again if it breaks on the way.
@@ -146,7 +136,7 @@ class Transport:
         """
 
         def once() -> Answer:
-            with self._freshly(method, url, headers, authorization, body) as response:
+            with self._freshly(request, authorization) as response:
                 try:
                     data = response.read(limit)
                 except TransportError as failure:
@@ -157,7 +147,7 @@ class Transport:
                 plain = plain_bytes(data, encoding, limit, response.url.shown)
                 return Answer(response.status, response.headers, response.url, plain)
 
-        return self._patiently(once, url, attempts)
+        return self._patiently(once, request.url, attempts)
 
     def _patiently(self, once: Callable[[], R], url: Url, attempts: int) -> R:
         left = _LONGEST_RETRY_AFTER
@@ -172,7 +162,7 @@ class Transport:
                     ) from again
                 wait = self._wait(again, url, attempt, left)
                 left -= again.wait or 0.0
-                self._sleep(wait)
+                self._waiting.sleep(wait)
         raise AssertionError  # attempts is at least 1
 
     def _wait(self, again: _TryAgainError, url: Url, attempt: int, left: float) -> float:
@@ -183,7 +173,7 @@ class Transport:
         """
         if again.wait is None:
             longest = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** (attempt - 1))
-            return longest * (0.5 + 0.5 * self._chance())
+            return longest * (0.5 + 0.5 * self._waiting.chance())
         if again.wait > left:
             raise TransportError(
                 f"{url.key} asks to wait {again.wait:.0f} seconds",
@@ -193,48 +183,34 @@ class Transport:
             ) from again
         return again.wait
 
-    def _freshly(
-        self,
-        method: str,
-        url: Url,
-        headers: Mapping[str, str],
-        authorization: str | None,
-        body: bytes | None = None,
-    ) -> Response:
+    def _freshly(self, request: Request, authorization: str | None) -> Response:
         """Follow redirects, and again from the start when they led to an address out of date.
 
         Storage services say of a signed address that has ended what they say of a forbidden one,
         and what sends us there may have kept it for too long.
         """
         for _ in range(_FRESH_TRIES):
-            response = self._follow(method, url, headers, authorization, body)
+            response = self._follow(request, authorization)
             demands = "WWW-Authenticate" in response.headers
-            if response.url == url or response.status not in _OUT_OF_DATE or demands:
+            if response.url == request.url or response.status not in _OUT_OF_DATE or demands:
                 return response
             response.close()
-            self._sleep(_FIRST_WAIT)
-        return self._follow(method, url, headers, authorization, body)
+            self._waiting.sleep(_FIRST_WAIT)
+        return self._follow(request, authorization)
 
-    def _follow(
-        self,
-        method: str,
-        url: Url,
-        headers: Mapping[str, str],
-        authorization: str | None,
-        body: bytes | None = None,
-    ) -> Response:
+    def _follow(self, request: Request, authorization: str | None) -> Response:
         """Send one request and follow its redirects."""
-        why = "first request"
+        why, url = "first request", request.url
         origin = (url.scheme, url.key)
         for _ in range(MAX_REDIRECTS + 1):
             self._allowed.check(url, why)
             self._check_scheme(url)
-            sent = dict(headers)
+            sent = dict(request.headers)
             if authorization is not None and (url.scheme, url.key) == origin:
                 sent["Authorization"] = authorization
-            response = self._exchange(method, url, sent, body)
+            response = self._exchange(replace(request, url=url, headers=sent))
             location = response.headers.get("Location")
-            if response.status not in _REDIRECTS or location is None or body is not None:
+            if response.status not in _REDIRECTS or location is None or request.body is not None:
                 self._check_status(response)
                 return response
             response.close()
@@ -276,19 +252,18 @@ class Transport:
             wait,
         )
 
-    def _exchange(
-        self, method: str, url: Url, headers: Mapping[str, str], body: bytes | None
-    ) -> Response:
+    def _exchange(self, request: Request) -> Response:
+        url = request.url
         pool, slots = self._host(url)
-        pace = Pace(self._patience, self._clock, url.shown)
+        pace = Pace(self._patience, self._waiting.clock, url.shown)
         slots.acquire()
         try:
             with at_pace(pace, self._patience):
                 raw = pool.connection_from_host(url.host, url.port, url.scheme).urlopen(
-                    method,
+                    request.method,
                     url.target,
-                    body=body,
-                    headers=headers,
+                    body=request.body,
+                    headers=request.headers,
                     retries=False,
                     redirect=False,
                     preload_content=False,

@@ -101,7 +101,7 @@ def renew_build_record(bundle: Path, release: Path, number: int, builder: Signin
     if _is_good(files, about, builder) and set(files) == kept.union(ours):
         return
     changes = build.changes_payload if same else _changes(about, release)
-    _write(bundle, about, (build.provenance_payload, changes), builder, kept)
+    _write(bundle, about, (build.provenance_payload, changes), builder=builder, kept=kept)
 
 
 def _release_of(bundle: Path, number: int) -> tuple[Release, Sequence[Metadata[Root]]]:

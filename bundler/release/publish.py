@@ -7,6 +7,7 @@ one number, whenever the power fails; a build that is run again finds its number
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -70,15 +71,22 @@ from bundler.release.revocations import read_revocations
 _SHA256: Final = "sha256"
 
 
-def write_trust(
-    bundle: Path,
-    manifest_bytes: bytes,
-    release: Path,
-    builder: SigningKey,
-    now: datetime,
-    *,
-    sites: Sequence[str] = (),
-) -> int:
+@dataclass(frozen=True, slots=True)
+class Unreleased:
+    """A bundle that gets a release number.
+
+    Attributes:
+        bundle: Its folder; trust/ is made in it.
+        manifest: bundle.json, as written.
+        sites: The sites that the release is for; none means all.
+    """
+
+    bundle: Path
+    manifest: bytes
+    sites: Sequence[str] = ()
+
+
+def write_trust(made: Unreleased, release: Path, builder: SigningKey, now: datetime) -> int:
     """Give a bundle its trust metadata: a release number, signed by the build system.
 
     Approvals come later, by `isoward approve`; those that the bundle has for this very release
@@ -86,12 +94,10 @@ def write_trust(
     more than half the lifetime is over is renewed.
 
     Args:
-        bundle: Its folder; trust/ is made in it.
-        manifest_bytes: bundle.json, as written.
+        made: The bundle.
         release: The release folder.
         builder: The build system's key.
         now: The clock, in UTC.
-        sites: The sites that the release is for; none means all.
     Returns:
         The release number.
     Raises:
@@ -108,11 +114,11 @@ def write_trust(
         remove_stale_temporaries(release)
         roots, root = _usable_root(release, builder, moment)
         if product_of(root):
-            manifest = decode_canonical(manifest_bytes, Manifest, TARGET_NAME)
+            manifest = decode_canonical(made.manifest, Manifest, TARGET_NAME)
             check_product(root, manifest.metadata.name)
-        target = TargetFile.from_data(TARGET_NAME, manifest_bytes, [_SHA256])
+        target = TargetFile.from_data(TARGET_NAME, made.manifest, [_SHA256])
         issuer = _Issuer(BundleDirectory(release), root, builder, moment)
-        targets = issuer.targets(target, sites)
+        targets = issuer.targets(target, made.sites)
         snapshot = issuer.snapshot(targets.signed)
         timestamp = issuer.timestamp(snapshot)
         files = {
@@ -120,11 +126,11 @@ def write_trust(
             SNAPSHOT: snapshot.to_bytes(),
             TIMESTAMP: timestamp.to_bytes(),
         }
-        record_release(release, targets.signed.version, manifest_bytes)
+        record_release(release, targets.signed.version, made.manifest)
         _write(release, files)
-        files[TARGETS] = _with_approvals(bundle, targets, root)
-        _write_bundle(bundle, roots, files)
-        renew_build_record(bundle, release, targets.signed.version, builder)
+        files[TARGETS] = _with_approvals(made.bundle, targets, root)
+        _write_bundle(made.bundle, roots, files)
+        renew_build_record(made.bundle, release, targets.signed.version, builder)
     return targets.signed.version
 
 

@@ -30,9 +30,9 @@ from bundle.kinds.python_packages import (
 from bundle.kinds.rendering import HELM, RenderedWith
 from bundle.kinds.start import START, LockedStart
 from bundler.model.definition import Definition
-from bundler.sources.charts.compared import chart_changes
-from bundler.sources.charts.fetched import chart_openers
+from bundler.sources.charts.differences import chart_changes
 from bundler.sources.charts.from_source import resolve_folder
+from bundler.sources.charts.openers import chart_openers
 from bundler.sources.charts.published import ChartResolver
 from bundler.sources.common.blame import BY_LOCK, Blame, of_chart, of_file, of_image
 from bundler.sources.common.context import SourceContext

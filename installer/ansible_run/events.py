@@ -122,9 +122,16 @@ class EventLog:
                 self._note_result(node, task, "changed" if is_changed else "ok", seconds)
         elif not data.get("ignore_errors"):
             self._failures.append(
-                Failure(node, task, reason_of(result), kind == _UNREACHABLE,
-                        str(data.get("role") or ""), words_of(result), self._items.get(node, ""))
-            )  # fmt: skip
+                Failure(
+                    node,
+                    task,
+                    reason_of(result),
+                    unreachable=kind == _UNREACHABLE,
+                    role=str(data.get("role") or ""),
+                    words=words_of(result),
+                    item=self._items.get(node, ""),
+                )
+            )
             self._progress.note(f"{node}: {task} ... FAILED {seconds:.1f} s")
 
     def _note_result(self, node: str, task: str, word: str, seconds: float) -> None:

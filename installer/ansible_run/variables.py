@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from bundle.base.errors import ProgramError
-from bundle.store.programs import run_program
+from bundle.store.programs import Bounds, run_program
 from installer.base.ssh_path import ssh_path
 
 _CLOSE_SECONDS: Final = 10.0
@@ -134,4 +134,4 @@ def _close_masters(sockets: Path) -> None:
     for path in sockets.iterdir():
         close = ["ssh", "-F", "none", "-o", f"ControlPath={path}", "-O", "exit", "isoward"]
         with suppress(ProgramError):
-            run_program(close, seconds=_CLOSE_SECONDS)
+            run_program(close, bounds=Bounds(_CLOSE_SECONDS))

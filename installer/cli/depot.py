@@ -57,7 +57,7 @@ def check(output: Output, depot: Path, restart: bool) -> int:
     if restart:
         record.forget()
     settings = Settings(threads=HASH_THREADS, batch_bytes=_BATCH_BYTES)
-    result = run_pass(opened, record, _now, settings, output.progress)
+    result = run_pass(opened, record, _now, settings=settings, progress=output.progress)
     if result.unwritten:
         output.warn(f"the result of this check cannot be recorded: {result.unwritten}")
     output.result(_facts(result), *_page(result))

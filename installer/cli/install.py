@@ -11,15 +11,15 @@ import click
 
 from bundle.cli.output import Output, output_options, pass_output
 from installer.cli.install_options import (
+    InstallOptions,
     age_key_option,
     install_options,
-    install_request,
     meant_for,
     utc_now,
 )
 from installer.cli.install_page import result_data, result_page, tell_answers
 from installer.installation.ahead import preflight_site
-from installer.installation.run import install
+from installer.installation.run import Clock, install
 from installer.installation.sequence import serve_depot, steps_for
 
 
@@ -57,7 +57,9 @@ def command(
     Every node must show the host key that the site file pins, and nothing is changed before all
     have answered what they were asked.
     """
-    request = replace(install_request(**options), local=connection == "local", rehearsal=dry_run)
+    request = replace(
+        InstallOptions(**options).request(), local=connection == "local", rehearsal=dry_run
+    )
     if request.site.site.kubernetes is not None and (request.local or dry_run):
         raise meant_for("--connection and --dry-run", "without kubernetes:")
     if preflight_only:
@@ -71,8 +73,7 @@ def command(
     done = install(
         request,
         steps_for(request),
-        now=utc_now,
-        monotonic=time.monotonic,
+        clock=Clock(utc_now, time.monotonic),
         progress=output.progress,
         serve=serve_depot,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -64,40 +65,43 @@ def install_options(function: F) -> F:
     return function
 
 
-def install_request(
-    site: Path,
-    depot: Path,
-    *,
-    medium: Path | None,
-    waiver: Path | None,
-    ca: Path | None,
-    overrides: Path | None,
-    again_from: str,
-    until: str,
-    age_key: Path | None = None,
-) -> InstallRequest:
-    """Read what the options name; the site's secrets only where their key is named.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallOptions:
+    """What `install_options` adds to a command, as a person typed it."""
 
-    Raises:
-        DefinitionError: The site file is wrong, or its secrets file.
-        UsageError: The overrides are, or the site has no use for them.
-        StorageError: Something cannot be read.
-    """
-    loaded = load_site(site)
-    if overrides is not None and loaded.site.kubernetes is None:
-        raise meant_for("--overrides", "with kubernetes:")
-    return InstallRequest(
-        loaded,
-        depot,
-        medium=medium,
-        waiver=waiver,
-        ca=ca,
-        overrides=read_overrides(overrides) if overrides is not None else {},
-        secrets=site_secrets(loaded, age_key),
-        again_from=again_from,
-        until=until,
-        who=who(),
-    )
+    site: Path
+    depot: Path
+    medium: Path | None
+    waiver: Path | None
+    ca: Path | None
+    overrides: Path | None
+    again_from: str
+    until: str
+    age_key: Path | None = None
+
+    def request(self) -> InstallRequest:
+        """Read what the options name; the site's secrets only where their key is named.
+
+        Raises:
+            DefinitionError: The site file is wrong, or its secrets file.
+            UsageError: The overrides are, or the site has no use for them.
+            StorageError: Something cannot be read.
+        """
+        loaded = load_site(self.site)
+        if self.overrides is not None and loaded.site.kubernetes is None:
+            raise meant_for("--overrides", "with kubernetes:")
+        return InstallRequest(
+            loaded,
+            self.depot,
+            medium=self.medium,
+            waiver=self.waiver,
+            ca=self.ca,
+            overrides=read_overrides(self.overrides) if self.overrides is not None else {},
+            secrets=site_secrets(loaded, self.age_key),
+            again_from=self.again_from,
+            until=self.until,
+            who=who(),
+        )
 
 
 def meant_for(names: str, where: str) -> UsageError:

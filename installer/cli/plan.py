@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from bundle.cli.output import Output, output_options, pass_output
-from installer.cli.install_options import install_options, install_request, utc_now
+from installer.cli.install_options import InstallOptions, install_options, utc_now
 from installer.cli.install_page import plan_page
 from installer.installation.run import plan_installation
 from installer.installation.sequence import steps_for
@@ -23,6 +23,6 @@ def command(output: Output, /, **options: Any) -> None:
     Each step with what it changes on which machine, whether it is done, and how long it should
     take. Nothing is changed, and no machine is asked.
     """
-    request = install_request(**options)
+    request = InstallOptions(**options).request()
     plan = plan_installation(request, steps_for(request), now=utc_now)
     output.result(plan.data(), *plan_page(plan))

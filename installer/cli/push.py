@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from bundle.base.hosts import host_key
 from bundle.base.progress import counted
 from bundle.cli.depots import depot_option
 from bundle.cli.given import Given, recognize
 from bundle.cli.output import Output, output_options, pass_output
 from bundle.cli.progress_bar import readable_size
 from bundle.registry.credentials import load_docker_credentials
+from bundle.registry.hosts import host_key
 from installer.push.authorities import tls_context
 from installer.push.comparison import Compared, compare, refuse_conflicts
 from installer.push.oras_client import SiteRegistry

@@ -18,7 +18,7 @@ from bundle.store.atomic import require_new, write_new
 from bundle.trust.metadata.fingerprint import parse_fingerprint
 from bundle.trust.site.statement import look_at, read_statement
 from installer.cli.statements import common_facts, common_lines, signed_facts, signed_lines
-from installer.enrollment.recovery import KIND, apply_recovery, draft_recovery
+from installer.enrollment.recovery import KIND, RecoveryRequest, apply_recovery, draft_recovery
 
 _PATH = click.Path(path_type=Path)
 
@@ -77,12 +77,11 @@ def command(
     require_new(file)
     data = draft_recovery(
         depot,
-        parse_fingerprint(fingerprint),
-        floor=floor,
-        reason=reason,
-        now=datetime.now(UTC),
-        source=root,
-        lower_clock=lower_clock,
+        RecoveryRequest(
+            parse_fingerprint(fingerprint), floor=floor, reason=reason, lower_clock=lower_clock
+        ),
+        datetime.now(UTC),
+        root,
     )
     write_new(file, data)
     facts, lines = _look(file, data)

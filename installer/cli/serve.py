@@ -103,7 +103,7 @@ def command(
     def ready(actual: int) -> None:
         try:
             where = place_of(shown, address, names, actual)
-            _announce(output, opened, shown.identity, where, ready_file)
+            _announce(output, opened, shown.identity, where=where, ready_file=ready_file)
         except IsowardError as error:
             output.warn(error.message)
 

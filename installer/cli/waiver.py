@@ -17,7 +17,7 @@ from bundle.store.layout import BundleDirectory
 from bundle.trust.site.authority import load_authority
 from bundle.trust.site.state import STATES, find_state, load_states
 from bundle.trust.site.statement import MAX_LIFETIME_DAYS, look_at, read_statement
-from bundle.trust.site.waiver import KIND, draft_waiver
+from bundle.trust.site.waiver import KIND, WaiverRequest, draft_waiver
 from bundle.trust.verify.verification import examine_expired
 from installer.cli.statements import common_facts, common_lines, signed_facts, signed_lines
 
@@ -64,7 +64,7 @@ def new(
     now = datetime.now(UTC)
     expired = examine_expired(directory, find_state(directory, load_states(depot / STATES)), now)
     authority = load_authority(depot / STATES)
-    data = draft_waiver(expired, authority, reason=reason, ticket=ticket, days=days, now=now)
+    data = draft_waiver(expired, authority, WaiverRequest(reason, ticket, days), now)
     write_new(file, data)
     facts, lines = _look(file, data)
     output.result(facts, f"made {file}; it needs its signatures: isoward waiver sign", *lines)

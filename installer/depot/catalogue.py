@@ -204,7 +204,14 @@ class Catalogue:
         root = chart.artifact.digest
         types = {entry.digest: entry.media_type for entry in chart.artifact.manifests}
         signed = "" if chart.provenance is None else chart.provenance.digest
-        made = Chart(chart.name, chart.version, chart.archive, root, types.get(root, ""), signed)
+        made = Chart(
+            chart.name,
+            chart.version,
+            chart.archive,
+            manifest=root,
+            media_type=types.get(root, ""),
+            provenance=signed,
+        )
         self.charts.setdefault(path, {})[made.file_name] = made
 
     def _add_python(self, found: PythonSet) -> None:

@@ -135,7 +135,7 @@ def run_pass(
     progress.start("checking", sum(target.size or 0 for target in rest))
     try:
         for batch in _batches(rest, settings.batch_bytes):
-            found = _read(depot, batch, _text(clock()), settings, progress)
+            found = _read(depot, batch, _text(clock()), settings=settings, progress=progress)
             made = with_names(depot, result.content, found)
             reached = msgspec.structs.replace(
                 reached, last=batch[-1].digest, blobs=reached.blobs + len(batch)

@@ -35,7 +35,7 @@ def find_waiver(
     if given is None:
         return kept_waiver(depot, digest, now)
     authority = load_authority(depot / STATES)
-    return grant_waiver(read_statement(given), authority, digest, now, str(given))
+    return grant_waiver(read_statement(given), authority, digest, now=now, where=str(given))
 
 
 def recorded(waiver: GrantedWaiver) -> RecordedWaiver:

@@ -117,28 +117,30 @@ def import_bundle(
         granted = find_waiver(bundle, depot, waiver, clock())
         own = find_state(bundle, states)
         verified, state = verify_trust(bundle, own, clock(), waiver=granted)
-        taken = _Taken()
+        manifest, taken = verified.manifest, _Taken()
 
         def bring_in() -> int:
-            _bring_in(create_depot(depot), bundle, verified.manifest.blobs, taken, progress)
-            return verified.manifest.content_bytes
+            _bring_in(create_depot(depot), bundle, manifest.blobs, taken=taken, progress=progress)
+            return manifest.content_bytes
 
-        site = load_site_policy(depot)
-        passed = check_bundle(
-            Subject(bundle, verified.manifest, clock(), site, read_blobs=bring_in)
-        )
+        rules = load_site_policy(depot)
+        passed = check_bundle(Subject(bundle, manifest, clock(), rules, read_blobs=bring_in))
         opened = DepotDirectory(depot)
         record_enrolled(opened.trust, states)
         save_state(opened.trust, state)
         known = _known_record(opened, verified, (state,))
         record = known or _enter(opened, verified, taken.missing, clock())
         record = keep_waiver(opened, record, verified.waiver)
-    said = notices(opened)
-    names = names_of_blobs(bundle, verified.manifest, taken.healed)
+    names = names_of_blobs(bundle, manifest, taken.healed)
     healed = {digest: names.get(digest, ()) for digest in sorted(taken.healed)}
-    ways = dict(taken.ways)
     return ImportOutcome(
-        record, known is not None, ways, healed, passed.of(LAYOUT).leftovers, verified.expires, said
+        record,
+        known is not None,
+        dict(taken.ways),
+        healed=healed,
+        leftovers=passed.of(LAYOUT).leftovers,
+        expires=verified.expires,
+        notices=notices(opened),
     )
 
 
@@ -154,7 +156,7 @@ def _bring_in(
     _tidy(depot, intake)
     taken.missing = [blob for blob in blobs if not intake.is_present(blob)]
     _check_space(depot, intake, taken.missing)
-    _take_all(depot, intake, blobs, taken, progress)
+    _take_all(depot, intake, blobs, taken=taken, progress=progress)
     with storage_errors(f"write {depot.blobs}"):
         fsync_directory(depot.blobs)
 

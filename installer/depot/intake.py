@@ -88,10 +88,10 @@ class Intake:
                 own = self._own(blob)
             except OSError:
                 # The medium's is checked all the same: nothing is replaced by what is no better.
-                hash_stream(source, blob.size, blob.digest, name, advance)
+                hash_stream(source, blob.size, blob.digest, name=name, advance=advance)
                 return False
             with own:
-                return _compare(source, own, blob, name, advance)
+                return _compare(source, own, blob, name=name, advance=advance)
 
     def _own(self, blob: Content) -> BinaryIO:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -125,10 +125,10 @@ class Intake:
             with self._bundle.open_blob(blob.digest) as source:
                 way = _place(source, staged)
                 if way is Way.COPY:
-                    _copy(source, staged, blob, name, advance)
+                    _copy(source, staged, blob, name=name, advance=advance)
             with storage_errors(f"write {staged}"), staged.open("rb", buffering=0) as file:
                 if way is Way.CLONE:
-                    hash_stream(file, blob.size, blob.digest, name, advance)
+                    hash_stream(file, blob.size, blob.digest, name=name, advance=advance)
                 os.fchmod(file.fileno(), _MODE)
                 os.fsync(file.fileno())
             self._name(staged, self._depot.blob_path(blob.digest))
@@ -184,7 +184,7 @@ def _compare(source: BinaryIO, own: BinaryIO, blob: Content, name: str, advance:
         state.update(memoryview(theirs)[:count])
         same = same and _fill(own, memoryview(ours)[:count]) and ours[:count] == theirs[:count]
         advance(count)
-    check_content(name, blob.size, blob.digest, seen, PREFIX + state.hexdigest())
+    check_content(name, blob.size, blob.digest, found_size=seen, found=PREFIX + state.hexdigest())
     return same
 
 
@@ -219,7 +219,7 @@ def _copy(source: BinaryIO, staged: Path, blob: Content, name: str, advance: Adv
             with storage_errors(f"write {staged}"):
                 _write_all(target, buffer[:count])
             advance(count)
-    check_content(name, blob.size, blob.digest, seen, PREFIX + state.hexdigest())
+    check_content(name, blob.size, blob.digest, found_size=seen, found=PREFIX + state.hexdigest())
 
 
 def _write_all(target: BinaryIO, data: memoryview) -> None:

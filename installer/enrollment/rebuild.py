@@ -30,6 +30,26 @@ _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True, slots=True)
+class Basis:
+    """What a recovery's statement says of the site.
+
+    Attributes:
+        roots: The enrolled root and its successors.
+        fingerprint: Of the first of them.
+        floor: The oldest release that may come in, if the depot holds no newer one.
+        site: The site's name.
+        lowered: What two people say the time was: imports that were recorded later than that were
+            recorded by a clock that was ahead, and their times do not count.
+    """
+
+    roots: Sequence[str]
+    fingerprint: str
+    floor: int
+    site: str
+    lowered: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Rebuilt:
     """A state that was rebuilt, and the folders of bundles that could not be taken into it."""
 
@@ -46,61 +66,47 @@ class _Found:
     revoked: tuple[RevokedRelease, ...]
 
 
-def rebuild_state(
-    depot: Path,
-    roots: Sequence[str],
-    fingerprint: str,
-    *,
-    floor: int,
-    site: str,
-    now: datetime,
-    lowered: datetime | None = None,
-) -> Rebuilt:
+def rebuild_state(depot: Path, basis: Basis, now: datetime) -> Rebuilt:
     """Make the state anew; nothing is written.
 
     Args:
         depot: What was imported.
-        roots: The enrolled root and its successors.
-        fingerprint: Of the first of them.
-        floor: The oldest release that may come in, if the depot holds no newer one.
-        site: The site's name.
+        basis: From a statement that was verified.
         now: The clock, in UTC.
-        lowered: What two people say the time was: imports that were recorded later than that were
-            recorded by a clock that was ahead, and their times do not count.
     Raises:
         CouldNotVerifyError: The roots do not begin with the enrolled one.
         TrustError: They are no chain.
         ClockError: The clock is earlier than an import that the depot recorded.
     """
-    chain = _chain(roots, fingerprint)
+    chain, lowered = _chain(basis.roots, basis.fingerprint), basis.lowered
     moment = now.replace(microsecond=0)
     found: list[_Found] = []
     left_out: list[str] = []
-    newest, last_seen = floor, min(moment, lowered or moment)
+    newest, last_seen = basis.floor, min(moment, lowered or moment)
     for name, trace in import_traces(depot).items():
-        if trace is None or PREFIX + trace.root != fingerprint:
+        if trace is None or PREFIX + trace.root != basis.fingerprint:
             continue
         # Also where the bundle itself is damaged: that it was here is enough to know.
         newest = max(newest, trace.release)
         at = _when(trace, moment, lowered)
         last_seen = max(last_seen, at)
         try:
-            found.append(_look(depot, name, trace, chain, at))
+            found.append(_look(depot, name, trace, chain=chain, at=at))
         except IsowardError:
             left_out.append(name)
     _require_later(moment, last_seen)
     found.sort(key=lambda one: one.entry.release)
     last = found[-1].files if found else None
     state = TrustState(
-        fingerprint=fingerprint,
+        fingerprint=basis.fingerprint,
         enrolled_at=moment,
         last_seen=last_seen,
-        roots=tuple(roots),
+        roots=tuple(basis.roots),
         timestamp=last.timestamp.decode() if last else "",
         snapshot=last.snapshot.decode() if last else "",
         targets=last.targets.decode() if last else "",
         accepted=tuple(one.entry for one in found),
-        site=site,
+        site=basis.site,
         revoked=merge_revoked(*(one.revoked for one in found)),
         floor=newest,
     )

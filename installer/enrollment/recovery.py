@@ -25,12 +25,7 @@ from bundle.base.canonical import canonical_digest, canonical_json, decode_canon
 from bundle.base.digest import PREFIX as SHA256
 from bundle.base.digest import Digest, digest_of, hex_of
 from bundle.base.documents import API_VERSION, Document, Text
-from bundle.base.errors import (
-    DamagedStateError,
-    IsowardError,
-    RecoveryError,
-    UsageError,
-)
+from bundle.base.errors import DamagedStateError, IsowardError, RecoveryError, UsageError
 from bundle.base.plain import carried
 from bundle.model.attestation import RECOVERY, make_statement
 from bundle.store.atomic import directory_lock, remove_stale_temporaries, write_atomic
@@ -68,7 +63,7 @@ from bundle.trust.site.statement import (
 )
 from bundle.trust.site.waiver import require_line
 from bundle.trust.verify.clock import check_signed, is_ahead, signed_time_of
-from installer.enrollment.rebuild import rebuild_state
+from installer.enrollment.rebuild import Basis, rebuild_state
 
 LIFETIME: Final = timedelta(days=7)
 """Long enough to bring two persons together, short enough not to lie about for the next time."""
@@ -86,7 +81,9 @@ class RecoveryPredicate(SitePredicate, frozen=True, kw_only=True):
     """What the site has seen of time is lowered to this, where a clock was ahead."""
 
 
-KIND: Final = Kind(_SUBJECT, RECOVERY, RecoveryPredicate, RecoveryError, "recovery", "recover")
+KIND: Final = Kind(
+    _SUBJECT, RECOVERY, RecoveryPredicate, error=RecoveryError, word="recovery", command="recover"
+)
 
 
 class RecoveryRecord(Document, frozen=True, kw_only=True):
@@ -106,6 +103,23 @@ class RecoveryRecord(Document, frozen=True, kw_only=True):
     last_seen: Moment | None = None
     """To which the time that was seen was lowered."""
     done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryRequest:
+    """What the site's people are asked for.
+
+    Attributes:
+        fingerprint: Of the enrolled root.
+        floor: The oldest release that may come in again.
+        reason: What happened.
+        lower_clock: Lower the time that the site has seen to now: a clock was ahead.
+    """
+
+    fingerprint: str
+    floor: int
+    reason: str
+    lower_clock: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +147,7 @@ def problem_of(directory: Path, fingerprint: str) -> str:
         StorageError: The disk refused.
     """
     try:
-        state = load_state(directory, fingerprint)
-    except DamagedStateError as error:
-        return error.message
-    try:
-        ledger = load_ledger(directory)
+        state, ledger = load_state(directory, fingerprint), load_ledger(directory)
     except DamagedStateError as error:
         return error.message
     if state is not None:
@@ -153,25 +163,15 @@ def problem_of(directory: Path, fingerprint: str) -> str:
 
 
 def draft_recovery(
-    depot: Path,
-    fingerprint: str,
-    *,
-    floor: int,
-    reason: str,
-    now: datetime,
-    source: Path | None = None,
-    lower_clock: bool = False,
+    depot: Path, request: RecoveryRequest, now: datetime, source: Path | None = None
 ) -> bytes:
     """Make a recovery that waits for its signatures.
 
     Args:
         depot: Its trust folder is read only.
-        fingerprint: Of the enrolled root.
-        floor: The oldest release that may come in again.
-        reason: What happened.
+        request: What for, and why.
         now: The clock, in UTC.
         source: A bundle, release folder or root file with the root, if the depot has none.
-        lower_clock: Lower the time that the site has seen to `now`: a clock was ahead.
     Raises:
         ClockError: The clock is to be lowered to before what was signed.
         RecoveryError: Nothing is wrong, the site has named no keys, or the root is not to be found.
@@ -181,22 +181,23 @@ def draft_recovery(
     directory = depot / STATES
     authority = _authority(directory)
     created = now.replace(microsecond=0)
-    _require_problem(directory, fingerprint, created if lower_clock else None)
-    if floor < 1:
+    lowered = created if request.lower_clock else None
+    _require_problem(directory, request.fingerprint, lowered)
+    if request.floor < 1:
         raise UsageError("--floor: expected a release number from 1 on", "Ask the vendor for it.")
     predicate = RecoveryPredicate(
         site=authority.site,
-        reason=require_line(reason, "--reason"),
+        reason=require_line(request.reason, "--reason"),
         created=created,
         expires=created + LIFETIME,
         threshold=authority.threshold,
         signers=names_of_signers(authority),
-        floor=floor,
-        roots=_find_roots(depot, fingerprint, source),
-        last_seen=created if lower_clock else None,
+        floor=request.floor,
+        roots=_find_roots(depot, request.fingerprint, source),
+        last_seen=lowered,
     )
     payload = make_statement(
-        _SUBJECT, fingerprint, RECOVERY, msgspec.json.decode(canonical_json(predicate))
+        _SUBJECT, request.fingerprint, RECOVERY, msgspec.json.decode(canonical_json(predicate))
     )
     return draft(payload)
 
@@ -283,7 +284,7 @@ def apply_recovery(depot: Path, data: bytes, now: datetime, where: str) -> Recov
     directory = depot / STATES
     with directory_lock(depot):
         authority = _authority(directory)
-        signed = open_signed(data, KIND, authority, now, where)
+        signed = open_signed(data, KIND, authority, now=now, where=where)
         remove_stale_temporaries(directory)
         number, begun = _record_for(directory, digest_of(data))
         if begun is not None and begun.done:
@@ -295,7 +296,9 @@ def apply_recovery(depot: Path, data: bytes, now: datetime, where: str) -> Recov
         if not found and begun is None:
             found = _require_problem(directory, signed.digest, signed.predicate.last_seen)
         problem = begun.problem if begun is not None else found
-        return _apply(depot, data, signed, authority, _Attempt(number, problem, now))
+        return _apply(
+            depot, data, signed, authority=authority, attempt=_Attempt(number, problem, now)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,15 +317,14 @@ def _apply(
 ) -> Recovered:
     directory, predicate = depot / STATES, signed.predicate
     present = _present(directory, signed.digest)
-    rebuilt = rebuild_state(
-        depot,
-        predicate.roots,
-        signed.digest,
+    basis = Basis(
+        roots=predicate.roots,
+        fingerprint=signed.digest,
         floor=predicate.floor,
         site=predicate.site,
-        now=attempt.now,
         lowered=predicate.last_seen,
     )
+    rebuilt = rebuild_state(depot, basis, attempt.now)
     state = rebuilt.state
     if present is not None:
         # Its own file is whole: what was seen stays, and the floor counts besides.

@@ -97,9 +97,9 @@ def make_plan(context: Context, steps: Sequence[Step], *, again_from: str = "") 
                 step,
                 inputs,
                 valid,
-                not valid and last is not None and last.event != "finished",
-                () if valid else tuple(step.changes(context)),
-                expected_time(
+                stopped=not valid and last is not None and last.event != "finished",
+                changes=() if valid else tuple(step.changes(context)),
+                expected=expected_time(
                     step.name,
                     len(context.site.nodes),
                     context.bundle.manifest.content_bytes,

@@ -20,7 +20,7 @@ from installer.installation.context import InstallRequest, accepted_now, make_co
 from installer.installation.forecast import Plan, PlannedStep, make_plan
 from installer.kubespray.inventory import depot_url
 from installer.records.expected import duration
-from installer.records.journal import JOURNAL_NAME, Event, Journal
+from installer.records.journal import JOURNAL_NAME, Event, Journal, StepEvent
 from installer.records.receipt import RECEIPT_NAME, Receipt, make_run_directory
 from installer.site.document import Site
 
@@ -89,12 +89,24 @@ def _served_by_others(_depot: DepotDirectory, _site: Site, _progress: Progress) 
     """Take it for granted."""
 
 
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What the time is.
+
+    Attributes:
+        now: UTC.
+        monotonic: Seconds, which only grow, to measure how long something takes.
+    """
+
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
+
+
 def install(
     request: InstallRequest,
     steps: Sequence[Step],
     *,
-    now: Callable[[], datetime],
-    monotonic: Callable[[], float],
+    clock: Clock,
     progress: Progress = NO_PROGRESS,
     serve: Serve = _served_by_others,
 ) -> InstallResult:
@@ -105,8 +117,7 @@ def install(
     Args:
         request: What and how.
         steps: In their order.
-        now: The clock, UTC.
-        monotonic: Measures time, in seconds.
+        clock: What the time is.
         progress: Told what goes on.
         serve: Makes sure that the depot is served, before anything needs it or its CA.
     Raises:
@@ -118,25 +129,25 @@ def install(
     """
     _require_one_machine(request)
     # What cannot be planned is refused before anything is written.
-    plan_installation(request, steps, now=now)
+    plan_installation(request, steps, now=clock.now)
     depot = create_depot(request.depot.absolute())
     state = state_folder(depot, request.site)
     make_private(state)
     with directory_lock(state):
         serve(depot, request.site.site, progress)
-        context = make_context(request, depot, now, progress)
+        context = make_context(request, depot, clock.now, progress)
         plan = _planned(request, context, steps)
         complete = len(plan.steps) == len(steps)
         if all(planned.done for planned in plan.steps):
             journal = Journal(state / JOURNAL_NAME)
             outcomes = [_done_before(journal, planned) for planned in plan.steps]
             return _result(context, None, outcomes, complete=complete)
-        directory = make_run_directory(depot.runs, plan.site, now())
+        directory = make_run_directory(depot.runs, plan.site, clock.now())
         context = replace(context, run=directory)
         # What was only rehearsed is not done, so the site's own journal must not say so.
         journal = Journal((directory if request.rehearsal else state) / JOURNAL_NAME)
-        runner = _Runner(context, journal, now, monotonic, progress)
-        receipt = Receipt(directory, now, _facts(request, context))
+        runner = _Runner(context, journal, clock, progress)
+        receipt = Receipt(directory, clock.now, _facts(request, context))
         with receipt.kept():
             outcomes = runner.run_all(plan, receipt)
         return _result(runner.context, directory, outcomes, complete=complete)
@@ -157,8 +168,7 @@ class _Runner:
 
     context: Context
     journal: Journal
-    now: Callable[[], datetime]
-    monotonic: Callable[[], float]
+    clock: Clock
     progress: Progress
 
     def run_all(self, plan: Plan, receipt: Receipt) -> list[StepOutcome]:
@@ -181,16 +191,13 @@ class _Runner:
         return outcomes
 
     def _run(self, planned: PlannedStep) -> StepOutcome:
-        step, began = planned.step, self.monotonic()
+        step, began = planned.step, self.clock.monotonic()
 
         def write(event: Event, result: Mapping[str, Any]) -> None:
             self.journal.write(
-                self.now(),
-                self.context.run.name,
-                step.name,
-                event,
-                planned.inputs,
-                milliseconds=round((self.monotonic() - began) * 1000),
+                self.clock.now(),
+                StepEvent(self.context.run.name, step.name, event, planned.inputs),
+                milliseconds=round((self.clock.monotonic() - began) * 1000),
                 result=result,
             )
 
@@ -271,7 +278,9 @@ def _result(
     context: Context, run: Path | None, outcomes: Sequence[StepOutcome], *, complete: bool
 ) -> InstallResult:
     record, steps = context.bundle.record, tuple(outcomes)
-    return InstallResult(record.digest, words_of(record), context.state, run, steps, complete)
+    return InstallResult(
+        record.digest, words_of(record), context.state, run=run, steps=steps, complete=complete
+    )
 
 
 __all__ = ["RECEIPT_NAME", "InstallRequest", "InstallResult", "install", "plan_installation"]

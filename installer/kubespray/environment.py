@@ -33,7 +33,7 @@ from bundle.kinds.python_packages import (
 from bundle.model.manifest import Manifest
 from bundle.store.atomic import directory_lock, make_directory, storage_errors, write_atomic
 from bundle.store.hashing import hash_stream
-from bundle.store.programs import Runner, require_success, run_program
+from bundle.store.programs import Bounds, Runner, require_success, run_program
 from installer.depot.accepted import AcceptedContent
 from installer.depot.directory import DepotDirectory
 
@@ -175,7 +175,7 @@ def prepare_environment(
             progress.note(f"making Kubespray's Python environment in {target}")
             with storage_errors(f"make {target}"):
                 shutil.rmtree(target, ignore_errors=True)
-                _make(depot, bundle, chosen, target, here)
+                _make(depot, bundle, chosen, target=target, here=here)
             write_atomic(marker, made)
     return target / "bin" / _PROGRAM
 
@@ -191,7 +191,7 @@ def _make(
     with TemporaryDirectory(prefix="isoward-wheels-") as temporary:
         wheels = Path(temporary)
         for name, digest in chosen.wheels.items():
-            _link_checked(depot, bundle, name, digest, wheels / name)
+            _link_checked(depot, bundle, name, digest=digest, target=wheels / name)
         pins = wheels / "requirements.txt"
         pins.write_text(_requirements(chosen), encoding="utf-8")
         done = here.run(
@@ -200,15 +200,17 @@ def _make(
         )
         require_success(done, "python -m venv", hint)
         python = target / "bin" / "python"
-        pip = _pip(depot, bundle, wheels, python, here)
+        pip = _pip(depot, bundle, wheels, python=python, here=here)
         # The list is complete, so there is nothing to resolve; whether it is, pip says afterwards.
         options = ["--no-index", "--no-deps", "--find-links", str(wheels), "--require-hashes"]
         options += ["--only-binary", ":all:", "--no-compile", "--no-cache-dir", "--no-input"]
         done = here.run(
-            [*pip, "install", *options, "-r", str(pins)], environment=_ISOLATED, seconds=_SECONDS
+            [*pip, "install", *options, "-r", str(pins)],
+            environment=_ISOLATED,
+            bounds=Bounds(_SECONDS),
         )
         require_success(done, f"pip install of Kubespray's environment into {target}", hint)
-        done = here.run([*pip, "check"], environment=_ISOLATED, seconds=_SECONDS)
+        done = here.run([*pip, "check"], environment=_ISOLATED, bounds=Bounds(_SECONDS))
         # What is missing stands in its output.
         done = replace(done, errors=done.errors + done.output)
         require_success(done, f"pip check of {target}", "Ask the vendor for a complete bundle.")
@@ -230,7 +232,9 @@ def _pip(
     for found in bundle.manifest.python_packages:
         for file in found.files:
             if project_of(file.name) == "pip":
-                _link_checked(depot, bundle, file.name, file.digest, wheels / file.name)
+                _link_checked(
+                    depot, bundle, file.name, digest=file.digest, target=wheels / file.name
+                )
                 return [str(python), "-I", str(wheels / file.name / "pip"), *quiet]
     if here.pip is None or tuple(map(int, _NUMBER.findall(here.pip)[:2])) < _PIP_LEAST:
         raise InstallError(
@@ -247,7 +251,7 @@ def _link_checked(
     """Give a blob the name of a wheel, after its bytes were checked."""
     blob = depot.blob_path(digest)
     with storage_errors(f"read {name}"), blob.open("rb", buffering=0) as stream:
-        hash_stream(stream, bundle.sizes[digest], digest, name, lambda _: None)
+        hash_stream(stream, bundle.sizes[digest], digest, name=name, advance=lambda _: None)
         if not target.is_symlink():
             target.symlink_to(blob)
 

@@ -40,7 +40,7 @@ def unpack_tree(depot: DepotDirectory, bundle: AcceptedContent, digest: str, tar
     """
     blob, size = depot.blob_path(digest), bundle.sizes[digest]
     data = read_bounded(blob, min(size, MAX_KUBESPRAY_BYTES))
-    check_content(str(blob), size, digest, len(data), digest_of(data))
+    check_content(str(blob), size, digest, found_size=len(data), found=digest_of(data))
     partial = target.with_name(f"{target.name}.partial")
     make_directory(target.parent)
     with storage_errors(f"unpack Kubespray into {target}"):

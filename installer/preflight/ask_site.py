@@ -68,6 +68,19 @@ JUDGEMENTS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
+class Enquiry:
+    """What is asked of a site's nodes.
+
+    Attributes:
+        questions: What a node answers by itself.
+        judgements: Of a cluster's nodes, each with all the others known, in the report's order.
+    """
+
+    questions: Sequence[Question]
+    judgements: Sequence[Judgement] = JUDGEMENTS
+
+
+@dataclass(frozen=True, slots=True)
 class _Visited:
     """A node that was asked: its own answers, and what it said if it could be asked for facts."""
 
@@ -82,8 +95,7 @@ def ask_site(
     wanted: Wanted,
     *,
     progress: Progress = NO_PROGRESS,
-    questions: Sequence[Question] | None = None,
-    judgements: Sequence[Judgement] = JUDGEMENTS,
+    enquiry: Enquiry | None = None,
 ) -> Report:
     """Ask every node; where there is to be a cluster, judge each with all the others known.
 
@@ -92,16 +104,15 @@ def ask_site(
         connect: Opens a node.
         wanted: What the installation is about to do.
         progress: Told a line for each node.
-        questions: What a node answers by itself; all of a site of its kind when left out.
-        judgements: Of a cluster's nodes, in the order of the report.
+        enquiry: What is asked; all for a site of its kind when left out.
     Raises:
         IsowardError: We cannot ask at all, such as for a private key that cannot be used.
     """
     known = Cluster(site, wanted)
-    direct = questions or (QUESTIONS if site.kubernetes is None else DIRECT)
+    enquiry = enquiry or Enquiry(QUESTIONS if site.kubernetes is None else DIRECT)
 
     def ask(node: Node) -> _Visited:
-        visited = _visit(node, connect, direct, known)
+        visited = _visit(node, connect, enquiry.questions, known)
         progress.note(f"{node.name}: asked")
         return visited
 
@@ -115,7 +126,10 @@ def ask_site(
         offsets={name: each.offset for name, each in found.items() if each.offset is not None},
     )
     return Report(
-        tuple(_judged(node, found[node.name].answers, known, judgements) for node in site.nodes)
+        tuple(
+            _judged(node, found[node.name].answers, known, enquiry.judgements)
+            for node in site.nodes
+        )
     )
 
 

@@ -58,8 +58,8 @@ def ask_depot(machine: Machine, wanted: Wanted) -> Finding:
         machine,
         wanted,
         "/v2/",
-        expected,
-        "Is `isoward serve` running there, and is depot: in the site file right?",
+        expected=expected,
+        advice="Is `isoward serve` running there, and is depot: in the site file right?",
     )
 
 
@@ -74,8 +74,8 @@ def ask_image(machine: Machine, wanted: Wanted) -> Finding:
         machine,
         wanted,
         path,
-        expected,
-        "Does `isoward serve` serve the depot that was given with --depot?",
+        expected=expected,
+        advice="Does `isoward serve` serve the depot that was given with --depot?",
     )
 
 

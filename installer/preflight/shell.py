@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from bundle.base.errors import MissingProgramError, ProgramError
-from bundle.store.programs import run_program
+from bundle.store.programs import Bounds, Streams, run_program
 
 COMMAND_SECONDS: Final = 20.0
 """Longest wait for the answer to one question."""
@@ -58,7 +58,9 @@ class LocalShell:
     def run(self, *argv: str, stdin: bytes = b"") -> Result:
         """Run a program here."""
         try:
-            done = run_program(in_known_environment(argv), given=stdin, seconds=COMMAND_SECONDS)
+            done = run_program(
+                in_known_environment(argv), streams=Streams(stdin), bounds=Bounds(COMMAND_SECONDS)
+            )
         except MissingProgramError as error:
             return Result(NOT_FOUND, "", error.message)
         except ProgramError:

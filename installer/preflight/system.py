@@ -156,7 +156,9 @@ def ask_disk(machine: Machine, _: Wanted) -> Finding:
     if answer.code != 0 or kib is None:
         return fail(expected, answer.said, "The node has no usable `df`.")
     free = kib / _KIB_PER_GIB
-    return _judge(free, expected, _DISK_LEAST_GIB, _DISK_ENOUGH_GIB, "Free or add disk space.")
+    return _judge(
+        free, expected, _DISK_LEAST_GIB, enough=_DISK_ENOUGH_GIB, advice="Free or add disk space."
+    )
 
 
 def ask_memory(machine: Machine, _wanted: Wanted) -> Finding:
@@ -168,8 +170,8 @@ def ask_memory(machine: Machine, _wanted: Wanted) -> Finding:
         amount = whole_number(value.split()[0] if value.split() else "")
         if name == "MemTotal" and amount is not None:
             return _judge(
-                amount / _KIB_PER_GIB, expected, _MEMORY_LEAST_GIB, _MEMORY_ENOUGH_GIB,
-                "Give the machine more memory.",
+                amount / _KIB_PER_GIB, expected, _MEMORY_LEAST_GIB, enough=_MEMORY_ENOUGH_GIB,
+                advice="Give the machine more memory.",
             )  # fmt: skip
     return fail(expected, answer.said, "The node has no usable /proc/meminfo.")
 

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 from bundle.base.canonical import canonical_json
@@ -56,6 +57,24 @@ _MAX_NAME: Final = 63
 _TOKEN_BYTES: Final = 4
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where things are: where Kubespray puts them, unless a test has them elsewhere.
+
+    Attributes:
+        kubectl: The program with its credentials, on the first control-plane node.
+        etcdctl: The same for etcd, on its nodes.
+        audit_log: Path on the control-plane nodes.
+        places: Where API servers are asked from this machine, as `api_places` when left out; the
+            first one must answer.
+    """
+
+    kubectl: Sequence[str] = KUBECTL
+    etcdctl: Sequence[str] = ETCDCTL
+    audit_log: str = AUDIT_LOG
+    places: Callable[[Site], Sequence[Place]] | None = None
+
+
 class ProofsStep:
     """Tries every proof, takes away all that was made for it, and fails if any proof did."""
 
@@ -65,31 +84,22 @@ class ProofsStep:
     def __init__(
         self,
         *,
-        kubectl: Sequence[str] = KUBECTL,
-        etcdctl: Sequence[str] = ETCDCTL,
-        audit_log: str = AUDIT_LOG,
-        places: Callable[[Site], Sequence[Place]] | None = None,
+        reach: Reach | None = None,
         proofs: Sequence[Proof] = PROOFS,
         tries: int = 90,
         sleep: Callable[[float], None] = time.sleep,
         token: Callable[[], str] = lambda: secrets.token_hex(_TOKEN_BYTES),
     ) -> None:
-        """Find things where Kubespray puts them, unless a test has them elsewhere.
+        """Note what to try.
 
         Args:
-            kubectl: The program with its credentials, on the first control-plane node.
-            etcdctl: The same for etcd, on its nodes.
-            audit_log: Path on the control-plane nodes.
-            places: Where API servers are asked from this machine; the first one must answer.
+            reach: Where things are.
             proofs: In the order of the report.
             tries: How often is asked for what takes a while.
             sleep: Waits, in seconds.
             token: Makes what no other run has, of letters and digits.
         """
-        self._kubectl = kubectl
-        self._etcdctl = etcdctl
-        self._audit_log = audit_log
-        self._places = places or api_places
+        self._reach = reach or Reach()
         self._proofs = proofs
         self._tries = tries
         self._sleep = sleep
@@ -149,13 +159,13 @@ class ProofsStep:
 
             bench = Bench(
                 context=context,
-                kubectl=Kubectl(node.name, machine(node), self._kubectl),
+                kubectl=Kubectl(node.name, machine(node), self._reach.kubectl),
                 machine=machine,
                 namespace=namespace_of(context.run.name),
                 token=self._token(),
-                etcdctl=self._etcdctl,
-                audit_log=self._audit_log,
-                places=self._places(context.site),
+                etcdctl=self._reach.etcdctl,
+                audit_log=self._reach.audit_log,
+                places=(self._reach.places or api_places)(context.site),
                 sleep=self._sleep,
                 tries=self._tries,
             )

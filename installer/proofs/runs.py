@@ -7,7 +7,7 @@ from typing import Final
 
 from bundle.model.finding import Finding, Verdict, failed, not_proven, proven
 from installer.preflight.answers import Report
-from installer.preflight.ask_site import ask_site
+from installer.preflight.ask_site import DIRECT, Enquiry, ask_site
 from installer.preflight.judge_outside import JUDGEMENTS
 from installer.proofs.evidence import Bench, Proof
 from installer.proofs.pods import (
@@ -70,8 +70,8 @@ def ask_image(bench: Bench) -> Finding:
 def ask_no_way_out(bench: Bench) -> Finding:
     """Ask every node what the preflight asked: for routes, connections and names of the world."""
     judgements = [judgement for judgement in JUDGEMENTS if judgement.id in _WAYS_OUT]
-    wanted = wanted_of(bench.context)
-    report = ask_site(bench.site, bench.context.connect, wanted, judgements=judgements)
+    enquiry, wanted = Enquiry(DIRECT, judgements), wanted_of(bench.context)
+    report = ask_site(bench.site, bench.context.connect, wanted, enquiry=enquiry)
     return judge_ways_out(report)
 
 

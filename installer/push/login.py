@@ -16,10 +16,10 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from bundle.base.errors import AuthenticationError, HostNotAllowedError
-from bundle.base.hosts import split_port
 from bundle.base.queries import shown_url
 from bundle.registry.challenge import Challenge, parse_challenges
 from bundle.registry.credentials import Credential, Credentials
+from bundle.registry.hosts import split_port
 from installer.push.target import Target
 
 _OK: Final = 200

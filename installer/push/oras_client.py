@@ -63,7 +63,9 @@ class _Sent:
         self.size += len(data)
         if last or self.size > self._blob.size:
             found = PREFIX + self._state.hexdigest()
-            check_content(self._name, self._blob.size, self._blob.digest, self.size, found)
+            check_content(
+                self._name, self._blob.size, self._blob.digest, found_size=self.size, found=found
+            )
 
     def advance(self, count: int) -> None:
         self.told += count
@@ -172,7 +174,7 @@ class SiteRegistry(Registry):  # type: ignore[misc]  # the library has no types
         """
         container = self._about(repository, name)
         size = os.fstat(file.fileno()).st_size
-        check_content(name, blob.size, blob.digest, size, blob.digest)
+        check_content(name, blob.size, blob.digest, found_size=size, found=blob.digest)
         # The library opens files by path, and this is the one that is open.
         path = f"/proc/self/fd/{file.fileno()}"
         layer = {"digest": blob.digest, "size": blob.size}
@@ -211,16 +213,18 @@ class SiteRegistry(Registry):  # type: ignore[misc]  # the library has no types
 
     # -- what the library calls -------------------------------------------------------------
 
-    def do_request(  # noqa: PLR0917
+    def do_request(
         self,
         url: str,
         method: str = "GET",
         data: Any = None,
         headers: dict[str, str] | None = None,
-        json: Any = None,  # noqa: ARG002 - never sent: its bytes would be of its own making
-        stream: bool = False,  # noqa: ARG002, FBT001, FBT002 - the library's signature
+        **_more: Any,
     ) -> requests.Response:
-        """Send a request of the library and return an answer that is no refusal."""
+        """Send a request of the library and return an answer that is no refusal.
+
+        It is never asked for `json`, and what it streams is bounded here in any case.
+        """
         body = data or b""
         sent = self._sent if method in {"PATCH", "PUT"} else None
         if sent is not None:
@@ -286,11 +290,11 @@ class SiteRegistry(Registry):  # type: ignore[misc]  # the library has no types
 
     def _ask_once(self, url: str, method: str, headers: Mapping[str, str], data: bytes) -> Answered:
         known = self._login.known(self._scope)
-        response, found = self._send(url, method, headers, data, known)
+        response, found = self._send(url, method, headers, data=data, authorization=known)
         if response.status_code == _UNAUTHORIZED:
             demands = response.headers.get("WWW-Authenticate", "")
             made = self._login.answer(demands, self._scope, known)
-            response, found = self._send(url, method, headers, data, made)
+            response, found = self._send(url, method, headers, data=data, authorization=made)
             if response.status_code == _UNAUTHORIZED:
                 raise self._login.refusal()
         status = response.status_code
@@ -328,5 +332,5 @@ class SiteRegistry(Registry):  # type: ignore[misc]  # the library has no types
     def _ask_token_service(
         self, method: str, url: str, headers: Mapping[str, str], body: str
     ) -> tuple[int, bytes]:
-        response, found = self._send(url, method, headers, body, None)
+        response, found = self._send(url, method, headers, data=body, authorization=None)
         return response.status_code, found

@@ -55,7 +55,7 @@ class PushSource:
         """
         name = self.blobs.blob_name(digest)
         data = self.blobs.read_small(name, size)
-        check_content(name, size, digest, len(data), digest_of(data))
+        check_content(name, size, digest, found_size=len(data), found=digest_of(data))
         return data
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bundle.base.errors import UsageError
-from bundle.base.hosts import is_loopback, split_port
 from bundle.base.queries import concealed
 from bundle.base.reference import is_host, is_repository
+from bundle.registry.hosts import is_loopback, split_port
 
 _FORM = "Write it as REGISTRY[/PREFIX], such as harbor.example.org/mirror."
 

@@ -103,7 +103,7 @@ class Transfer:
             return
         path = self._source.blobs.blob_name(blob.digest)
         with self._source.blobs.open_blob(blob.digest) as file:
-            self._registry.upload(name, blob, file, path, self._progress.advance)
+            self._registry.upload(name, blob, file, name=path, advance=self._progress.advance)
         self._where.setdefault(blob.digest, name)
         self.done.blobs += 1
         self.done.size += blob.size

@@ -187,7 +187,9 @@ class _Graph:
         }
         ordered = tuple(blobs[digest] for digest in sorted(blobs))
         name = self._repository.full_name
-        return Wanted(name, ordered, tuple(documents), self._lists(), tags, tuple(lost))
+        return Wanted(
+            name, ordered, tuple(documents), lists=self._lists(), tags=tags, lost=tuple(lost)
+        )
 
     def _instead(self, digest: str, body: OciIndex) -> OciDocument | None:
         """Return what the tags of an index go to, of which not all is there."""

@@ -64,6 +64,23 @@ class Record(Document, frozen=True, kw_only=True):
         return self.milliseconds / 1000
 
 
+@dataclass(frozen=True, slots=True)
+class StepEvent:
+    """What happened to a step.
+
+    Attributes:
+        run: The run's folder.
+        step: Its name.
+        event: What.
+        inputs: The digest of what the step depends on.
+    """
+
+    run: str
+    step: str
+    event: Event
+    inputs: str
+
+
 class Journal:
     """A journal that is open for one process; the site's lock must be held."""
 
@@ -90,10 +107,7 @@ class Journal:
     def write(
         self,
         when: datetime,
-        run: str,
-        step: str,
-        event: Event,
-        inputs: str,
+        what: StepEvent,
         *,
         milliseconds: int = 0,
         result: Mapping[str, Any] | None = None,
@@ -107,10 +121,10 @@ class Journal:
             sequence=len(self.records) + 1,
             previous=self._previous,
             when=when.strftime(TIME_FORMAT),
-            run=run,
-            step=step,
-            event=event,
-            inputs=inputs,
+            run=what.run,
+            step=what.step,
+            event=what.event,
+            inputs=what.inputs,
             milliseconds=milliseconds,
             result=seen_in(dict(result or {})),
         )

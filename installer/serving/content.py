@@ -73,7 +73,7 @@ class BlobReader:
         if self._marks.find(digest) is not None:
             logger.error("blob %s: not served, because it is damaged", path)
             return broken_reply(digest)
-        return file_reply(request, path, size, digest, headers)
+        return file_reply(request, path, size, digest=digest, headers=headers)
 
     def send_document(
         self, request: Request, digest: str, size: int, headers: Mapping[str, str]
@@ -90,7 +90,9 @@ class BlobReader:
             self._check_large(digest)
             return self.send(request, digest, size, headers)
         data = self.read(digest, size)
-        made = file_reply(request, self._depot.blob_path(digest), size, digest, headers)
+        made = file_reply(
+            request, self._depot.blob_path(digest), size, digest=digest, headers=headers
+        )
         if made.file is None:
             return made
         return replace(made, file=None, body=data[made.file.start : made.file.end])

@@ -42,7 +42,7 @@ class Registry:
             return json_reply(200, {}, API_HEADERS)
         if rest == "_catalog":
             names = (found.full_name for found in self._catalogue.repositories.values())
-            return self._page(request, "/v2/_catalog", "repositories", names, {})
+            return self._page(request, "/v2/_catalog", "repositories", names=names, body={})
         # From the right: `manifests` and `blobs` may also be parts of a repository's name.
         name, kind, target = ["", "", *rest.rsplit("/", 2)][-3:]
         if kind == "tags" and target == "list":
@@ -60,7 +60,9 @@ class Registry:
             return _unknown_name(name, choice)
         if kind == "list":
             names = (*repository.tags, *repository.fallbacks)
-            return self._page(request, f"/v2/{name}/tags/list", "tags", names, {"name": name})
+            return self._page(
+                request, f"/v2/{name}/tags/list", "tags", names=names, body={"name": name}
+            )
         if kind == "manifests":
             return self._manifest(request, repository, target)
         return self._by_digest(request, repository, kind, target)
@@ -70,7 +72,9 @@ class Registry:
             return _bad_digest(target)
         if kind == "referrers":
             wanted = request.fields().get("artifactType", "")
-            return referrers_reply(self._catalogue, self._blobs, repository, target, wanted)
+            return referrers_reply(
+                self._catalogue, self._blobs, repository, subject=target, wanted=wanted
+            )
         return self._blob(request, target)
 
     def _blob(self, request: Request, digest: str) -> Reply:

@@ -37,4 +37,4 @@ def unopened_reply(digest: str, error: OSError) -> Reply:
         return broken_reply(digest)
     extra = {"retry-after": str(_AGAIN_SECONDS)}
     message = "the depot has too many files open; try again"
-    return error_reply(503, "UNAVAILABLE", message, {"digest": digest}, extra)
+    return error_reply(503, "UNAVAILABLE", message, detail={"digest": digest}, extra=extra)

@@ -86,7 +86,9 @@ def site_identity(
         pair.close()
         raise
     fingerprint = hashlib.sha256(leaf).hexdigest()
-    return Identity(certificate, key, None, fingerprint, fingerprint, expires), pair
+    return Identity(
+        certificate, key, None, fingerprint=fingerprint, leaf=fingerprint, expires=expires
+    ), pair
 
 
 def check_chain(

@@ -58,12 +58,12 @@ def decrypt(tree: Mapping[str, Any], identities: Sequence[str], where: str) -> d
     whole = hashlib.sha512()
     for name, value in tree.items():
         if name != "sops":
-            values[name] = _open(key, value, f"{name}:", where, name)
+            values[name] = _open(key, value, f"{name}:", where=where, name=name)
             whole.update(values[name].encode())
     at = str(metadata.get("lastmodified", ""))
     if _TIME.fullmatch(at) is None:
         raise _refuse(where, "it has no time of writing")
-    promised = _open(key, metadata.get("mac"), at, where, "mac")
+    promised = _open(key, metadata.get("mac"), at, where=where, name="mac")
     if not hmac.compare_digest(promised, whole.hexdigest().upper()):
         raise _refuse(where, "its MAC does not match: something was added, removed or moved")
     return values

@@ -107,19 +107,24 @@ def wanted_of(context: Context) -> Wanted:
     if site.kubernetes is None:
         chosen = image_of(context.bundle, site.required_first_image.reference)
         return Wanted(
-            depot.address, depot.port, context.ca, chosen.reference, chosen.platforms, context.now
+            depot.address,
+            depot.port,
+            context.ca,
+            image=chosen.reference,
+            platforms=chosen.platforms,
+            now=context.now,
         )
     entries = manifest.os_packages
     return Wanted(
         depot.address,
         depot.port,
         context.ca,
-        _sample_image(manifest),
-        _platforms(manifest),
-        context.now,
-        _settings(context),
-        tuple(sorted({entry.release for entry in entries})),
-        lambda release, machine: bool(sets_of(System(release, machine, 0.0), entries)),
+        image=_sample_image(manifest),
+        platforms=_platforms(manifest),
+        now=context.now,
+        settings=_settings(context),
+        releases=tuple(sorted({entry.release for entry in entries})),
+        has_packages=lambda release, machine: bool(sets_of(System(release, machine, 0.0), entries)),
     )
 
 

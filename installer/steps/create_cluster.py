@@ -101,7 +101,11 @@ class ClusterStep:
         require_same_key(context)
         end_leftovers(context.run, context.site.metadata.name, context.progress)
         program = prepare_environment(
-            context.depot, context.bundle, environment, context.progress, self._machine
+            context.depot,
+            context.bundle,
+            environment,
+            progress=context.progress,
+            machine=self._machine,
         )
         tree = unpack_tree(context.depot, context.bundle, entry.tree, context.state / _TREE)
         folder = context.state / _INVENTORY

@@ -1,4 +1,4 @@
-"""The size and the manners of the code: small files, small functions, silent libraries."""
+"""The size and the manners of the code: small folders, files and functions, silent libraries."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeGuard
 
+from tests.architecture.calls import Callee, callees, parameters_of
 from tests.architecture.source import PACKAGES, ROOT, Module, modules, under
 
+MAX_FOLDER_FILES = 20
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 59
 MEDIAN_FILE_LINES = 200
+MAX_PARAMETERS = 5
+MAX_POSITIONAL = 4
+"""Arguments without a name, in a call; one more for a value, whose fields have an order."""
 
 # The console, and the end of the process, belong to the commands.
 _CLI = ("bundle.cli", "bundler.cli", "installer.cli")
@@ -34,9 +39,42 @@ _TEXT = {".py", ".md", ".txt", ".toml", ".yaml", ".yml", ".json", ".j2", ".cfg",
 _LOCAL = re.compile("|".join(("/" + "work/", "py" + r"pi\.org", "thon" + "hosted", "/opt/" + "wh")))
 
 
+def test_folders_are_small() -> None:
+    large = [
+        f"{folder.relative_to(ROOT)}: {len(files)}"
+        for folder in _folders(*PACKAGES, "tests", "fuzz", "bench", "demo", "tools")
+        if len(files := [path for path in folder.iterdir() if path.is_file()]) > MAX_FOLDER_FILES
+        and folder.parent.name != "corpus"
+    ]
+    assert not large
+
+
+def test_a_module_has_a_name_of_its_own() -> None:
+    """Within its package, so that it can be spoken of; and it does not repeat its folder's."""
+    wrong = []
+    for package in PACKAGES:
+        seen: dict[str, str] = {}
+        for module in modules():
+            path = module.path
+            if not under(module.name, package) or path.name == "__init__.py":
+                continue
+            if path.name in seen:
+                wrong.append(f"{module.where} and {seen[path.name]}")
+            seen[path.name] = module.where
+            folder = path.parent.name.removesuffix("s")
+            if {folder, f"{folder}s"} & set(path.stem.split("_")):
+                wrong.append(f"{module.where} repeats its folder's name")
+    assert not wrong
+
+
 def test_files_are_small() -> None:
-    large = [f"{module.where}: {module.lines}" for module in modules()
-             if module.lines > MAX_FILE_LINES]  # fmt: skip
+    """Also those of tests and tools."""
+    large = [
+        f"{path.relative_to(ROOT)}: {lines}"
+        for path in _text_files()
+        if path.suffix == ".py"
+        and (lines := len(path.read_text(encoding="utf-8").splitlines())) > MAX_FILE_LINES
+    ]
     assert not large
 
 
@@ -53,6 +91,30 @@ def test_functions_are_small() -> None:
         and (node.end_lineno or 0) - node.lineno + 1 > MAX_FUNCTION_LINES
     ]
     assert not large
+
+
+def test_what_takes_much_takes_a_value() -> None:
+    """Of a command's parameters each is an option; else several that belong together are one."""
+    long = [
+        f"{module.where}:{node.lineno} {node.name}: {count}"
+        for module, node in _nodes()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (count := parameters_of(node)) > MAX_PARAMETERS
+        and not _is_command(module, node)
+    ]
+    assert not long
+
+
+def test_arguments_of_a_long_call_are_named() -> None:
+    known = callees()
+    bare = [
+        f"{module.where}:{node.lineno} {_called(node)}: {len(node.args)}"
+        for module, node in _nodes()
+        if isinstance(node, ast.Call)
+        and len(node.args) > MAX_POSITIONAL
+        and _is_confusing(node, known.get(_called(node), []))
+    ]
+    assert not bare
 
 
 def test_libraries_neither_print_nor_exit() -> None:
@@ -124,6 +186,31 @@ def _nodes() -> Iterator[tuple[Module, ast.AST]]:
     for module in modules():
         for node in module.nodes:
             yield module, node
+
+
+def _folders(*names: str) -> Iterator[Path]:
+    for name in names:
+        yield ROOT / name
+        yield from (
+            path
+            for path in (ROOT / name).rglob("*")
+            if path.is_dir() and "__pycache__" not in path.parts
+        )
+
+
+def _is_command(module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    decorators = {_called(decorator) for decorator in node.decorator_list}
+    return under(module.name, *_CLI) and not decorators.isdisjoint({"command", "group"})
+
+
+def _is_confusing(call: ast.Call, candidates: list[Callee]) -> bool:
+    """Say whether so many arguments fill one parameter each; a row of a table explains itself."""
+    if all(isinstance(argument, ast.Constant | ast.Tuple) for argument in call.args):
+        return False
+    return any(
+        len(call.args) <= callee.positional and len(call.args) > MAX_POSITIONAL + callee.is_value
+        for callee in candidates
+    )
 
 
 def _called(node: ast.AST) -> str:

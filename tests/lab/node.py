@@ -75,9 +75,7 @@ class LabNode:
         self, *argv: str, stdin: bytes = b"", timeout: float = 60, check: bool = True
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a program in the node, past its network and its sshd."""
-        # The root too: where this machine is itself a chroot, a mount namespace has another one.
-        target = f"--target={self._init().pid}"
-        command = ["nsenter", "--all", "--root", "--wd", target, "--", *argv]
+        command = ["nsenter", "--all", f"--target={self._init().pid}", "--", *argv]
         done = subprocess.run(
             command, input=stdin, capture_output=True, timeout=timeout, check=False,
             env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

@@ -78,7 +78,7 @@ def command(
     if receipt is not None:
         _check_receipt(receipt, bundle)
     now = datetime.now(UTC)
-    done = _verify(output, directory, depot, fingerprint, now)
+    done = _verify(output, directory, depot, fingerprint=fingerprint, now=now)
     result = facts(done)
     if receipt is not None and signer is not None:
         about = Receipt(done.verified, done.not_checked, version("isoward"), now)

@@ -203,8 +203,8 @@ def open_build(
     one = {key.keyid: key}
     also = _open(files, CHANGES_NAME, one if earlier is None else {**earlier, **release.builders})
     about = release.about
-    provenance = predicate_of(opened, about, PROVENANCE, Provenance, PROVENANCE_NAME)
-    changes = predicate_of(also, about, CHANGES, Changes, CHANGES_NAME)
+    provenance = predicate_of(opened, about, PROVENANCE, type_=Provenance, where=PROVENANCE_NAME)
+    changes = predicate_of(also, about, CHANGES, type_=Changes, where=CHANGES_NAME)
     asked = provenance.build_definition.external_parameters
     if f"sha256:{asked.lock.digest.sha256}" != release.manifest.lock:
         _refuse(PROVENANCE_NAME, "it names a different lock than bundle.json")
@@ -253,7 +253,7 @@ def check_approval(
     """
     key, name = release.approvers[key_id], approval_name(key_id)
     opened = _open(files, name, {key_id: key})
-    approval = predicate_of(opened, release.about, APPROVAL, Approval, name)
+    approval = predicate_of(opened, release.about, APPROVAL, type_=Approval, where=name)
     if approval.approver != holder(key):
         _refuse(name, f"expected the approval of {holder(key)}, found {approval.approver[:100]!r}")
     if approval.release != release.number:

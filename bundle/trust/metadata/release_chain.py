@@ -146,7 +146,9 @@ def check_documents(
     for metadata, name in parts:
         role = metadata.signed.type
         retired = {k: key for old in earlier for k, key in keys_of(old, role).items()}
-        keys = check_signatures(metadata, keys_of(root, role), PREFIX + name, role, retired)
+        keys = check_signatures(
+            metadata, keys_of(root, role), PREFIX + name, role=role, retired=retired
+        )
         # By name: key ids, by which TUF sorts, mean nothing to a reader.
         found = [Signer(holder(key), key.keyid, role) for key in keys]
         signers += sorted(found, key=lambda signer: (signer.name, signer.key_id))

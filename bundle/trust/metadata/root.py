@@ -192,7 +192,7 @@ def check_chain(roots: Mapping[int, bytes], prefix: str) -> tuple[Metadata[Root]
         if previous:
             keys = keys_of(previous, Root.type) | keys
         retired = {k: key for old in chain for k, key in keys_of(old.signed, Root.type).items()}
-        check_signatures(metadata, keys, where, Root.type, retired)
+        check_signatures(metadata, keys, where, role=Root.type, retired=retired)
         result = metadata.signed.get_root_verification_result(
             previous, metadata.signed_bytes, metadata.signatures
         )

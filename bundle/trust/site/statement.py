@@ -195,12 +195,16 @@ def open_signed(
     try:
         opened = open_envelope(data, authority_keys(authority), where)
         predicate = predicate_of(
-            opened, About(kind.subject, digest), kind.predicate_type, kind.predicate, where
+            opened,
+            About(kind.subject, digest),
+            kind.predicate_type,
+            type_=kind.predicate,
+            where=where,
         )
     except AttestationError as error:
         raise kind.error(error.message, f"Make a new {kind.word} and have it signed.") from error
     # Every counted signature is valid, each by a different key: open_envelope refuses others.
-    _check_terms(predicate, kind, authority, now, where)
+    _check_terms(predicate, kind, authority, now=now, where=where)
     return SignedBySite(predicate, digest, tuple(sorted(holder(key) for key in opened.signers)))
 
 

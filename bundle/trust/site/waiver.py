@@ -63,7 +63,9 @@ class WaiverPredicate(SitePredicate, frozen=True, kw_only=True):
     files: tuple[ExpiredFile, ...]
 
 
-KIND: Final = Kind(TARGET_NAME, WAIVER, WaiverPredicate, WaiverError, "waiver", "waiver")
+KIND: Final = Kind(
+    TARGET_NAME, WAIVER, WaiverPredicate, error=WaiverError, word="waiver", command="waiver"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,21 @@ class ExpiredRelease:
     digest: str
     root: str
     files: tuple[tuple[str, datetime], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WaiverRequest:
+    """What the site's people are asked for.
+
+    Attributes:
+        reason: Why the release is needed now.
+        ticket: Where the decision is written down.
+        days: How long the waiver holds.
+    """
+
+    reason: str
+    ticket: str
+    days: int
 
 
 @dataclass(frozen=True)
@@ -110,22 +127,14 @@ class GrantedWaiver:
 
 
 def draft_waiver(
-    expired: ExpiredRelease,
-    authority: Authority | None,
-    *,
-    reason: str,
-    ticket: str,
-    days: int,
-    now: datetime,
+    expired: ExpiredRelease, authority: Authority | None, request: WaiverRequest, now: datetime
 ) -> bytes:
     """Make a waiver without signatures.
 
     Args:
         expired: What it is for.
         authority: The site's own keys.
-        reason: Why the release is needed now.
-        ticket: Where the decision is recorded.
-        days: How long it is valid.
+        request: Why, and for how long.
         now: The clock, in UTC.
     Raises:
         WaiverError: The site has named no keys.
@@ -136,18 +145,18 @@ def draft_waiver(
             "this site has named no keys of its own, so nobody can sign a waiver",
             "They are named at `isoward enroll --site-key`, before the first import.",
         )
-    if not 1 <= days <= MAX_LIFETIME_DAYS:
+    if not 1 <= request.days <= MAX_LIFETIME_DAYS:
         raise UsageError(
-            f"--days: expected 1 to {MAX_LIFETIME_DAYS}, found {days}",
+            f"--days: expected 1 to {MAX_LIFETIME_DAYS}, found {request.days}",
             "A waiver is meant to be a short exception.",
         )
     created = now.replace(microsecond=0)
     predicate = WaiverPredicate(
         site=authority.site,
-        reason=require_line(reason, "--reason"),
-        ticket=require_line(ticket, "--ticket"),
+        reason=require_line(request.reason, "--reason"),
+        ticket=require_line(request.ticket, "--ticket"),
         created=created,
-        expires=created + timedelta(days=days),
+        expires=created + timedelta(days=request.days),
         threshold=authority.threshold,
         signers=names_of_signers(authority),
         waives="expired",
@@ -192,7 +201,7 @@ def grant_waiver(
     Raises:
         WaiverError: It is for another bundle or site, has too few signatures, or has expired.
     """
-    opened = open_signed(data, KIND, authority, now, where)
+    opened = open_signed(data, KIND, authority, now=now, where=where)
     if opened.digest != digest:
         raise WaiverError(
             f"{where}: the waiver is for {opened.predicate.name} {opened.predicate.version} "
@@ -228,6 +237,8 @@ def kept_waiver(depot: Path, digest: str, now: datetime) -> GrantedWaiver | None
     except IsowardError:
         return None
     try:
-        return grant_waiver(data, load_authority(depot / "trust"), digest, now, WAIVER_NAME)
+        return grant_waiver(
+            data, load_authority(depot / "trust"), digest, now=now, where=WAIVER_NAME
+        )
     except WaiverError:
         return None

@@ -49,5 +49,5 @@ class BundleReader:
                 "Build the bundle again.",
             )
         data = self._bundle.read_small(name, size)
-        check_content(name, size, digest, len(data), digest_of(data))
+        check_content(name, size, digest, found_size=len(data), found=digest_of(data))
         return data

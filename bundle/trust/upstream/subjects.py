@@ -83,7 +83,9 @@ def _walk(
     for entry in body.manifests:
         yield entry
         if entry.digest in indexes and depth < MAX_INDEX_DEPTH:
-            yield from _walk(subject(entry.digest), indexes, subject, passed_over, depth + 1)
+            yield from _walk(
+                subject(entry.digest), indexes, subject, passed_over=passed_over, depth=depth + 1
+            )
 
 
 def _inconsistent(image: Artifact, digest: str, reason: str = "") -> FormatError:

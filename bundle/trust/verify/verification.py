@@ -179,7 +179,7 @@ def _verify(
     known = msgspec.structs.replace(
         state, revoked=merge_revoked(state.revoked, revoked_of(documents.targets.signed))
     )
-    return verified, _advance(known, site, files, verified, moment), expired
+    return verified, _advance(known, site, files, verified=verified, now=moment), expired
 
 
 def verify_accepted(bundle: BundleDirectory, state: TrustState) -> VerifiedBundle:

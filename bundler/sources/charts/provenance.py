@@ -105,7 +105,7 @@ def verify_provenance(
         raise _unsigned(where, "its provenance file is not a single signed text")
     given = _with_checksum(plain, where)
     with storage_errors("check a signature"), tempfile.TemporaryDirectory() as temporary:
-        text, signer = _verified(given, keyring, Path(temporary), run, where)
+        text, signer = _verified(given, keyring, Path(temporary), run=run, where=where)
     name, digest = archive
     said = _files(text, where).get(name)
     if said != digest:

@@ -112,7 +112,7 @@ class ChartResolver:
         )
         document = self._provenance_layer(parsed.body, reference)
         provenance = self._judged(chart, layers[0], document, str(reference))
-        return _locked(chart, layers[0], None, provenance, artifact)
+        return _locked(chart, layers[0], None, provenance=provenance, artifact=artifact)
 
     def _provenance_layer(self, manifest: OciManifest, reference: Reference) -> bytes | None:
         found = [layer for layer in manifest.layers if layer.media_type == PROVENANCE_TYPE]
@@ -129,7 +129,9 @@ class ChartResolver:
         signer = None
         if keyring is not None:
             name = f"{chart.name}-{chart.version}.tgz"
-            signer = verify_provenance(document, keyring, (name, archive.digest), self._run, where)
+            signer = verify_provenance(
+                document, keyring, (name, archive.digest), run=self._run, where=where
+            )
         if document is None:
             return None
         return LockedProvenance(
@@ -161,7 +163,7 @@ class ChartResolver:
             if data is not None:
                 self._source.store.put_bytes(digest_of(data), data)
         artifact = made_artifact(chart_reference(chart), made, content, provenance)
-        return _locked(chart, content, url, provenance, artifact)
+        return _locked(chart, content, url, provenance=provenance, artifact=artifact)
 
     def _archive(self, entry: IndexEntry, address: str) -> bytes:
         """Return a chart's archive, from the store where the index tells its digest."""

@@ -142,7 +142,7 @@ def _from_git(folder: ChartFolder, git: GitSource, context: SourceContext) -> En
     for file in commit.files(folder.path):
         budget.take(file.size)
     packed = io.BytesIO()
-    write_tree(commit, folder.path, "", packed, context)
+    write_tree(commit, folder.path, "", target=packed, context=context)
     packed.seek(0)
     entries: Entries = {}
     with tarfile.open(fileobj=packed, mode="r:") as tar:

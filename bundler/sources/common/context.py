@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +16,10 @@ from bundler.registry.client import RegistryClient
 
 class Store(Protocol):
     """Where content is kept that was looked into, or that no server could send again."""
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
 
     def has(self, digest: str, size: int) -> bool:
         """Return whether the whole blob is here."""
@@ -48,6 +54,7 @@ class SourceContext:
         progress: Told of what a person may want to know.
         now: UTC; waivers and certificates end.
         run: Runs the machine's programs.
+        sleep: Waits so many seconds until something is tried again.
     """
 
     client: RegistryClient
@@ -56,6 +63,7 @@ class SourceContext:
     progress: Progress
     now: dt.datetime
     run: Runner
+    sleep: Callable[[float], None] = time.sleep
 
 
 @dataclass(frozen=True, slots=True)

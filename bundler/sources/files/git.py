@@ -31,7 +31,7 @@ from bundle.base.limits import (
 )
 from bundle.kinds.git import GitSource, git_host
 from bundle.store.atomic import fsync_directory, storage_errors
-from bundle.store.programs import Finished, require_success
+from bundle.store.programs import Bounds, Finished, Streams, require_success
 from bundler.sources.common.context import SourceContext
 
 PLAIN: Final = 0o100644
@@ -275,16 +275,15 @@ def _fetch(source: GitSource, address: str, target: Path, context: SourceContext
     (target / "info" / "attributes").write_text(_ATTRIBUTES, encoding="ascii")
     fetch = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
     protocols = _PROTOCOLS[address.partition("://")[0]]
-    allowed = tuple(f"protocol.{protocol}.allow=always" for protocol in protocols)
     asked = (address, source.commit)
     context.progress.note(f"fetching {source.commit[:12]} of {source.repository}")
-    done = run_git(context, target, *fetch, "--depth=1", "--", *asked, settings=allowed, long=True)
+    done = run_git(context, target, *fetch, "--depth=1", "--", *asked, over=protocols)
     if done.code != 0 and b"not our ref" in done.errors:
         _require_fetched(done, source)
     elif done.code != 0:
         # Servers may refuse to send a lone commit, and plain web servers cannot.
         everything = (address, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-        whole = run_git(context, target, *fetch, "--", *everything, settings=allowed, long=True)
+        whole = run_git(context, target, *fetch, "--", *everything, over=protocols)
         _require_fetched(whole, source)
     have = run_git(context, target, "cat-file", "-t", source.commit)
     if have.code != 0 or have.output.strip() != b"commit":
@@ -308,8 +307,7 @@ def run_git(
     folder: Path,
     *arguments: str,
     into: BinaryIO | None = None,
-    settings: tuple[str, ...] = (),
-    long: bool = False,
+    over: tuple[str, ...] = (),
 ) -> Finished:
     """Run git on a bare repository of ours.
 
@@ -318,8 +316,8 @@ def run_git(
         folder: The repository.
         arguments: Of git.
         into: Where its output goes.
-        settings: Further settings, such as the one protocol that is allowed.
-        long: It may take its time, for it fetches.
+        over: The protocols that it may fetch over; without one it fetches nothing. A fetch may
+            take its time.
     """
     wanted = (
         "core.hooksPath=/dev/null",
@@ -335,18 +333,17 @@ def run_git(
         "gc.auto=0",
         "maintenance.auto=false",
         "protocol.allow=never",
-        *settings,
+        *(f"protocol.{protocol}.allow=always" for protocol in over),
     )
     options = [part for setting in wanted for part in ("-c", setting)]
     command = ["git", *options, f"--git-dir={folder}", *arguments]
-    seconds = _FETCH_SECONDS if long else _FETCH_SECONDS / 6
+    bounds = Bounds(_FETCH_SECONDS, MAX_GIT_PACK_BYTES) if over else Bounds(_FETCH_SECONDS / 6)
     return context.run(
         command,
         folder=folder,
         environment=_environment(),
-        into=into,
-        seconds=seconds,
-        file_bytes=MAX_GIT_PACK_BYTES if long else None,
+        streams=Streams(into=into),
+        bounds=bounds,
     )
 
 

@@ -50,7 +50,7 @@ def keep_tree(commit: GitCommitReader, path: str, prefix: str, context: SourceCo
         StorageError: The disk refused.
     """
     with keeping(context.store) as kept:
-        write_tree(commit, path, prefix, kept, context)
+        write_tree(commit, path, prefix, target=kept, context=context)
     return kept.content
 
 

@@ -29,7 +29,7 @@ from bundler.sources.images.docker_archive import (
     docker_images,
     make_image,
 )
-from bundler.sources.images.published_images import resolve_image
+from bundler.sources.images.from_registry import resolve_image
 
 
 def resolve_local_image(

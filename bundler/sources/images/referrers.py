@@ -88,12 +88,12 @@ class ReferrerSearch:
         ]
         for depth in range(1, MAX_REFERRER_DEPTH + 2):
             found = [
-                self._add(subject, parsed, via, tag, depth)
+                self._add(subject, parsed, via, tag=tag, depth=depth)
                 for subject, of_it in zip(pending, self._of_all(pending), strict=True)
                 for parsed, via, tag in of_it
             ]
             if depth == 1:
-                found += [self._add(s, parsed, "index", "", depth) for s, parsed in given]
+                found += [self._add(s, parsed, "index", tag="", depth=depth) for s, parsed in given]
             pending = sorted(set(found) - known)
             known.update(pending)
         return Found(

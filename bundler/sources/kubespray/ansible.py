@@ -23,7 +23,7 @@ import yaml
 from bundle.base.errors import FormatError, MissingProgramError, ProgramError
 from bundle.base.extras import VENDOR, how_to_install
 from bundle.store.atomic import storage_errors
-from bundle.store.programs import Finished
+from bundle.store.programs import Bounds, Finished
 from bundler.sources.common.alone import bare_environment, can_run
 from bundler.sources.common.context import SourceContext
 from bundler.sources.kubespray.checkout import Tree
@@ -87,7 +87,7 @@ def evaluate(
             [*_apart(folder, context), *program, "--inventory", hosts, "playbook.yml"],
             folder=folder,
             environment=_environment(folder),
-            seconds=_SECONDS,
+            bounds=Bounds(_SECONDS),
         )
     return list(_results(done, tree.where))
 

@@ -118,7 +118,7 @@ def _from_git(source: GitSource, context: SourceContext) -> Tree:
     if sum(file.size for file in reader.files()) > MAX_KUBESPRAY_BYTES:
         raise _too_large(reader.name)
     tar = io.BytesIO()
-    write_tree(reader, "", "", tar, context)
+    write_tree(reader, "", "", target=tar, context=context)
     return Tree(_members(tar.getvalue(), reader.name), reader.name)
 
 

@@ -85,7 +85,7 @@ def resolve_kubespray(
     inventory = read_inventory(context.folder, source.inventory)
     context.progress.note(f"evaluating the downloads of Kubespray {source.version}")
     book = playbook(tree, wanted_platforms)
-    results = evaluate(tree, inventory, book, role_files(tree), context)
+    results = evaluate(tree, inventory, book, roles=role_files(tree), context=context)
     _check_hosts(results, wanted_platforms, source.inventory)
     wanted = collect(results, [left.item for left in source.leave_out])
     _check_closed(wanted, charts)

@@ -148,7 +148,9 @@ class _Set:
         return pages
 
     def _choose(self, pin: Pin, files: list[IndexFile], target: Target) -> Choice:
-        file = choose_wheel(pin, files, target, self._index.url, self._index.measured)
+        file = choose_wheel(
+            pin, files, target, where=self._index.url, measured=self._index.measured
+        )
         if file.yanked is not None:
             reason = "".join(c for c in file.yanked if c.isprintable())[:200]
             self._context.progress.note(

@@ -26,7 +26,7 @@ from bundle.base.limits import (
 )
 from bundle.kinds.rendering import HelmSource, RenderedWith
 from bundle.store.atomic import storage_errors
-from bundle.store.programs import Runner, require_success
+from bundle.store.programs import Bounds, Runner, Streams, require_success
 from bundler.sources.common.context import SourceContext
 from bundler.sources.common.download import check_typed, read_whole
 from bundler.sources.rendering.apart import ERRORS, Apart, apart, environment
@@ -86,8 +86,8 @@ class Helm:
                 Apart(folder, self.sealed).command(self.program, arguments),
                 folder=folder,
                 environment=environment(folder),
-                into=pipe.input,
-                seconds=_SECONDS,
+                streams=Streams(into=pipe.input),
+                bounds=Bounds(_SECONDS),
             )
             output = pipe.output()
         if len(output) > limit:

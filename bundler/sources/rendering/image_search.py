@@ -101,7 +101,7 @@ class Search:
                 yield from ((image, f"{path}.{key}") for image in named[key])
             else:
                 said = "image" if by_name and _is_one(str(key), value) else ""
-                yield from self._value(value, f"{path}.{key}", inner, depth, said)
+                yield from self._value(value, f"{path}.{key}", inner, depth=depth, said=said)
 
     def settings(self, fields: Mapping[str, str]) -> Iterator[Found]:
         """Yield what names with texts name, such as variables: the image and the one's name."""

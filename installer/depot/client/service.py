@@ -14,7 +14,7 @@ from typing import Final, Literal
 from bundle.base.errors import StepError, UnreachableError
 from bundle.base.progress import NO_PROGRESS, Progress
 from bundle.store.atomic import storage_errors, write_atomic
-from bundle.store.programs import Finished, Runner, run_program
+from bundle.store.programs import Bounds, Finished, Runner, run_program
 from installer.depot.client.ask_depot import answers
 from installer.depot.client.unit import MARK, UNIT, Service, quoted, unit_text
 from installer.depot.directory import DepotDirectory
@@ -87,11 +87,15 @@ def ensure_depot_served(
     _require_our_unit(machine.unit, path)
     with storage_errors(f"look at {path}"):
         owner = path.stat().st_uid
-    text = unit_text(Service(machine.python, path, owner, own, site.depot.port, site.depot.address))
+    text = unit_text(
+        Service(
+            machine.python, path, owner, address=own, port=site.depot.port, name=site.depot.address
+        )
+    )
     progress.note(f"this machine: starting {UNIT}, which serves {path}")
     write_atomic(machine.unit, text.encode())
     for command in (["daemon-reload"], ["enable", UNIT], ["restart", UNIT]):
-        done = machine.run(["systemctl", *command], seconds=_COMMAND_SECONDS)
+        done = machine.run(["systemctl", *command], bounds=Bounds(_COMMAND_SECONDS))
         if done.code != 0:
             raise _not_started(f"systemctl {' '.join(command)}", _words(done))
     _wait(depot, site.depot, machine)
@@ -182,7 +186,7 @@ def _wait(depot: DepotDirectory, address: DepotAddress, machine: ThisMachine) ->
         machine.sleep(_POLL_SECONDS)
     said = machine.run(
         ["journalctl", "--unit", UNIT, "--lines", "5", "--output", "cat", "--no-pager"],
-        seconds=_COMMAND_SECONDS,
+        bounds=Bounds(_COMMAND_SECONDS),
     )
     raise _not_started("waiting for it to answer", said.output.decode("utf-8", "replace"))
 

@@ -87,12 +87,12 @@ def made_identity(
     certificate, key = directory / _CERTIFICATE, directory / _KEY
     if known is not None and now < known - CLOCK_TOLERANCE:
         ca = _kept_authority(directory, now, known)
-        if not _is_current(certificate, key, ca, wanted, known):
+        if not _is_current(certificate, key, ca, names=wanted, now=known):
             raise _wrong_clock(now, known)
     else:
         ca, ca_key = _authority(directory, now)
-        if not _is_current(certificate, key, ca, wanted, now):
-            _issue(directory, ca, ca_key, wanted, now)
+        if not _is_current(certificate, key, ca, names=wanted, now=now):
+            _issue(directory, ca, ca_key, names=wanted, now=now)
     made = _load_certificate(certificate)
     return Identity(
         certificate,

@@ -21,7 +21,7 @@ from installer.proofs import parts as proofs_cluster
 from installer.proofs import runs as proofs_pods
 from installer.proofs import ways as proofs_network
 from installer.proofs.evidence import PROOF_LABEL, Proof
-from installer.proofs.prove import PROOFS_NAME, ProofsStep
+from installer.proofs.prove import PROOFS_NAME, ProofsStep, Reach
 from installer.site.cluster_part import PINNING_LABEL
 from installer.steps.fetch_kubeconfig import KUBECONFIG_NAME
 from installer.steps.separate_zones import ZonesStep
@@ -56,10 +56,12 @@ def prove(server: ClusterServer, context: Context, proofs: Sequence[Proof]) -> A
     run = context.run.with_name(f"run-{secrets.token_hex(4)}")
     run.mkdir()
     step = ProofsStep(
-        kubectl=server.kubectl,
-        etcdctl=(*server.etcdctl, "--command-timeout=5s"),
-        audit_log=str(server.audit),
-        places=lambda _: [Place("127.0.0.1", server.port)],
+        reach=Reach(
+            kubectl=server.kubectl,
+            etcdctl=(*server.etcdctl, "--command-timeout=5s"),
+            audit_log=str(server.audit),
+            places=lambda _: [Place("127.0.0.1", server.port)],
+        ),
         proofs=proofs,
         tries=2,
         sleep=lambda _: None,

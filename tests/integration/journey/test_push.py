@@ -343,9 +343,8 @@ def test_an_authority_that_is_not_known_is_said(site: Site) -> None:
 
 def test_a_registry_that_is_read_only_is_said(journey: Journey, tmp_path: Path) -> None:
     with distribution_registry(tmp_path / "registry", Settings(read_only=True)) as registry:
-        done = Machine(tmp_path / "home").attempt(
-            "push", "--depot", journey.depot, "--to", f"http://{registry.host}"
-        )
+        to = f"http://{registry.host}"
+        done = Machine(tmp_path / "home").attempt("push", "--depot", journey.depot, "--to", to)
     assert done.returncode == TransportRefusedError.exit_code
     assert "read-only" in done.stderr
 

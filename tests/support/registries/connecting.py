@@ -9,7 +9,8 @@ from bundle.registry.credentials import Credential, Credentials
 from bundler.registry.client import RegistryClient
 from bundler.registry.config import HostSource, SourceConfig
 from bundler.registry.hosts import AllowList
-from bundler.registry.transport import Transport
+from bundler.registry.pace import Patience
+from bundler.registry.transport import Transport, Waiting
 
 
 @dataclass
@@ -49,10 +50,8 @@ def transport(
     return Transport(
         config,
         AllowList(hosts, config),
-        sleep=naps if naps is not None else Naps(),
-        chance=lambda: 1.0,
-        connect_seconds=5,
-        read_seconds=5,
+        Waiting(sleep=naps if naps is not None else Naps(), chance=lambda: 1.0),
+        Patience(connect_seconds=5, silence_seconds=5),
     )
 
 

@@ -12,12 +12,12 @@ from bundle.trust.site.authority import Authority, load_authority, make_authorit
 from bundle.trust.site.state import TrustState, find_state, load_states
 from bundle.trust.site.statement import sign
 from bundle.trust.site.waiver import KIND as WAIVER
-from bundle.trust.site.waiver import GrantedWaiver, draft_waiver, grant_waiver
+from bundle.trust.site.waiver import GrantedWaiver, WaiverRequest, draft_waiver, grant_waiver
 from bundle.trust.verify.verification import examine_expired
 from installer.depot.importer import ImportOutcome, import_bundle
 from installer.enrollment.first_trust import enroll, read_candidate
 from installer.enrollment.recovery import KIND as RECOVERY
-from installer.enrollment.recovery import draft_recovery
+from installer.enrollment.recovery import RecoveryRequest, draft_recovery
 from tests.support.trust.release_kit import (
     KeyFile,
     ReleaseKit,
@@ -92,10 +92,8 @@ def waiver_for(
     data = draft_waiver(
         expired,
         authority or load_authority(site.trust),
-        reason="The vendor cannot be reached",
-        ticket="CHG-7",
-        days=days,
-        now=at or moment,
+        WaiverRequest("The vendor cannot be reached", "CHG-7", days),
+        at or moment,
     )
     for key in site.keys[:signers]:
         data, _, _ = sign(data, WAIVER, key.signer, "waiver")
@@ -114,11 +112,9 @@ def recovery_for(
     """Make a recovery, signed by the first people of the site."""
     data = draft_recovery(
         site.depot,
-        kit.fingerprint,
-        floor=floor,
-        reason="The disk failed",
-        now=now(),
-        source=source,
+        RecoveryRequest(kit.fingerprint, floor=floor, reason="The disk failed"),
+        now(),
+        source,
     )
     for key in site.keys[:signers]:
         data, _, _ = sign(data, RECOVERY, key.signer, "recovery")

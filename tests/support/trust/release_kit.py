@@ -22,7 +22,7 @@ from bundle.trust.keys.stored import SigningKey, generate_key, public_path, writ
 from bundle.trust.site.state import TrustState
 from bundler.release.approval import approve
 from bundler.release.build_record import write_build_record
-from bundler.release.publish import write_trust
+from bundler.release.publish import Unreleased, write_trust
 from bundler.release.review import review
 from bundler.root.ceremony import RootPlan, create_root
 from installer.enrollment.first_trust import enroll, read_candidate
@@ -137,7 +137,7 @@ def make_bundle(path: Path, content: bytes = b"content of a file", version: str 
 def release_bundle(bundle: Path, kit: ReleaseKit, at: datetime | None = None) -> int:
     """Give a bundle its trust metadata, as a build does; return the release number."""
     data = (bundle / "bundle.json").read_bytes()
-    number = write_trust(bundle, data, kit.release, kit.builder.signer, at or now())
+    number = write_trust(Unreleased(bundle, data), kit.release, kit.builder.signer, at or now())
     moment = at or now()
     write_build_record(bundle, kit.release, number, build_run(kit, moment), kit.builder.signer)
     write_sums(bundle, review(BundleDirectory(bundle), moment).manifest)

@@ -28,7 +28,12 @@ from bundle.store.atomic import storage_errors
 from bundle.store.hashing import run_parallel
 from bundler.sources.common.context import SourceContext
 from bundler.sources.files.trusted_keys import keep_keyring
-from bundler.sources.os.rpm.repository import RpmRepository, architectures_of, open_repository
+from bundler.sources.os.rpm.repository import (
+    RpmRepository,
+    RpmTarget,
+    architectures_of,
+    open_repository,
+)
 from bundler.sources.os.rpm.signing_keys import RpmKeys
 from bundler.sources.os.rpm.solve import Question, Solved, solve
 
@@ -61,8 +66,9 @@ def resolve_rpm(
         packages: list[OsPackage] = []
         for architecture in architectures:
             here = _folder(folder, architecture)
-            opened = _open_all(source, architecture, here, keys, context)
-            solved = _solve(source, architecture, opened, here, context)
+            target = RpmTarget(architecture, _releasever(source))
+            opened = _open_all(source, target, here, keys=keys, context=context)
+            solved = _solve(source, target, opened, folder=here, context=context)
             packages += _keep_packages(solved, opened, keys)
             repositories += opened.values()
     files = {file.path: file for repository in repositories for file in repository.files.values()}
@@ -82,14 +88,13 @@ def resolve_rpm(
 
 
 def _open_all(
-    source: OsSource, architecture: str, folder: Path, keys: RpmKeys, context: SourceContext
+    source: OsSource, target: RpmTarget, folder: Path, keys: RpmKeys, context: SourceContext
 ) -> dict[str, RpmRepository]:
     """Fetch and verify what the repositories say, for one architecture."""
     return {
         repository.folder: open_repository(
             repository,
-            architecture,
-            _releasever(source),
+            target,
             _folder(folder, "mirror", repository.folder),
             keys=keys,
             context=context,
@@ -100,7 +105,7 @@ def _open_all(
 
 def _solve(
     source: OsSource,
-    architecture: str,
+    target: RpmTarget,
     repositories: Mapping[str, RpmRepository],
     folder: Path,
     context: SourceContext,
@@ -108,11 +113,11 @@ def _solve(
     question = Question(
         repositories={name: repository.root for name, repository in repositories.items()},
         packages=source.packages,
-        release=_releasever(source),
-        architecture=architecture,
+        release=target.release,
+        architecture=target.architecture,
         weak=source.recommends,
     )
-    where = f"osPackages {source.name} for {architecture}"
+    where = f"osPackages {source.name} for {target.architecture}"
     return solve(question, _folder(folder, "dnf"), context.run, where)
 
 

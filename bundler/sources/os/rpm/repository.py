@@ -124,21 +124,27 @@ class RpmRepository:
         return link
 
 
+@dataclass(frozen=True, slots=True)
+class RpmTarget:
+    """The nodes that packages are for.
+
+    Attributes:
+        architecture: In rpm's words.
+        release: `releasever`, such as `9`.
+    """
+
+    architecture: str
+    release: str
+
+
 def open_repository(
-    source: OsRepositorySource,
-    architecture: str,
-    release: str,
-    root: Path,
-    *,
-    keys: RpmKeys,
-    context: SourceContext,
+    source: OsRepositorySource, target: RpmTarget, root: Path, keys: RpmKeys, context: SourceContext
 ) -> RpmRepository:
     """Fetch and verify the index and the metadata of a repository.
 
     Args:
         source: Checked; `$basearch` and `$releasever` in its URL are filled in.
-        architecture: In rpm's words.
-        release: `releasever`, such as `9`.
+        target: What it is asked for.
         root: A folder for it alone.
         keys: The distribution's.
         context: What sources work with.
@@ -150,8 +156,9 @@ def open_repository(
         NotFoundError: There is no such repository.
         TransportError, StorageError: And subclasses.
     """
-    url = source.url.replace(_BASEARCH, architecture).replace("$releasever", release)
-    made = RpmRepository(url.rstrip("/"), f"{source.folder}/{architecture}", root, context)
+    url = source.url.replace(_BASEARCH, target.architecture)
+    url = url.replace("$releasever", target.release)
+    made = RpmRepository(url.rstrip("/"), f"{source.folder}/{target.architecture}", root, context)
     index = made.put(REPOMD, _fetch(made, REPOMD, MAX_REPOMD_BYTES))
     signature = _fetch_signature(made, signed=source.metadata_signed)
     if signature is not None:

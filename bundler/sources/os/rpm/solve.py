@@ -25,7 +25,7 @@ from bundle.base.limits import (
 from bundle.base.yaml.strict import readable_problem
 from bundle.kinds.os_names import OsPath, PackageArchitecture, PackageName, PackageVersion
 from bundle.store.atomic import storage_errors
-from bundle.store.programs import Finished, Runner
+from bundle.store.programs import Bounds, Finished, Runner
 from bundler.sources.common.promised import Promise
 from bundler.sources.os.rpm import solver as rpm_solver
 from bundler.sources.os.rpm.repodata import elsewhere, promised
@@ -173,7 +173,7 @@ def _ask(job: Path, answer: Path, run: Runner, where: str) -> _Answer:
                 [python, "-I", "-B", program, str(job)],
                 folder=job.parent,
                 environment={"HOME": str(job.parent)},
-                seconds=RPM_SOLVER_SECONDS,
+                bounds=Bounds(RPM_SOLVER_SECONDS),
             )
         except MissingProgramError:
             continue

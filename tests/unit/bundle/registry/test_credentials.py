@@ -22,7 +22,7 @@ from bundle.registry.credentials import (
     DockerCredentials,
     load_docker_credentials,
 )
-from bundle.store.programs import Finished
+from bundle.store.programs import USUAL_STREAMS, Finished, Streams
 
 HOST = "registry.example.org:5000"
 
@@ -38,8 +38,10 @@ class Helper:
         self.result = result
         self.calls: list[tuple[Sequence[str], bytes]] = []
 
-    def __call__(self, command: Sequence[str], *, given: bytes = b"", **_: Any) -> Finished:
-        self.calls.append((command, given))
+    def __call__(
+        self, command: Sequence[str], *, streams: Streams = USUAL_STREAMS, **_: Any
+    ) -> Finished:
+        self.calls.append((command, streams.given))
         if isinstance(self.result, ProgramError):
             raise self.result
         return self.result

@@ -7,7 +7,7 @@ import pytest
 
 from bundle.base.errors import MissingProgramError, ProgramError
 from bundle.store import programs
-from bundle.store.programs import require_success, run_program
+from bundle.store.programs import Bounds, Streams, require_success, run_program
 
 
 def test_output_environment_and_folder(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_output_environment_and_folder(tmp_path: Path) -> None:
 
 def test_output_into_a_file(tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb") as out:
-        assert run_program(["/bin/echo", "hello"], into=out).output == b""
+        assert run_program(["/bin/echo", "hello"], streams=Streams(into=out)).output == b""
     assert (tmp_path / "out").read_bytes() == b"hello\n"
 
 
@@ -40,7 +40,7 @@ def test_what_is_not_there_or_does_not_end(tmp_path: Path) -> None:
     with pytest.raises(ProgramError, match="not a usable working directory"):
         run_program(["/bin/true"], folder=tmp_path / "none")
     with pytest.raises(ProgramError, match="did not finish within 0 s"):
-        run_program(["/bin/sleep", "20"], seconds=0.05)
+        run_program(["/bin/sleep", "20"], bounds=Bounds(0.05))
 
 
 @pytest.mark.parametrize("where", ["", ">&2"])
@@ -55,7 +55,8 @@ def test_what_a_program_started_ends_with_it(tmp_path: Path) -> None:
     begun = time.monotonic()
     with pytest.raises(ProgramError, match="did not finish within"):
         run_program(
-            ["/bin/sh", "-c", f"(while sleep 0.05; do echo x >> {alive}; done) & wait"], seconds=0.4
+            ["/bin/sh", "-c", f"(while sleep 0.05; do echo x >> {alive}; done) & wait"],
+            bounds=Bounds(0.4),
         )
     assert time.monotonic() - begun < 5
     size = alive.stat().st_size
@@ -70,7 +71,7 @@ def test_a_program_that_closes_its_output_is_still_waited_for() -> None:
 def test_a_file_without_end_is_ended(tmp_path: Path) -> None:
     done = run_program(
         ["/bin/sh", "-c", f"sleep 0.1; exec cat /dev/zero > {tmp_path / 'file'}"],
-        file_bytes=50_000,
+        bounds=Bounds(file_bytes=50_000),
     )
     assert done.code != 0
     assert (tmp_path / "file").stat().st_size == 50_000
@@ -82,9 +83,9 @@ def test_nothing_is_asked_of_a_person() -> None:
 
 def test_what_it_is_given_needs_nobody_to_read_it() -> None:
     given = bytes(1_000_000)
-    assert run_program(["/bin/cat"], given=given).output == given
-    assert run_program(["/bin/true"], given=given).code == 0
+    assert run_program(["/bin/cat"], streams=Streams(given)).output == given
+    assert run_program(["/bin/true"], streams=Streams(given)).code == 0
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(MissingProgramError):
-        run_program(["isoward-none"], given=given)
+        run_program(["isoward-none"], streams=Streams(given))
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace as replace_in
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -94,14 +95,13 @@ class Bench:
             write_atomic(bundle / "trust" / "targets.json", b"{}")
             return 7
 
+        asked = context(self.client, self.cache)  # type: ignore[arg-type]  # all that a build uses
         return build(
             lock or self.lock,
             output or self.output,
-            context(self.client, self.cache),  # type: ignore[arg-type]  # all that a build uses
-            self.cache,
+            replace_in(asked, sleep=lambda _: None),
             write_trust=write_trust,
             now=lambda: now or datetime.now(UTC),
-            sleep=lambda _: None,
         )
 
 

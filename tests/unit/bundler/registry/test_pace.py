@@ -17,12 +17,17 @@ from bundler.registry.client import RegistryClient
 from bundler.registry.config import HostSource
 from bundler.registry.hosts import AllowList, Url, parse_url
 from bundler.registry.pace import Patience
-from bundler.registry.transport import Transport
+from bundler.registry.response import Request
+from bundler.registry.transport import Transport, Waiting
 from bundler.sources.common.download import read_whole
 from tests.support.registries.connecting import Naps, source_config
 
 PATIENCE = Patience(
-    header_seconds=0.3, header_bytes=20_000, grace_seconds=0.3, bytes_per_second=10_000
+    silence_seconds=5,
+    header_seconds=0.3,
+    header_bytes=20_000,
+    grace_seconds=0.3,
+    bytes_per_second=10_000,
 )
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -116,17 +121,15 @@ ENDLESS: dict[str, tuple[Script, float, type[TransportError], str]] = {
 
 def paced(host: str, config: HostSource | None = None) -> Transport:
     sources = source_config({host: config} if config else None)
-    return Transport(
-        sources, AllowList([host], sources), sleep=Naps(), read_seconds=5, patience=PATIENCE
-    )
+    return Transport(sources, AllowList([host], sources), Waiting(sleep=Naps()), PATIENCE)
 
 
 def _fetch(transport: Transport, url: Url) -> None:
-    transport.fetch("GET", url, {}, limit=10_000_000)
+    transport.fetch(Request("GET", url), limit=10_000_000)
 
 
 def _stream(transport: Transport, url: Url) -> None:
-    with transport.open("GET", url, {}) as response:
+    with transport.open(Request("GET", url)) as response:
         while response.readinto(memoryview(bytearray(1 << 20))):
             pass
 
@@ -149,7 +152,7 @@ def test_content_without_an_end_is_left_at_its_limit() -> None:
     with endless(after(CHUNKED, b"1000\r\n" + b"x" * 4096 + b"\r\n"), 0) as server:
         url = parse_url(f"http://{server.host}/x")
         with pytest.raises(FormatError, match="at most 50000 bytes"):
-            paced(server.host).fetch("GET", url, {}, limit=50_000)
+            paced(server.host).fetch(Request("GET", url), limit=50_000)
 
 
 def test_a_handshake_without_an_end_is_left() -> None:
@@ -158,7 +161,7 @@ def test_a_handshake_without_an_end_is_left() -> None:
     with endless(drip(b"\x16\x03\x03\x40\x00\x02"), 0.02) as server:
         transport = paced(server.host, HostSource(plain_http=False))
         with pytest.raises(TransportError, match="2 times"):
-            transport.open("GET", parse_url(f"https://{server.host}/x"), {}, attempts=2)
+            transport.open(Request("GET", parse_url(f"https://{server.host}/x")), attempts=2)
     assert time.monotonic() - begun < 3
 
 
@@ -170,7 +173,7 @@ def test_small_chunks_and_a_pause_within_the_grace_are_no_fault() -> None:
 
     with endless(script, 0.05) as server:
         url = parse_url(f"http://{server.host}/x")
-        assert len(paced(server.host).fetch("GET", url, {}, limit=40_000).data) == 30_000
+        assert len(paced(server.host).fetch(Request("GET", url), limit=40_000).data) == 30_000
 
 
 def test_time_between_two_reads_is_the_callers_own() -> None:
@@ -179,7 +182,7 @@ def test_time_between_two_reads_is_the_callers_own() -> None:
     with endless(lambda: [begin + data], 0) as server:
         url = parse_url(f"http://{server.host}/x")
         count = 0
-        with paced(server.host).open("GET", url, {}) as response:
+        with paced(server.host).open(Request("GET", url)) as response:
             while got := response.readinto(memoryview(bytearray(70_000))):
                 count += got
                 time.sleep(0.2)
@@ -217,7 +220,7 @@ def test_whatever_is_asked_has_an_end(
             with endless(_token_realm(slow.host), 0) as server:
                 sources = source_config()
                 allowed = AllowList([server.host, slow.host], sources)
-                both = Transport(sources, allowed, sleep=Naps(), patience=PATIENCE)
+                both = Transport(sources, allowed, Waiting(sleep=Naps()), PATIENCE)
                 with pytest.raises(TooSlowError):
                     ask(RegistryClient(both), server.host)
         assert slow.connections == 1

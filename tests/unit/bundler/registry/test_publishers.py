@@ -15,6 +15,7 @@ from bundle.base.errors import (
     TransportRefusedError,
 )
 from bundler.registry.hosts import parse_url
+from bundler.registry.response import Request
 from bundler.registry.stream import ContentStream
 from tests.support.registries.connecting import client, transport
 from tests.support.registries.scripted import Asked, Reply, Script, in_turn, scripted
@@ -189,7 +190,7 @@ def test_a_login_does_not_go_with_a_redirect_to_another_host_or_port() -> None:
         home = in_turn(Reply(302, headers={"Location": f"{other.url}/y"}))
         with scripted(home) as server:
             made, url = transport(server.host, other.host), parse_url(f"{server.url}/x")
-            with made.open("GET", url, {}, authorization="Basic c2VjcmV0") as response:
+            with made.open(Request("GET", url), authorization="Basic c2VjcmV0") as response:
                 assert response.status == 200
         assert server.asked[0].headers["authorization"] == "Basic c2VjcmV0"
     assert "authorization" not in other.asked[0].headers

@@ -14,6 +14,7 @@ from bundle.base.errors import (
 )
 from bundler.registry.config import HostSource
 from bundler.registry.hosts import parse_url
+from bundler.registry.response import Request
 from tests.support.programs.processes import free_port
 from tests.support.registries.connecting import Naps, source_config, transport
 from tests.support.registries.scripted import Asked, Reply, in_turn, scripted
@@ -26,7 +27,7 @@ def test_an_error_of_the_server_passes_when_it_is_asked_again() -> None:
     naps = Naps()
     with scripted(in_turn(Reply(503), Reply(500), OK)) as server:
         answer = transport(server.host, naps=naps).fetch(
-            "GET", parse_url(f"{server.url}/x"), {}, limit=10
+            Request("GET", parse_url(f"{server.url}/x")), limit=10
         )
     assert answer.data == b"fine"
     assert len(server.asked) == 3
@@ -36,7 +37,7 @@ def test_an_error_of_the_server_passes_when_it_is_asked_again() -> None:
 def test_a_server_that_stays_broken_is_given_up() -> None:
     naps = Naps()
     with scripted(in_turn(Reply(503))) as server, pytest.raises(TransportError) as caught:
-        transport(server.host, naps=naps).fetch("GET", parse_url(server.url), {}, limit=10)
+        transport(server.host, naps=naps).fetch(Request("GET", parse_url(server.url)), limit=10)
     assert type(caught.value) is TransportError
     assert "answered 503, 5 times" in caught.value.message
     assert caught.value.context == {"status": 503}
@@ -48,7 +49,7 @@ def test_retry_after_is_obeyed() -> None:
     naps = Naps()
     later = Reply(429, headers={"Retry-After": "17"})
     with scripted(in_turn(later, OK)) as server:
-        transport(server.host, naps=naps).fetch("GET", parse_url(server.url), {}, limit=10)
+        transport(server.host, naps=naps).fetch(Request("GET", parse_url(server.url)), limit=10)
     assert naps.seconds == [17.0]
 
 
@@ -59,14 +60,14 @@ def test_a_retry_after_that_is_no_time_is_passed_over(value: str) -> None:
     naps = Naps()
     later = Reply(503, headers={"Retry-After": value})
     with scripted(in_turn(later, OK)) as server:
-        transport(server.host, naps=naps).fetch("GET", parse_url(server.url), {}, limit=10)
+        transport(server.host, naps=naps).fetch(Request("GET", parse_url(server.url)), limit=10)
     assert naps.seconds == [0.5]
 
 
 def test_a_redirect_to_half_of_an_address_is_refused() -> None:
     away = Reply(302, headers={"Location": "//["})
     with scripted(in_turn(away)) as server, pytest.raises(TransportRefusedError):
-        transport(server.host).fetch("GET", parse_url(server.url), {}, limit=10)
+        transport(server.host).fetch(Request("GET", parse_url(server.url)), limit=10)
 
 
 def test_retry_after_as_a_date_is_measured_by_the_servers_clock() -> None:
@@ -78,7 +79,7 @@ def test_retry_after_as_a_date_is_measured_by_the_servers_clock() -> None:
         return Reply(503, headers={"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT"})
 
     with scripted(script) as server:
-        transport(server.host, naps=naps).fetch("GET", parse_url(server.url), {}, limit=10)
+        transport(server.host, naps=naps).fetch(Request("GET", parse_url(server.url)), limit=10)
     assert naps.seconds == [0.0]
 
 
@@ -89,7 +90,7 @@ def test_a_very_long_retry_after_is_not_slept_through() -> None:
         scripted(in_turn(later)) as server,
         pytest.raises(TransportError, match="asks to wait 21600 seconds"),
     ):
-        transport(server.host, naps=naps).fetch("GET", parse_url(server.url), {}, limit=10)
+        transport(server.host, naps=naps).fetch(Request("GET", parse_url(server.url)), limit=10)
     assert naps.seconds == []
     assert len(server.asked) == 1
 
@@ -97,28 +98,28 @@ def test_a_very_long_retry_after_is_not_slept_through() -> None:
 @pytest.mark.parametrize("status", [400, 403, 404, 416])
 def test_a_refusal_is_not_repeated(status: int) -> None:
     with scripted(in_turn(Reply(status))) as server:
-        answer = transport(server.host).fetch("GET", parse_url(server.url), {}, limit=10)
+        answer = transport(server.host).fetch(Request("GET", parse_url(server.url)), limit=10)
     assert answer.status == status
     assert len(server.asked) == 1
 
 
 def test_a_dropped_connection_is_made_again() -> None:
     with scripted(in_turn(Reply(drop=True), OK)) as server:
-        answer = transport(server.host).fetch("GET", parse_url(server.url), {}, limit=10)
+        answer = transport(server.host).fetch(Request("GET", parse_url(server.url)), limit=10)
     assert answer.data == b"fine"
 
 
 def test_a_body_that_ends_early_is_fetched_again() -> None:
     cut = Reply(body=b"fi", length=4)
     with scripted(in_turn(cut, OK)) as server:
-        answer = transport(server.host).fetch("GET", parse_url(server.url), {}, limit=10)
+        answer = transport(server.host).fetch(Request("GET", parse_url(server.url)), limit=10)
     assert answer.data == b"fine"
     assert len(server.asked) == 2
 
 
 def test_an_open_body_that_ends_early_is_an_error_for_its_reader() -> None:
     with scripted(in_turn(Reply(body=b"fi", length=4))) as server:
-        response = transport(server.host).open("GET", parse_url(server.url), {})
+        response = transport(server.host).open(Request("GET", parse_url(server.url)))
         buffer = memoryview(bytearray(10))
         assert response.readinto(buffer[:2]) == 2
         with pytest.raises(TransportError, match="expected 2 bytes more, found the end"):
@@ -129,7 +130,7 @@ def test_an_open_body_that_ends_early_is_an_error_for_its_reader() -> None:
 def test_a_host_that_does_not_answer_is_named() -> None:
     host = f"127.0.0.1:{free_port()}"
     with pytest.raises(TransportError, match="does not accept connections") as caught:
-        transport(host).fetch("GET", parse_url(f"http://{host}/"), {}, limit=10)
+        transport(host).fetch(Request("GET", parse_url(f"http://{host}/")), limit=10)
     assert caught.value.context == {"host": host}
 
 
@@ -137,12 +138,12 @@ def test_a_host_that_does_not_answer_is_named() -> None:
 def test_a_small_answer_is_bounded(announced: bool) -> None:
     large = Reply(body=b"x" * 200_000, length=None if announced else -1)
     with scripted(in_turn(large)) as server, pytest.raises(FormatError, match="at most 1000 bytes"):
-        transport(server.host).fetch("GET", parse_url(server.url), {}, limit=1000)
+        transport(server.host).fetch(Request("GET", parse_url(server.url)), limit=1000)
 
 
 def test_a_host_that_is_not_allowed_is_not_asked() -> None:
     with scripted(in_turn(OK)) as server, pytest.raises(HostNotAllowedError) as caught:
-        transport("registry.example.org").fetch("GET", parse_url(server.url), {}, limit=10)
+        transport("registry.example.org").fetch(Request("GET", parse_url(server.url)), limit=10)
     assert server.asked == []
     assert server.host in caught.value.hint
     assert "allowedHosts" in caught.value.hint
@@ -152,7 +153,7 @@ def test_a_redirect_to_a_host_that_is_not_allowed_is_not_followed() -> None:
     with scripted(in_turn(OK)) as other:
         away = Reply(307, headers={"Location": f"{other.url}/x?signature=secret"})
         with scripted(in_turn(away)) as server, pytest.raises(HostNotAllowedError) as caught:
-            transport(server.host).fetch("GET", parse_url(server.url), {}, limit=10)
+            transport(server.host).fetch(Request("GET", parse_url(server.url)), limit=10)
         assert other.asked == []
     assert f"redirected from {server.host}" in caught.value.message
     assert "secret" not in caught.value.message
@@ -163,9 +164,7 @@ def test_a_redirect_to_another_host_loses_the_authorization_and_keeps_the_range(
         away = Reply(307, headers={"Location": f"{other.url}/x"})
         with scripted(in_turn(away)) as server:
             transport(server.host, other.host).fetch(
-                "GET",
-                parse_url(server.url),
-                {"Range": "bytes=5-"},
+                Request("GET", parse_url(server.url), {"Range": "bytes=5-"}),
                 limit=10,
                 authorization="Basic c2VjcmV0",
             )
@@ -177,7 +176,7 @@ def test_a_redirect_to_another_host_loses_the_authorization_and_keeps_the_range(
 def test_a_redirect_within_a_host_keeps_the_authorization() -> None:
     with scripted(in_turn(Reply(302, headers={"Location": "y"}), OK)) as server:
         transport(server.host).fetch(
-            "GET", parse_url(f"{server.url}/a/x"), {}, limit=10, authorization="Basic c2VjcmV0"
+            Request("GET", parse_url(f"{server.url}/a/x")), limit=10, authorization="Basic c2VjcmV0"
         )
     assert server.paths == ["/a/x", "/a/y"]
     assert server.asked[1].headers["authorization"] == "Basic c2VjcmV0"
@@ -188,7 +187,7 @@ def test_endless_redirects_end() -> None:
         scripted(in_turn(Reply(302, headers={"Location": "/x"}))) as server,
         pytest.raises(TransportRefusedError, match="more than 5 redirects"),
     ):
-        transport(server.host).fetch("GET", parse_url(server.url), {}, limit=10)
+        transport(server.host).fetch(Request("GET", parse_url(server.url)), limit=10)
     assert len(server.asked) == 6
 
 
@@ -200,7 +199,7 @@ def test_a_redirect_to_something_else_is_refused(location: str) -> None:
         scripted(in_turn(Reply(302, headers={"Location": location}))) as server,
         pytest.raises(TransportRefusedError, match="not a usable http"),
     ):
-        transport(server.host).fetch("GET", parse_url(server.url), {}, limit=10)
+        transport(server.host).fetch(Request("GET", parse_url(server.url)), limit=10)
 
 
 def test_a_private_authority_is_trusted_for_its_host_only(tmp_path: Path) -> None:
@@ -208,11 +207,11 @@ def test_a_private_authority_is_trusted_for_its_host_only(tmp_path: Path) -> Non
     with scripted(in_turn(OK), tls) as server:
         trusting = source_config({server.host: HostSource(ca=str(tls.ca))})
         url = parse_url(server.url)
-        answer = transport(server.host, sources=trusting).fetch("GET", url, {}, limit=10)
+        answer = transport(server.host, sources=trusting).fetch(Request("GET", url), limit=10)
         assert answer.data == b"fine"
         elsewhere = source_config({"other.example.org": HostSource(ca=str(tls.ca))})
         with pytest.raises(TransportRefusedError, match="certificate is not trusted") as caught:
-            transport(server.host, sources=elsewhere).fetch("GET", url, {}, limit=10)
+            transport(server.host, sources=elsewhere).fetch(Request("GET", url), limit=10)
     assert "ca:" in caught.value.hint
     assert len(server.asked) == 1
 
@@ -226,7 +225,7 @@ def test_a_redirect_from_https_to_http_is_refused(tmp_path: Path) -> None:
         trusting = source_config({server.host: HostSource(ca=str(tls.ca))})
         with pytest.raises(TransportRefusedError, match="from https to http"):
             transport(server.host, plain.host, sources=trusting).fetch(
-                "GET", parse_url(server.url), {}, limit=10
+                Request("GET", parse_url(server.url)), limit=10
             )
         assert plain.asked == []
 
@@ -235,14 +234,14 @@ def test_a_missing_authority_file_is_named(tmp_path: Path) -> None:
     config = source_config({"a.example.org": HostSource(ca=str(tmp_path / "no.pem"))})
     with pytest.raises(DefinitionError, match=r"no\.pem"):
         transport("a.example.org", sources=config).fetch(
-            "GET", parse_url("https://a.example.org"), {}, limit=10
+            Request("GET", parse_url("https://a.example.org")), limit=10
         )
 
 
 def test_http_is_for_this_machine_and_for_hosts_that_are_configured_so() -> None:
     made = transport("a.example.org")
     with pytest.raises(TransportRefusedError, match="expected https, found http"):
-        made.fetch("GET", parse_url("http://a.example.org/x"), {}, limit=10)
+        made.fetch(Request("GET", parse_url("http://a.example.org/x")), limit=10)
     plain = transport(sources=source_config({"a.example.org": HostSource(plain_http=True)}))
     tls = transport(sources=source_config({"127.0.0.1:5000": HostSource(ca="ca.pem")}))
     assert made.scheme("a.example.org") == "https"
@@ -269,7 +268,7 @@ def test_requests_to_one_host_at_a_time_are_limited() -> None:
         )
 
         def ask() -> None:
-            made.fetch("GET", parse_url(server.url), {}, limit=10)
+            made.fetch(Request("GET", parse_url(server.url)), limit=10)
 
         threads = [threading.Thread(target=ask) for _ in range(6)]
         for thread in threads:
@@ -285,7 +284,7 @@ def test_a_connection_is_used_again_after_its_answer_was_read() -> None:
     with scripted(in_turn(OK)) as server:
         made = transport(server.host)
         for _ in range(3):
-            with made.open("GET", parse_url(server.url), {}) as response:
+            with made.open(Request("GET", parse_url(server.url))) as response:
                 ports.append(str(response.read(10)))
         url = parse_url(server.url)
         pool, _ = made._host(url)

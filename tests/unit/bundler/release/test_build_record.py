@@ -25,7 +25,7 @@ from bundle.trust.site.state import TrustState
 from bundle.trust.verify.verification import verify_trust
 from bundler.release.build_record import renew_build_record, write_build_record
 from bundler.release.history import record_release, release_before
-from bundler.release.publish import write_trust
+from bundler.release.publish import Unreleased, write_trust
 from bundler.release.review import review
 from tests.support.trust.release_kit import (
     KeyFile,
@@ -162,7 +162,7 @@ def test_a_new_builder_s_key_signs_anew_what_the_old_one_said(
     before = review(BundleDirectory(bundle), now()).builder
     new = _new_builder(kit, tmp_path)
     data = (bundle / "bundle.json").read_bytes()
-    assert write_trust(bundle, data, kit.release, new.signer, now()) == 1
+    assert write_trust(Unreleased(bundle, data), kit.release, new.signer, now()) == 1
     write_sums(bundle, review(BundleDirectory(bundle), now()).manifest)
     verified, _ = verify_trust(BundleDirectory(bundle), state)
     assert len(verified.approvers) == 2
@@ -179,14 +179,14 @@ def test_a_renewal_that_was_cut_short_is_completed(
     new = _new_builder(kit, tmp_path)
     data = (bundle / "bundle.json").read_bytes()
     done = shutil.copytree(bundle, tmp_path / "done")
-    write_trust(done, data, kit.release, new.signer, now())
+    write_trust(Unreleased(done, data), kit.release, new.signer, now())
     for name in (PROVENANCE_NAME, CHANGES_NAME, key_name(new.signer.public_key.keyid)):
         half = shutil.copytree(bundle, tmp_path / "half")
         shutil.copytree(done / "trust", half / "trust", dirs_exist_ok=True)
         shutil.copy(done / name, half / name)
         with pytest.raises(AttestationError):
             verify_trust(BundleDirectory(half), state)
-        write_trust(half, data, kit.release, new.signer, now())
+        write_trust(Unreleased(half, data), kit.release, new.signer, now())
         assert len(verify_trust(BundleDirectory(half), state)[0].approvers) == 2
         shutil.rmtree(half)
 
@@ -196,7 +196,7 @@ def test_a_bundle_that_gets_another_number_is_compared_anew_and_approved_anew(
 ) -> None:
     trusted_bundle(tmp_path / "two", kit, "2.0.0")
     data = (bundle / "bundle.json").read_bytes()
-    assert write_trust(bundle, data, kit.release, kit.builder.signer, now()) == 3
+    assert write_trust(Unreleased(bundle, data), kit.release, kit.builder.signer, now()) == 3
     seen = review(BundleDirectory(bundle), now())
     assert (seen.release, seen.approved) == (3, ())
     previous = seen.builder.changes.previous

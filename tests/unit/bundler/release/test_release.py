@@ -13,7 +13,7 @@ from bundle.store.atomic import write_atomic
 from bundle.store.layout import BundleDirectory
 from bundle.trust.site.state import TrustState
 from bundle.trust.verify.verification import verify_trust
-from bundler.release.publish import check_builder, write_trust
+from bundler.release.publish import Unreleased, check_builder, write_trust
 from bundler.release.review import review
 from tests.support.trust.release_kit import (
     ReleaseKit,
@@ -153,7 +153,7 @@ def test_only_the_build_system_releases(tmp_path: Path, kit: ReleaseKit) -> None
     bundle = make_bundle(tmp_path / "bundle")
     for key in (kit.stranger, kit.approvers[0], kit.roots[0]):
         with pytest.raises(UnknownKeyError, match="not the build system"):
-            write_trust(bundle, b"{}", kit.release, key.signer, now())
+            write_trust(Unreleased(bundle, b"{}"), kit.release, key.signer, now())
     assert not (bundle / "trust").exists()
     assert not (kit.release / "targets.json").exists()
 
@@ -161,7 +161,9 @@ def test_only_the_build_system_releases(tmp_path: Path, kit: ReleaseKit) -> None
 def test_an_expired_root_releases_nothing(tmp_path: Path, kit: ReleaseKit) -> None:
     bundle = make_bundle(tmp_path / "bundle")
     with pytest.raises(ExpiredError, match=r"1\.root\.json"):
-        write_trust(bundle, b"{}", kit.release, kit.builder.signer, now() + timedelta(days=731))
+        write_trust(
+            Unreleased(bundle, b"{}"), kit.release, kit.builder.signer, now() + timedelta(days=731)
+        )
 
 
 def test_a_damaged_release_folder_is_not_written_over(tmp_path: Path, kit: ReleaseKit) -> None:
@@ -183,7 +185,7 @@ def test_a_build_knows_beforehand_that_it_can_be_signed(tmp_path: Path, kit: Rel
 
 def test_no_release_folder_is_made_by_mistake(tmp_path: Path, kit: ReleaseKit) -> None:
     with pytest.raises(UsageError, match="expected a release folder"):
-        write_trust(tmp_path / "b", b"{}", tmp_path / "none", kit.builder.signer, now())
+        write_trust(Unreleased(tmp_path / "b", b"{}"), tmp_path / "none", kit.builder.signer, now())
     assert not (tmp_path / "none").exists()
 
 

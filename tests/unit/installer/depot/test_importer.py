@@ -95,9 +95,9 @@ def test_nobody_can_open_a_blob_for_writing_on_its_way_in(
     modes: set[int] = set()
     real = intake._copy
 
-    def look(source: BinaryIO, staged: Path, *rest: Any) -> None:
+    def look(source: BinaryIO, staged: Path, *rest: Any, **named: Any) -> None:
         modes.update(stat.S_IMODE(path.stat().st_mode) for path in (staged, staged.parent))
-        real(source, staged, *rest)
+        real(source, staged, *rest, **named)
 
     monkeypatch.setattr(intake, "_copy", look)
     before = os.umask(mask)

@@ -38,6 +38,7 @@ from installer.depot.directory import DepotDirectory
 from installer.enrollment.recovery import (
     KIND,
     RecoveryRecord,
+    RecoveryRequest,
     apply_recovery,
     draft_recovery,
     problem_of,
@@ -186,7 +187,7 @@ def test_what_was_revoked_stays_revoked(
 def test_one_person_alone_recovers_nothing(site: SiteKit, kit: ReleaseKit, signers: int) -> None:
     lose(site, kit)
     data = recovery_for(site, kit, floor=1, signers=signers, source=kit.release)
-    with pytest.raises(RecoveryError, match=f"signed by {signers} of the 2"):
+    with pytest.raises(RecoveryError, match=f"signed by {signers} of 2"):
         apply(site, data)
     with pytest.raises(LostStateError):
         load_states(site.trust)
@@ -213,7 +214,7 @@ def test_a_whole_record_is_not_recovered(
     shutil.rmtree(site.trust)
     fresh = make_site(site.depot.parent / "again", kit)
     with pytest.raises(RecoveryError, match="nothing is wrong"):
-        draft_recovery(fresh.depot, kit.fingerprint, floor=1, reason="r", now=now())
+        draft_recovery(fresh.depot, RecoveryRequest(kit.fingerprint, floor=1, reason="r"), now())
     with pytest.raises(RecoveryError):
         apply(fresh, data)
     import_now(releases[1], fresh.depot)
@@ -278,7 +279,10 @@ def test_a_root_that_was_never_enrolled_is_not_recovered(
     other = make_release(tmp_path / "other")
     with pytest.raises(RecoveryError, match="nothing shows"):
         draft_recovery(
-            site.depot, other.fingerprint, floor=1, reason="r", now=now(), source=other.release
+            site.depot,
+            RecoveryRequest(other.fingerprint, floor=1, reason="r"),
+            now(),
+            other.release,
         )
     assert problem_of(site.trust, kit.fingerprint) == ""
 
@@ -297,7 +301,9 @@ def test_a_site_without_keys_begins_anew(tmp_path: Path, kit: ReleaseKit) -> Non
     enrolled(depot, kit)
     state_path(depot / "trust", kit.fingerprint).unlink()
     with pytest.raises(RecoveryError, match="no keys of its own") as raised:
-        draft_recovery(depot, kit.fingerprint, floor=1, reason="r", now=now(), source=kit.release)
+        draft_recovery(
+            depot, RecoveryRequest(kit.fingerprint, floor=1, reason="r"), now(), kit.release
+        )
     assert "new depot" in raised.value.hint
 
 
@@ -363,7 +369,10 @@ def test_what_is_asked_must_be_fit(site: SiteKit, kit: ReleaseKit, floor: int, r
     lose(site, kit)
     with pytest.raises(UsageError):
         draft_recovery(
-            site.depot, kit.fingerprint, floor=floor, reason=reason, now=now(), source=kit.release
+            site.depot,
+            RecoveryRequest(kit.fingerprint, floor=floor, reason=reason),
+            now(),
+            kit.release,
         )
 
 

@@ -26,7 +26,7 @@ from bundle.store.atomic import directory_lock
 from installer.core.step import Change, Context, Step
 from installer.depot.directory import create_depot, open_depot
 from installer.installation.context import InstallRequest, state_folder
-from installer.installation.run import InstallResult, install, plan_installation
+from installer.installation.run import Clock, InstallResult, install, plan_installation
 from installer.records.journal import JOURNAL_NAME, Record, read_journal
 from installer.serving.tls.certificate import made_identity
 from installer.site.load import load_site
@@ -78,7 +78,7 @@ class World:
         return [Writing(name, self.log) for name in names]
 
     def install(self, steps: Sequence[Step], **changes: Any) -> InstallResult:
-        return install(replace(self.request, **changes), steps, now=_now, monotonic=_ticks())
+        return install(replace(self.request, **changes), steps, clock=Clock(_now, _ticks()))
 
     def written(self) -> list[str]:
         return self.log.read_text().split() if self.log.exists() else []

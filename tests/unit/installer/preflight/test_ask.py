@@ -14,7 +14,7 @@ from bundle.base.reference import Reference
 from bundle.model.finding import Finding, fail, ok, warn
 from installer.preflight.answers import Report
 from installer.preflight.ask import on_this_machine, require_ready
-from installer.preflight.ask_site import ask_site
+from installer.preflight.ask_site import Enquiry, ask_site
 from installer.preflight.question import Machine, Question, Wanted
 from installer.preflight.shell import LocalShell, Shell
 from installer.preflight.table import by_question
@@ -53,7 +53,7 @@ def _verdicts(report: Report) -> list[list[str]]:
 
 
 def test_every_question_is_answered_by_every_node() -> None:
-    report = ask_site(_SITE, on_this_machine, _WANTED, questions=(_BAD, _GOOD, _ODD, _WORSE))
+    report = ask_site(_SITE, on_this_machine, _WANTED, enquiry=Enquiry((_BAD, _GOOD, _ODD, _WORSE)))
     assert _verdicts(report) == [["ok", "fail", "ok", "warn", "fail"]] * 2
     with pytest.raises(PreflightError) as caught:
         require_ready(report)
@@ -62,11 +62,11 @@ def test_every_question_is_answered_by_every_node() -> None:
 
 
 def test_a_warning_forbids_nothing() -> None:
-    require_ready(ask_site(_SITE, on_this_machine, _WANTED, questions=(_GOOD, _ODD)))
+    require_ready(ask_site(_SITE, on_this_machine, _WANTED, enquiry=Enquiry((_GOOD, _ODD))))
 
 
 def test_a_node_that_is_down_keeps_nobody_else_from_being_asked() -> None:
-    report = ask_site(_SITE, _second_is_down, _WANTED, questions=(_GOOD, _BAD))
+    report = ask_site(_SITE, _second_is_down, _WANTED, enquiry=Enquiry((_GOOD, _BAD)))
     assert _verdicts(report) == [["ok", "ok", "fail"], ["fail"]]
     assert [node.reachable for node in report.nodes] == [True, False]
     with pytest.raises(UnreachableError, match="nothing answers") as caught:
@@ -76,7 +76,9 @@ def test_a_node_that_is_down_keeps_nobody_else_from_being_asked() -> None:
 
 
 def test_a_rehearsal_tells_failures_as_needs() -> None:
-    report = ask_site(_SITE, on_this_machine, _WANTED, questions=(_GOOD, _BAD, _ODD)).rehearsed()
+    report = ask_site(
+        _SITE, on_this_machine, _WANTED, enquiry=Enquiry((_GOOD, _BAD, _ODD))
+    ).rehearsed()
     assert _verdicts(report) == [["ok", "ok", "would need", "warn"]] * 2
     require_ready(report)
 
@@ -84,12 +86,12 @@ def test_a_rehearsal_tells_failures_as_needs() -> None:
 def test_one_failure_has_its_own_advice() -> None:
     site = site_of(site_data())
     with pytest.raises(PreflightError) as caught:
-        require_ready(ask_site(site, on_this_machine, _WANTED, questions=(_BAD,)))
+        require_ready(ask_site(site, on_this_machine, _WANTED, enquiry=Enquiry((_BAD,))))
     assert caught.value.hint == "make it x"
 
 
 def test_the_table_says_what_to_do_about_what_is_not_ok() -> None:
-    report = ask_site(_SITE, _second_is_down, _WANTED, questions=(_GOOD, _BAD, _ODD))
+    report = ask_site(_SITE, _second_is_down, _WANTED, enquiry=Enquiry((_GOOD, _BAD, _ODD)))
     text = "\n".join(by_question(report))
     assert "fail  bad" in text
     assert "make it x" in text
@@ -99,7 +101,7 @@ def test_the_table_says_what_to_do_about_what_is_not_ok() -> None:
 
 
 def test_the_report_is_plain_data() -> None:
-    report = ask_site(_SITE, on_this_machine, _WANTED, questions=(_ODD,))
+    report = ask_site(_SITE, on_this_machine, _WANTED, enquiry=Enquiry((_ODD,)))
     data = json.loads(json.dumps(report.data()))
     assert data[1]["answers"][1] == {
         "id": "odd", "asked": "Is odd so?", "expected": "x", "found": "z", "verdict": "warn",
@@ -114,6 +116,8 @@ def test_sudo_is_put_before_programs_only_where_we_are_not_root() -> None:
         seen.append(machine.privileged)
         return ok("x", "x")
 
-    ask_site(site_of(site_data()), on_this_machine, _WANTED, questions=(Question("q", "?", ask),))
+    ask_site(
+        site_of(site_data()), on_this_machine, _WANTED, enquiry=Enquiry((Question("q", "?", ask),))
+    )
     root = LocalShell().run("id", "-u").out.strip() == "0"
     assert seen == [() if root else ("sudo", "-n", "--")]

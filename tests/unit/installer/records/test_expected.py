@@ -9,7 +9,7 @@ import pytest
 
 from installer.ansible_run.runner import MAX_FORKS, side_by_side
 from installer.records.expected import expected_time
-from installer.records.journal import Journal
+from installer.records.journal import Journal, StepEvent
 
 GIB = 2**30
 
@@ -26,10 +26,7 @@ def test_what_was_recorded_here_is_scaled_to_the_machines_there_are_now(tmp_path
     journal = Journal(tmp_path / "journal.jsonl")
     journal.write(
         datetime(2026, 1, 1, tzinfo=UTC),
-        "run",
-        "hosts",
-        "finished",
-        "sha256:" + "0" * 64,
+        StepEvent("run", "hosts", "finished", "sha256:" + "0" * 64),
         milliseconds=20_000,
         result={"nodes": {"n1": {}, "n2": {}}},
     )

@@ -15,6 +15,7 @@ from installer.records.journal import (
     Event,
     Journal,
     Record,
+    StepEvent,
     is_finished,
     last_of,
     read_journal,
@@ -28,7 +29,9 @@ def filled(folder: Path, *events: tuple[str, Event]) -> Path:
     path = folder / JOURNAL_NAME
     journal = Journal(path)
     for step, event in events:
-        journal.write(WHEN, "run", step, event, INPUTS, milliseconds=1500, result={"n": [1, "é"]})
+        journal.write(
+            WHEN, StepEvent("run", step, event, INPUTS), milliseconds=1500, result={"n": [1, "é"]}
+        )
     return path
 
 
@@ -149,8 +152,8 @@ def test_a_full_disk_leaves_no_half_of_a_line(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError):
-        journal.write(WHEN, "run", "hosts", "finished", INPUTS)
-    journal.write(WHEN, "run", "hosts", "failed", INPUTS)
+        journal.write(WHEN, StepEvent("run", "hosts", "finished", INPUTS))
+    journal.write(WHEN, StepEvent("run", "hosts", "failed", INPUTS))
     assert [r.event for r in read_journal(path)] == ["began", "failed"]
     assert [r.event for r in Journal(path).records] == ["began", "failed"]
 

@@ -12,7 +12,7 @@ from bundle.base.plain import visible_json
 from installer.ansible_run.run_log import RunLog
 from installer.base.redact import Redactor
 from installer.kubespray.inventory import render_html
-from installer.records.journal import Journal
+from installer.records.journal import Journal, StepEvent
 
 HOSTILE = "ok\x1b[2J\x9b2K\u202egpj\x7f\ud800"
 BAD = "\x1b\x9b\u202e\x7f\ud800"
@@ -44,10 +44,7 @@ def test_the_journal(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     Journal(path).write(
         datetime(2027, 1, 1, tzinfo=UTC),
-        "20270101-000000",
-        "step",
-        "finished",
-        digest_of(b""),
+        StepEvent("20270101-000000", "step", "finished", digest_of(b"")),
         result={"said": [HOSTILE]},
     )
     data = path.read_text()

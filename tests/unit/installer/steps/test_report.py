@@ -15,7 +15,7 @@ from bundle.base.digest import digest_of
 from bundle.base.errors import AuditError
 from installer.core.step import Context
 from installer.depot.directory import RecordedWaiver
-from installer.records.journal import JOURNAL_NAME, Event, Journal
+from installer.records.journal import JOURNAL_NAME, Event, Journal, StepEvent
 from installer.records.report_page import figures
 from installer.steps.write_report import DATA_NAME, PAGE_NAME, ReportStep
 from tests.support.sites.bare_context import SIGNER, WHEN, bare_context
@@ -72,7 +72,7 @@ def context(tmp_path: Path) -> Context:
         nonlocal at
         at += timedelta(milliseconds=ms)
         inputs = digest_of(step.encode())
-        journal.write(at, run, step, event, inputs, milliseconds=ms, result=result)
+        journal.write(at, StepEvent(run, step, event, inputs), milliseconds=ms, result=result)
 
     before = "20260101T000000Z-st-example-3"
     first: tuple[tuple[str, int, dict[str, Any]], ...] = (
@@ -147,7 +147,7 @@ def test_the_page_loads_nothing_and_takes_every_text_as_text(context: Context) -
 def test_a_page_of_proofs_that_all_hold_says_so(context: Context) -> None:
     journal = Journal(context.state / JOURNAL_NAME)
     inputs = digest_of(b"x")
-    journal.write(WHEN, "r", "proofs", "finished", inputs, result={"proofs": [PROOF]})
+    journal.write(WHEN, StepEvent("r", "proofs", "finished", inputs), result={"proofs": [PROOF]})
     _, page = written(context)
     assert "all that was promised is proven" in page
 

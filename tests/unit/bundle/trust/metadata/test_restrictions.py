@@ -29,7 +29,7 @@ from bundle.trust.metadata.restrictions import (
 )
 from bundle.trust.site.state import TrustState, load_states, state_from_fingerprint
 from bundle.trust.verify.verification import verify_trust
-from bundler.release.publish import write_trust
+from bundler.release.publish import Unreleased, write_trust
 from installer.depot.directory import DepotDirectory
 from installer.depot.exceptions import notices
 from installer.enrollment.first_trust import enroll, read_candidate
@@ -69,21 +69,19 @@ def for_north(tmp_path: Path, kit: ReleaseKit) -> Path:
     """A release for north and south, as a build makes it."""
     bundle = make_bundle(tmp_path / "for north", b"for north")
     data = (bundle / "bundle.json").read_bytes()
-    write_trust(bundle, data, kit.release, kit.builder.signer, now(), sites=("south", "north"))
+    write_trust(
+        Unreleased(bundle, data, ("south", "north")), kit.release, kit.builder.signer, now()
+    )
     targets = json.loads((bundle / "trust/targets.json").read_bytes())
     assert targets["signed"][SITES_FIELD] == ["north", "south"]
     return bundle
 
 
 def test_a_build_says_for_which_sites_it_is(for_north: Path, kit: ReleaseKit) -> None:
-    again = write_trust(
-        for_north, (for_north / "bundle.json").read_bytes(), kit.release, kit.builder.signer, now(),
-        sites=("north", "south"),
-    )  # fmt: skip
+    data, key = (for_north / "bundle.json").read_bytes(), kit.builder.signer
+    again = write_trust(Unreleased(for_north, data, ("north", "south")), kit.release, key, now())
     assert again == 1
-    other = write_trust(
-        for_north, (for_north / "bundle.json").read_bytes(), kit.release, kit.builder.signer, now()
-    )
+    other = write_trust(Unreleased(for_north, data), kit.release, key, now())
     assert other == 2
 
 

@@ -27,7 +27,7 @@ from bundle.base.errors import (
 from bundle.store.layout import BundleDirectory
 from bundle.trust.site.state import find_state, load_states
 from bundle.trust.site.statement import look_at, sign
-from bundle.trust.site.waiver import KIND, WAIVER_NAME, GrantedWaiver, draft_waiver
+from bundle.trust.site.waiver import KIND, WAIVER_NAME, GrantedWaiver, WaiverRequest, draft_waiver
 from bundle.trust.verify.verification import examine_expired, verify_trust
 from installer.depot.directory import DepotDirectory
 from installer.depot.exceptions import notices
@@ -176,7 +176,7 @@ def test_a_site_without_keys_waives_nothing(
     directory = BundleDirectory(expired)
     facts = examine_expired(directory, find_state(directory, load_states(depot / "trust")), now())
     with pytest.raises(WaiverError, match="named no keys"):
-        draft_waiver(facts, None, reason="r", ticket="t", days=1, now=now())
+        draft_waiver(facts, None, WaiverRequest("r", "t", 1), now())
 
 
 def test_a_damaged_authority_waives_nothing(tmp_path: Path, expired: Path, site: SiteKit) -> None:

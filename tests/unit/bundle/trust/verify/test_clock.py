@@ -19,7 +19,7 @@ from bundler.release.approval import approve
 from bundler.release.review import review
 from installer.depot.importer import import_bundle
 from installer.enrollment.first_trust import read_candidate
-from installer.enrollment.recovery import KIND, apply_recovery, draft_recovery
+from installer.enrollment.recovery import KIND, RecoveryRequest, apply_recovery, draft_recovery
 from tests.support.depot.imported import import_now
 from tests.support.sites.people import SiteKit, make_site
 from tests.support.trust.release_kit import (
@@ -43,11 +43,10 @@ def site(tmp_path: Path, kit: ReleaseKit) -> SiteKit:
 def lowering(site: SiteKit, kit: ReleaseKit, signers: int = 2, at: datetime | None = None) -> bytes:
     data = draft_recovery(
         site.depot,
-        kit.fingerprint,
-        floor=1,
-        reason="The year was typed wrongly",
-        now=at or now(),
-        lower_clock=True,
+        RecoveryRequest(
+            kit.fingerprint, floor=1, reason="The year was typed wrongly", lower_clock=True
+        ),
+        at or now(),
     )
     for key in site.keys[:signers]:
         data, _, _ = sign(data, KIND, key.signer, "recovery")
@@ -137,7 +136,9 @@ def test_a_record_that_is_lost_as_well_comes_back_with_the_right_time(
     bundle = trusted_bundle(tmp_path / "1", kit)
     import_ahead(bundle, site)
     state_path(site.trust, kit.fingerprint).unlink()
-    plain = draft_recovery(site.depot, kit.fingerprint, floor=1, reason="Lost", now=now())
+    plain = draft_recovery(
+        site.depot, RecoveryRequest(kit.fingerprint, floor=1, reason="Lost"), now()
+    )
     for key in site.keys[:2]:
         plain, _, _ = sign(plain, KIND, key.signer, "recovery")
     with pytest.raises(ClockError):

@@ -21,7 +21,7 @@ from bundle.trust.keys.stored import generate_key
 from bundle.trust.site.state import TrustState, find_state
 from bundle.trust.verify.verification import verify_accepted, verify_trust
 from bundle.trust.verify.verified import VerifiedBundle
-from bundler.release.publish import write_trust
+from bundler.release.publish import Unreleased, write_trust
 from tests.support.trust.release_kit import (
     KeyFile,
     ReleaseKit,
@@ -216,7 +216,7 @@ def test_a_new_builder_s_key_is_taken_over(
 
     rotate(kit, change)
     data = (bundle / "bundle.json").read_bytes()
-    assert write_trust(bundle, data, kit.release, builder.signer, now()) == 1
+    assert write_trust(Unreleased(bundle, data), kit.release, builder.signer, now()) == 1
     verified, _ = verify_trust(BundleDirectory(bundle), state)
     assert {s.name for s in verified.signers if s.role == "timestamp"} == {"New Build System"}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bundler.build.cache import BlobCache
+from tests.support.documents.referred import MULTI
 from tests.support.registries.content import RegistryContent
 from tests.support.registries.faulty_registry import FaultyRegistry, faulty_registry
-from tests.support.registries.referred import MULTI
 
 
 @pytest.fixture

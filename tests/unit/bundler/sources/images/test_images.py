@@ -19,7 +19,7 @@ from bundle.kinds.artifacts import LockedArtifact
 from bundle.kinds.images import ImageSource
 from bundler.build.cache import BlobCache
 from bundler.sources.common.manifests import ManifestSource
-from bundler.sources.images.published_images import resolve_image
+from bundler.sources.images.from_registry import resolve_image
 from tests.support.registries.connecting import client
 from tests.support.registries.content import RegistryContent
 from tests.support.registries.faulty_registry import Fault, FaultyRegistry, faulty_registry

@@ -13,17 +13,8 @@ from bundle.kinds.artifacts import LockedArtifact, artifact_contents
 from bundle.kinds.images import ImageSource
 from bundler.build.cache import BlobCache
 from bundler.sources.common.manifests import ManifestSource
-from bundler.sources.images.published_images import resolve_image
-from tests.support.registries.connecting import client
-from tests.support.registries.faulty_registry import FaultyRegistry
-from tests.support.registries.oci import (
-    INDEX,
-    MANIFEST,
-    Artifact,
-    Blob,
-    to_json,
-)
-from tests.support.registries.referred import (
+from bundler.sources.images.from_registry import resolve_image
+from tests.support.documents.referred import (
     AMD,
     ARM,
     MULTI,
@@ -33,6 +24,15 @@ from tests.support.registries.referred import (
     resolve,
     signature,
     unasked,
+)
+from tests.support.registries.connecting import client
+from tests.support.registries.faulty_registry import FaultyRegistry
+from tests.support.registries.oci import (
+    INDEX,
+    MANIFEST,
+    Artifact,
+    Blob,
+    to_json,
 )
 from tests.support.registries.referrers import cosign_tag, referrer, with_provenance
 

@@ -11,16 +11,8 @@ from bundle.base.progress import NO_PROGRESS
 from bundle.kinds.images import ImageSource
 from bundler.build.cache import BlobCache
 from bundler.sources.common.manifests import ManifestSource
-from bundler.sources.images.published_images import resolve_image
-from tests.support.registries.connecting import client
-from tests.support.registries.faulty_registry import Fault, FaultyRegistry
-from tests.support.registries.oci import (
-    INDEX,
-    MANIFEST,
-    index,
-    to_json,
-)
-from tests.support.registries.referred import (
+from bundler.sources.images.from_registry import resolve_image
+from tests.support.documents.referred import (
     AMD,
     ARM,
     SBOM,
@@ -29,6 +21,14 @@ from tests.support.registries.referred import (
     resolve,
     signature,
     unasked,
+)
+from tests.support.registries.connecting import client
+from tests.support.registries.faulty_registry import Fault, FaultyRegistry
+from tests.support.registries.oci import (
+    INDEX,
+    MANIFEST,
+    index,
+    to_json,
 )
 from tests.support.registries.referrers import cosign_tag, referrer
 

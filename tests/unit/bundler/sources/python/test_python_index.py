@@ -6,12 +6,18 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 
 from bundle.base.errors import DefinitionError, ProgramError
-from bundle.store.programs import Finished, run_program
+from bundle.store.programs import (
+    USUAL_BOUNDS,
+    USUAL_STREAMS,
+    Bounds,
+    Finished,
+    Streams,
+    run_program,
+)
 from bundler.sources.python.simple_index import pip_index
 
 
@@ -30,10 +36,8 @@ class Pip:
         *,
         folder: Path | None = None,
         environment: Mapping[str, str] | None = None,
-        into: BinaryIO | None = None,
-        seconds: float = 0,
-        file_bytes: int | None = None,
-        given: bytes = b"",
+        streams: Streams = USUAL_STREAMS,
+        bounds: Bounds = USUAL_BOUNDS,
     ) -> Finished:
         assert command[:3] == [sys.executable, "-m", "pip"]
         return Finished(self.code, self.text.encode(), b"No module named pip")

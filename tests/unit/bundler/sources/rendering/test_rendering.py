@@ -321,7 +321,7 @@ def test_a_script_that_starts_helm_is_told_from_helm(
 
 def test_an_old_helm_is_refused(tmp_path: Path) -> None:
     def old(command: Sequence[str], **more: Any) -> Finished:
-        return run_program(["echo", "v2.17.0"], into=more.get("into"))
+        return run_program(["echo", "v2.17.0"], streams=more["streams"])
 
     context = make_context(client(), BlobCache(tmp_path / "cache"), tmp_path, run=old)
     with (

@@ -66,14 +66,14 @@ def resolve_image(
     wanted = image.platforms or tuple(platforms)
     root = _root(reference, source, progress)
     if isinstance(root.body, OciManifest):
-        manifest = _only_manifest(reference, root, root.body, wanted, source)
+        manifest = _only_manifest(reference, root, root.body, wanted=wanted, source=source)
         found = ReferrerSearch(source, reference).search([root.digest], [])
-        return _artifact(reference, root, [], [manifest], found)
+        return _artifact(reference, root, [], manifests=[manifest], found=found)
     skipped: list[str] = []
     indexes = list(_indexes(reference, root, source, skipped))
     entries = [e for index in indexes for e in _entries(index)]
     skipped += [reason for index in indexes for reason in _unusable(index)]
-    manifests = _choose(reference, entries, wanted, source, skipped)
+    manifests = _choose(reference, entries, wanted, source=source, skipped=skipped)
     subjects = [index.digest for index in indexes] + [m.digest for m in manifests]
     digests = {manifest.digest for manifest in manifests}
     attestations = {
@@ -85,7 +85,7 @@ def resolve_image(
         subjects, [(subject, entry) for (subject, _), entry in sorted(attestations.items())]
     )
     locked = [index.locked_index() for index in indexes]
-    return _artifact(reference, root, locked, manifests, found)
+    return _artifact(reference, root, locked, manifests=manifests, found=found)
 
 
 def _root(reference: Reference, source: ManifestSource, progress: Progress) -> Parsed:
