@@ -110,7 +110,7 @@ def _depot(work: Path) -> Path:
         input=b"pip>=25", capture_output=True, check=True, cwd=work,
     )  # fmt: skip
     (work / "pip.txt").write_bytes(pinned.stdout)
-    make_keys(machine, keys)
+    make_keys(keys)
     fingerprint = make_root(machine, keys, release)
     machine.run("lock", work / "definition.yaml")
     build(machine, work / "definition.lock.yaml", bundle, release, keys)

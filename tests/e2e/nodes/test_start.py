@@ -89,7 +89,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     asked = mirror.entry("debian-12", "debian-12", "bookworm", ("python3",))
     (home / "start.yaml").write_text(DEFINITION.partition("images:")[0] + _START + asked)
     machine, keys = Machine(home), home / "keys"
-    make_keys(machine, keys)
+    make_keys(keys)
     make_root(machine, keys, home / "release")
     machine.run("lock", "start.yaml")
     build(machine, home / "start.lock.yaml", home / "bundle", home / "release", keys)

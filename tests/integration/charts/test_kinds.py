@@ -141,7 +141,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         config = Blob(CONFIG, to_json(COMMON.metadata))
         content.put("charts/common", manifest(config, packed), COMMON.version)
         keys, release = home / "keys", home / "release"
-        make_keys(machine, keys)
+        make_keys(keys)
         make_root(machine, keys, release)
         with static_site(home / "site") as site, faulty_registry(content) as registry:
             index = {chart: digest_of(chart.archive()) for chart in (REDIS, PLAIN)}

@@ -64,7 +64,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Work]:
     requires_tool("docker-registry", "skopeo")
     home = tmp_path_factory.mktemp("kill")
     machine = Machine(home)
-    make_keys(machine, home / "keys")
+    make_keys(home / "keys")
     fingerprint = make_root(machine, home / "keys", home / "release")
     with source(home / "upstream", images=6, size=192 * MIB) as upstream:
         definition, lock = home / "large.yaml", home / "large.lock.yaml"

@@ -85,7 +85,7 @@ def test_a_second_lock_fetches_no_blob(locked: _Locked) -> None:
 
 def test_a_warm_build_asks_nothing(locked: _Locked, tmp_path: Path) -> None:
     keys, release = tmp_path / "keys", tmp_path / "release"
-    make_keys(locked.machine, keys)
+    make_keys(keys)
     make_root(locked.machine, keys, release)
     first, second = tmp_path / "first", tmp_path / "second"
     assert build(locked.machine, locked.lock, first, release, keys)["fetched"] > _IMAGES

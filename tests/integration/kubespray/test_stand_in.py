@@ -89,7 +89,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def _travel(machine: Machine, home: Path) -> None:
-    make_keys(machine, home / "keys")
+    make_keys(home / "keys")
     fingerprint = make_root(machine, home / "keys", home / "release")
     sources = ("--sources", home / "sources.yaml")
     machine.run("lock", home / "definition.yaml", *sources)

@@ -84,7 +84,7 @@ pythonPackages:
 def lock_and_build(home: Path, text: str, wanted: str) -> tuple[Machine, dict[str, Any]]:
     """Lock and build a definition as its vendor does."""
     machine = Machine(home)
-    make_keys(machine, home / "keys")
+    make_keys(home / "keys")
     make_root(machine, home / "keys", home / "release")
     (home / "definition.yaml").write_text(text)
     (home / "tools.txt").write_text(wanted)
@@ -250,7 +250,7 @@ def test_what_an_environment_lacks_is_found_by_the_build(tmp_path: Path) -> None
         name = "greet_all-1.0-py3-none-any.whl"
         listed = index.add(name, wheel(name, requires=("words>=2",)))
         machine = Machine(tmp_path)
-        make_keys(machine, tmp_path / "keys")
+        make_keys(tmp_path / "keys")
         make_root(machine, tmp_path / "keys", tmp_path / "release")
         (tmp_path / "definition.yaml").write_text(definition(index=index.url))
         (tmp_path / "tools.txt").write_text(requirements(listed))

@@ -67,7 +67,7 @@ def vendor(tmp_path_factory: pytest.TempPathFactory) -> Vendor:
     requires_index(pip_index(run_program))
     home = tmp_path_factory.mktemp("vendor")
     machine = Machine(home)
-    make_keys(machine, home / "keys")
+    make_keys(home / "keys")
     make_root(machine, home / "keys", home / "release")
     (home / "definition.yaml").write_text(DEFINITION)
     (home / "start.txt").write_bytes((ROOT / "requirements/start.txt").read_bytes())

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -128,12 +132,22 @@ class Journey:
         return manifest
 
 
-def make_keys(machine: Machine, keys: Path) -> None:
-    """Make a root key, three approvers' keys and the build system's."""
-    keys.mkdir(parents=True)
+def make_keys(keys: Path) -> None:
+    """Take a root key, three approvers' keys and the build system's, the same for all vendors."""
+    shutil.copytree(_keys(), keys)
+
+
+@cache
+def _keys() -> Path:
+    """Make them, once for all tests of this process."""
+    home = Path(tempfile.mkdtemp(prefix="isoward-keys-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    machine, keys = Machine(home), home / "keys"
+    keys.mkdir()
     for name in (ROOT_HOLDER, *APPROVERS):
         machine.run("keys", "new", name, "-o", key_file(keys, name), passphrases=1)
     machine.run("keys", "new", BUILDER, "-o", key_file(keys, BUILDER), "--no-passphrase")
+    return keys
 
 
 def key_file(keys: Path, name: str) -> Path:
@@ -177,7 +191,7 @@ def carry(home: Path, asked: str, engine: str = "", machine: Machine | None = No
     """Take what a definition asks for to a depot; what it names by a path lies in `home`."""
     machine = machine or Machine(home, engine)
     keys, release, bundle, depot = (home / n for n in ("keys", "release", "bundle", "depot"))
-    make_keys(machine, keys)
+    make_keys(keys)
     fingerprint = make_root(machine, keys, release)
     definition, lock = home / "definition.yaml", home / "definition.lock.yaml"
     definition.write_text(asked, encoding="utf-8")
