@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 SECONDS = 240
@@ -27,7 +31,7 @@ class PipClient:
 
     @classmethod
     def make(cls, path: Path, ca: Path, python: str = sys.executable) -> PipClient:
-        subprocess.run([python, "-m", "venv", str(path)], check=True, timeout=SECONDS)
+        shutil.copytree(_fresh(python), path, symlinks=True)
         return cls(path, ca)
 
     def attempt(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -77,3 +81,12 @@ class PipClient:
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
+
+
+@cache
+def _fresh(python: str) -> Path:
+    """Make an environment to copy: `python -m pip` finds its own by where it is run from."""
+    home = Path(tempfile.mkdtemp(prefix="isoward-venv-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    subprocess.run([python, "-m", "venv", str(home / "venv")], check=True, timeout=SECONDS)
+    return home / "venv"
