@@ -192,7 +192,7 @@ def _lines(file: FileEntry) -> Iterator[str]:
         origin += f" in {file.git.repository} at {file.git.commit[:12]}"
     yield f"{short(file.digest)}  {file_label(file)}{origin}"
     if file.wanted_by:
-        yield f"wanted by {', '.join(file.wanted_by)}"
+        yield f"needed by {', '.join(file.wanted_by)}"
 
 
 def _facts(file: FileEntry) -> dict[str, Any]:

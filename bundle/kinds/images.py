@@ -73,7 +73,7 @@ def _lines(image: Artifact) -> Iterator[str]:
     if image.origin is not None:
         yield f"from {image.origin.said}"
     if image.wanted_by:
-        yield f"wanted by {', '.join(image.wanted_by)}"
+        yield f"needed by {', '.join(image.wanted_by)}"
     # For each signer of the image, once: the rule that it satisfied.
     said = dict.fromkeys(describe_verified(entry) for entry in image.verified)
     yield from said or ("no signature rule",)
