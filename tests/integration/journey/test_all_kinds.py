@@ -150,7 +150,7 @@ def test_inspect_shows_each_kind_and_where_it_is_from(world: World) -> None:
         "needed by chart web 1.0.0",
         "web 1.0.0 from charts/web",
         "with the values web.yaml",
-        f"wants {world.registry}/app/web:1.0",
+        f"needs {world.registry}/app/web:1.0",
         "local/tool.conf from tool.conf",
         "from test: stable main, as signed",
         f"for Python 3.{sys.version_info[1]} on linux/amd64: ",
@@ -164,7 +164,7 @@ def test_the_second_lock_and_build_say_that_nothing_is_new(world: World, tmp_pat
     journey = world.journey
     done = journey.machine.attempt("lock", journey.definition, "-o", journey.lock)
     counts, second, *_ = done.stdout.splitlines()
-    assert (done.returncode, second) == (0, f"no changes:  {journey.lock}")
+    assert (done.returncode, second) == (0, f"no changes: {journey.lock}")
     assert ", 1 chart, " in counts
     assert ", 4 OS packages, " in counts
     assert f"Kubespray {standin.VERSION}, a start for machines without isoward: " in counts
