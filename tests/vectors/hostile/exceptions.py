@@ -43,12 +43,12 @@ def an_expired_release_without_a_waiver(stage: Stage) -> None:
     stage.expired.rename(stage.bundle)
 
 
-@case("waiver", "signed by 1 of the 2", **_WAIVED)
+@case("waiver", "signed by 1 of 2 required people", **_WAIVED)
 def a_waiver_by_one_person(stage: Stage) -> None:
     _waiver(stage, signers=1)
 
 
-@case("waiver", "signed by 0 of the 2", **_WAIVED)
+@case("waiver", "signed by 0 of 2 required people", **_WAIVED)
 def a_waiver_by_nobody(stage: Stage) -> None:
     _waiver(stage, signers=0)
 

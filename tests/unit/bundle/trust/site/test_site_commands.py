@@ -71,7 +71,7 @@ def test_a_waiver_from_its_making_to_every_report(
     first = isoward("waiver", "sign", file, "--key", people[0].path)
     assert (first.code, "1 more signature(s)" in first.out) == (0, True)
     twice = isoward("waiver", "sign", file, "--key", people[0].path)
-    assert "nothing was changed" in twice.out
+    assert "nothing to do" in twice.out
     second = isoward("waiver", "sign", file, "--key", people[1].path, "--json")
     assert (second.json["missing"], second.json["signatures"]) == (0, 2)
     shown = isoward("waiver", "show", file)

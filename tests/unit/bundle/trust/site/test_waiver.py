@@ -98,7 +98,7 @@ def test_a_bundle_that_is_there_gets_a_newer_waiver_recorded(
 def test_the_waiver_ends(tmp_path: Path, expired: Path, site: SiteKit) -> None:
     file = waiver_for(expired, site, tmp_path / "w.json", days=2)
     later = now() + timedelta(days=3)
-    with pytest.raises(WaiverError, match="the waiver ended on"):
+    with pytest.raises(WaiverError, match="the waiver expired on"):
         granted(expired, site, file, later)
     import_waived(expired, site, file)
     with pytest.raises(ExpiredError):
@@ -112,7 +112,7 @@ def test_one_person_alone_waives_nothing(
     tmp_path: Path, expired: Path, site: SiteKit, signers: int
 ) -> None:
     file = waiver_for(expired, site, tmp_path / "w.json", signers=signers)
-    with pytest.raises(WaiverError, match=f"signed by {signers} of the 2"):
+    with pytest.raises(WaiverError, match=f"signed by {signers} of 2 required people"):
         import_waived(expired, site, file)
     assert DepotDirectory(site.depot).bundle_names() == frozenset()
 

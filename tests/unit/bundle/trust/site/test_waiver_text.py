@@ -78,7 +78,7 @@ def test_the_authority_s_threshold_counts(tmp_path: Path, expired: Path, site: S
     fields = json.loads(file.read_bytes())
     del fields["signatures"][1]
     file.write_bytes(canonical_json(fields))
-    with pytest.raises(WaiverError, match="signed by 1 of the 2"):
+    with pytest.raises(WaiverError, match="signed by 1 of 2 required people"):
         granted(expired, site, file)
 
 

@@ -55,7 +55,7 @@ def test_a_good_signature(image: SignedImage, world: SigstoreWorld, form: str) -
 @pytest.mark.parametrize("form", FORMS)
 def test_somebody_else(image: SignedImage, world: SigstoreWorld, form: str) -> None:
     _sign(image, world, world.identity("mallory@example.org"), form)
-    with pytest.raises(UnsignedError, match=r"it is by mallory@example\.org"):
+    with pytest.raises(UnsignedError, match=r"it was made by mallory@example\.org"):
         image.verify(_rule(world))
 
 

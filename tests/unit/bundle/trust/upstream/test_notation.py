@@ -147,7 +147,7 @@ BAD_HEADERS: dict[str, tuple[dict[str, Any], str]] = {
     "no-crit": ({"crit": None}, "its list of critical headers is missing"),
     "plugin": (
         {"__verificationPlugin": "x", "crit": [*CRITICAL, "io.cncf.notary.verificationPlugin"]},
-        "has an unsupported critical extension",
+        "has an unsupported critical header",
     ),
     "unknown-scheme": ({"__signingScheme": "notary.x510"}, "scheme 'notary.x510' is unknown"),
     "other-content": ({"cty": "application/json"}, "has the unknown type"),

@@ -121,7 +121,7 @@ def test_a_waiver_holds_to_the_end_of_its_last_day(
     if holds:
         assert image.verify(_waiver(), now=moment)
         return
-    with pytest.raises(PolicyError, match=r"ended on 2030-06-30 \(ticket SEC-1"):
+    with pytest.raises(PolicyError, match=r"expired on 2030-06-30 \(ticket SEC-1"):
         image.verify(_waiver(), now=moment)
 
 
@@ -136,7 +136,7 @@ def test_a_signature_on_one_of_two_platforms_is_not_enough(
     image: SignedImage, signer: ImageSigner
 ) -> None:
     image.sign(signer.sign, subject=image.platform(0))
-    with pytest.raises(UnsignedError, match="none of the index and none of linux/arm64"):
+    with pytest.raises(UnsignedError, match="none for the index and none for linux/arm64"):
         image.verify(by_key(signer))
 
 

@@ -218,7 +218,7 @@ def test_a_sites_policy_is_complete(bundle: SignedBundle, tmp_path: Path) -> Non
 
 
 def test_a_sites_waiver_ends(bundle: SignedBundle, tmp_path: Path) -> None:
-    with pytest.raises(PolicyError, match="ended on 2020-01-01"):
+    with pytest.raises(PolicyError, match="expired on 2020-01-01"):
         check_upstream(
             *bundle.write(tmp_path / "b"), NOW, _site(tmp_path / "depot", WAIVER % "2020-01-01")
         )
