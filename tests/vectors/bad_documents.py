@@ -83,7 +83,9 @@ def bad_yaml(good: str, code: int) -> list[BadDocument]:
         BadDocument("binary", bytes(range(256)), code, ""),
         BadDocument("json-garbage", b'{"apiVersion": ', code, "line"),
         BadDocument("tab-indent", good.encode() + b"\n\tx: 1\n", code, "line"),
-        BadDocument("two-documents", good.encode() + b"---\n" + good.encode(), code, "found another"),
+        BadDocument(
+            "two-documents", good.encode() + b"---\n" + good.encode(), code, "found another"
+        ),
         BadDocument("deep", f"a: {deep}\n".encode(), code, "nested"),
         BadDocument("alias-bomb", bomb.encode(), code, "alias"),
         BadDocument("tag", b"a: !!python/object/apply:os.system [id]\n", code, "tags"),
