@@ -127,7 +127,7 @@ def test_what_kubespray_wants_of_the_release_comes_as_well(vendor: Vendor) -> No
     both = sorted([*CLOSURE, "socat 1:1.7.4.1-6.el9 x86_64"])
     assert names(vendor.lock("socat", kubespray=True, wants=wants)) == both
     assert names(vendor.lock("bash", wants=wants)) == CLOSURE[:1]
-    with pytest.raises(DefinitionError, match="nothing in the definition wants packages of rocky"):
+    with pytest.raises(DefinitionError, match="nothing in the definition needs packages of rocky"):
         vendor.lock("bash", kubespray=True, wants=wants[1:])
     with pytest.raises(FormatError, match=r"kubespray v2\.31\.0 needs an invalid package"):
         vendor.lock(kubespray=True, wants=(OsWant("rocky-9", ("bash-",), by),))
