@@ -24,7 +24,7 @@ from bundle.base.progress import NO_PROGRESS
 from bundle.kinds.chart_source import ChartSource
 from bundle.kinds.charts import LockedChart
 from bundle.kinds.rendering import HelmSource, Release
-from bundle.store.programs import Finished, run_program
+from bundle.store.programs import USUAL_STREAMS, Finished, run_program
 from bundler.build.cache import BlobCache
 from bundler.sources.common.context import SourceContext
 from bundler.sources.rendering.helm import open_helm
@@ -321,7 +321,7 @@ def test_a_script_that_starts_helm_is_told_from_helm(
 
 def test_an_old_helm_is_refused(tmp_path: Path) -> None:
     def old(command: Sequence[str], **more: Any) -> Finished:
-        return run_program(["echo", "v2.17.0"], streams=more["streams"])
+        return run_program(["echo", "v2.17.0"], streams=more.get("streams", USUAL_STREAMS))
 
     context = make_context(client(), BlobCache(tmp_path / "cache"), tmp_path, run=old)
     with (
