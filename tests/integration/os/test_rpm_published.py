@@ -109,14 +109,14 @@ def test_it_is_locked(tmp_path: Path, rpm_world: RpmWorld, name: str) -> None:
     [
         (_indexed("--checksum", "sha1"), "SHA-256 or SHA-512, found sha"),
         (_indexed("--checksum", "md5"), "SHA-256 or SHA-512, found md5"),
-        (_indexed("--baseurl", "https://cdn.example.org/x/"), "bash is to be had from another"),
-        (_indexed("--location-prefix", "../"), "not a path in it|leaves|is not supported"),
+        (_indexed("--baseurl", "https://cdn.example.org/x/"), "bash is at another address"),
+        (_indexed("--location-prefix", "../"), "not a path in it|leaves|unsupported package"),
         (
             _edited(
                 r'<location href="(repodata/[^"]*primary)',
                 r'<location xml:base="https://x/" href="\1',
             ),
-            "primary is to be had from another address",
+            "primary is at another address",
         ),
     ],
 )

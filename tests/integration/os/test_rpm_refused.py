@@ -186,10 +186,10 @@ SPOILED: dict[str, tuple[Spoil, type[IsowardError], str]] = {
     "index-over-sha1": (_weak_index, SignatureError, "over SHA-2"),
     "index-unsigned": (_no_signature, SignatureError, "found none"),
     "index-signature-empty": (_empty_signature, SignatureError, "no signature"),
-    "path-above": (_edit(_LOCATION, "../../etc/passwd"), FormatError, "is not supported"),
-    "path-absolute": (_edit(_LOCATION, "/etc/passwd"), FormatError, "is not supported"),
+    "path-above": (_edit(_LOCATION, "../../etc/passwd"), FormatError, "unsupported package"),
+    "path-absolute": (_edit(_LOCATION, "/etc/passwd"), FormatError, "unsupported package"),
     "path-of-the-index": (_edit(_LOCATION, "repodata/repomd.xml"), IsowardError, "repomd.xml"),
-    "path-with-a-query": (_edit(_LOCATION, "a?b"), FormatError, "is not supported"),
+    "path-with-a-query": (_edit(_LOCATION, "a?b"), FormatError, "unsupported package"),
     "path-elsewhere": (
         _edit("<location href", '<location xml:base="https://evil.example.org/" href'),
         FormatError,
@@ -230,7 +230,7 @@ def test_a_distribution_that_does_not_sign_its_index(tmp_path: Path, rpm_world: 
     [
         ((HTTPStatus.FORBIDDEN, b"<Error>AccessDenied</Error>"), "found none"),
         ((HTTPStatus.BAD_REQUEST, b""), "found none"),
-        ((HTTPStatus.OK, b"\n<!doctype html><p>Home</p>"), "found a page"),
+        ((HTTPStatus.OK, b"\n<!doctype html><p>Home</p>"), "found a web page"),
     ],
 )
 def test_a_server_that_says_otherwise_that_there_is_no_signature(

@@ -27,6 +27,7 @@ FOREIGN = {
     "bundle.base.oci": "OCI's own documents, as any registry has them",
     "bundle.model.attestation": "in-toto and DSSE, also upstream's; ours are read as a predicate",
     "bundler.registry.auth": "a token, which is sent back and never shown",
+    "installer.push.login": "a token, which is sent back and never shown",
     "bundle.trust.keys.from_cosign": "cosign's file of a private key, in base64",
     "bundler.formats.zarf": "an OCI index within another tool's archive",
     "bundler.formats.zarf_archive": "another tool's archive",

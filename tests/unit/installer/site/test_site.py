@@ -58,7 +58,7 @@ def test_addresses(address: str) -> None:
         (
             "ssh: {key: id_ed25519}",
             "ssh: {key: id, password: x}",
-            "password: there is no",
+            "password: unknown field",
         ),
         ("registry.example.org/app/web:2.1", "web", "firstImage.reference"),
         ("[/bin/true]", "[]", "firstImage.command"),
