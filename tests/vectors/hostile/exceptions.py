@@ -53,7 +53,7 @@ def a_waiver_by_nobody(stage: Stage) -> None:
     _waiver(stage, signers=0)
 
 
-@case("waiver", "ended", **_WAIVED)
+@case("waiver", "expired", **_WAIVED)
 def a_waiver_that_has_ended(stage: Stage) -> None:
     _waiver(stage, days=7, at=now() - timedelta(days=8))
 
@@ -159,7 +159,7 @@ def a_waiver_at_a_site_whose_keys_were_changed(stage: Stage) -> None:
     path.write_bytes(path.read_bytes().replace(b'"threshold":2', b'"threshold":3'))
 
 
-@case("damaged-authority", "is gone", **_WAIVED)
+@case("damaged-authority", "is missing", **_WAIVED)
 def a_waiver_at_a_site_whose_keys_are_gone(stage: Stage) -> None:
     _waiver(stage)
     (stage.depot / "trust" / "authority.json").unlink()
@@ -192,7 +192,7 @@ case.add(
     "a-day-that-is-none",
     _rules(lambda b: b["signatures"][0]["unsigned"].update(expires="2099-13-45")),
     "format",
-    "day",
+    "is not a date",
 )
 case.add("two-methods-in-a-rule", _rule(cosign=_NO_KEY), "format", "signatures[0]")
 case.add(
