@@ -97,7 +97,7 @@ def _page(outcome: ImportOutcome) -> list[str]:
         for digest, names in outcome.healed.items()
     ]
     left = shown_leftovers(outcome.leftovers)
-    passed = [f"  passed over  {left}: left by another system, not read"] if left else []
+    passed = [f"  skipped      {left}: left by another system, not read"] if left else []
     return [
         first,
         f"  bundle.json  {record.digest}",
