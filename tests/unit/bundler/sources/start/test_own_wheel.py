@@ -116,8 +116,10 @@ def test_it_says_what_it_needs(made: MadeWheel) -> None:
         "ansible-runner",
         "granian",
         "jinja2",
+        "oras",
         "paramiko",
         "pyrage",
+        "requests",
     }
 
 
