@@ -207,7 +207,9 @@ class RpmWorld:
 
     def index(self, folder: Path, *options: str, modules: str = "", sign: bool = True) -> Path:
         """Make the metadata of a folder of packages, in place of any other."""
-        run(["createrepo_c", "--quiet", "--no-database", *options, str(folder)])
+        # Newer ones compress by zstd unless they are told.
+        form = "--general-compress-type=gz"
+        run(["createrepo_c", "--quiet", "--no-database", form, *options, str(folder)])
         if modules:
             document = folder.with_name(f"{folder.name}-modules.yaml")
             document.write_text(modules)

@@ -106,6 +106,9 @@ def _configuration(job: dict[str, Any], *, weak: bool) -> Any:
     conf.plugins = False
     conf.zchunk = False
     conf.best = True
+    if hasattr(conf, "optional_metadata_types"):
+        # Newer ones leave the lists of files out, by which some packages name what they need.
+        conf.optional_metadata_types = ["filelists"]
     conf.install_weak_deps = weak
     conf.module_platform_id = job["modulePlatform"]
     conf.substitutions["releasever"] = job["release"]
