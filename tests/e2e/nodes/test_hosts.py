@@ -326,6 +326,7 @@ def test_6_a_machine_of_rocky_gets_dnf_s_own_and_nothing_else(world: World) -> N
     assert not stranger.exists()
     assert HostsStep().run(world.context())["nodes"]["node2"]["changed"] == []
     setting = node.rootfs / "etc/dnf/dnf.conf"
+    assert "\noptional_metadata_types=comps,filelists,updateinfo\n" in setting.read_text()
     setting.write_text(setting.read_text() + "[other]\nname=x\nbaseurl=file:///srv\n")
     with pytest.raises(StepError, match=r"node2: .*(from the depot alone|for repo 'other')"):
         HostsStep().run(world.context("node2"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import ssl
 import urllib.request
@@ -102,7 +103,8 @@ def test_another_keyring_is_not_content_with_the_depot(machine: SiteApt, tmp_pat
     stranger = apt.SigningKey(tmp_path / "stranger")
     (machine.root / KEYRING).write_bytes(stranger.public())
     stranger.close()
-    assert "NO_PUBKEY" in machine.bad("update")
+    # In the words of gpgv, and of sqv, which apt asks from version 3 on.
+    assert re.search("NO_PUBKEY|Missing key", machine.bad("update"))
     assert "thing-tool" in machine.bad("install", "thing-tool")
 
 
@@ -121,7 +123,7 @@ def test_a_depot_that_was_taken_over_cannot_change_a_signed_byte(
     text = sources.read_text()
     assert depot.url + FOLDER in text
     sources.write_text(text.replace(depot.url + FOLDER, f"file:{other}/"))
-    assert "BADSIG" in machine.bad("update")
+    assert re.search("BADSIG|Message has been manipulated", machine.bad("update"))
 
 
 def test_a_package_that_rotted_in_the_depot_is_not_installed(

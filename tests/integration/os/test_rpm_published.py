@@ -107,8 +107,8 @@ def test_it_is_locked(tmp_path: Path, rpm_world: RpmWorld, name: str) -> None:
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
-        (_indexed("--checksum", "sha1"), "SHA-256 or SHA-512, found sha"),
-        (_indexed("--checksum", "md5"), "SHA-256 or SHA-512, found md5"),
+        (lambda repo, world: world.weaken(repo, "sha"), "SHA-256 or SHA-512, found sha"),
+        (lambda repo, world: world.weaken(repo, "md5"), "SHA-256 or SHA-512, found md5"),
         (_indexed("--baseurl", "https://cdn.example.org/x/"), "bash is at another address"),
         (_indexed("--location-prefix", "../"), "not a path in it|leaves|unsupported package"),
         (

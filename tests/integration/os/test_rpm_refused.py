@@ -147,7 +147,7 @@ def _cut(repo: Path, world: RpmWorld) -> None:
 
 
 def _sha1(repo: Path, world: RpmWorld) -> None:
-    world.index(repo, "--checksum", "sha1")
+    world.weaken(repo, "sha")
 
 
 def _sha1_of_packages(repo: Path, world: RpmWorld) -> None:

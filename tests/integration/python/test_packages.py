@@ -22,7 +22,7 @@ from bundler.sources.python.resolution import resolve_python
 from bundler.sources.python.simple_index import pip_index
 from tests.support.documents.right import read_definition
 from tests.support.documents.sources import context
-from tests.support.packages.pip_client import PipClient
+from tests.support.packages.pip_client import PipClient, by_name
 from tests.support.packages.python_index import Listed, python_index, requirements, wheel
 from tests.support.programs.needs import requires_index
 from tests.support.registries.connecting import client
@@ -170,7 +170,7 @@ def test_pip_installs_from_the_depot_alone(
     travelled: Travelled, depot: ServedDepot, tmp_path: Path
 ) -> None:
     pip = PipClient.make(tmp_path / "venv", depot.ca)
-    base = f"{depot.url}/pypi/installer"
+    base = f"{by_name(depot.url)}/pypi/installer"
     done = pip.install(f"{base}/simple/", f"{base}/requirements.txt")
     assert done.returncode == 0, done.stdout + done.stderr
     expected = {"greet_all": "1.0", "words": "2.1", "stable": "3.0", "native": "4.0"}
@@ -182,7 +182,7 @@ def test_pip_installs_from_the_depot_alone(
     tag = HERE.replace(".", "")
     assert f"-cp{tag}-cp{tag}-" in pip.run("import native; print(native.NAME)")
     merged = pip.attempt(
-        "download", "--no-deps", "--index-url", f"{depot.url}/pypi/simple/", "words"
+        "download", "--no-deps", "--index-url", f"{by_name(depot.url)}/pypi/simple/", "words"
     )
     assert merged.returncode == 0, merged.stderr
 
@@ -190,7 +190,7 @@ def test_pip_installs_from_the_depot_alone(
 def test_pip_refuses_a_hash_that_is_not_of_the_depot(depot: ServedDepot, tmp_path: Path) -> None:
     pip = PipClient.make(tmp_path / "venv", depot.ca)
     (tmp_path / "other.txt").write_text(f"words==2.1 --hash=sha256:{'0' * 64}\n")
-    done = pip.install(f"{depot.url}/pypi/installer/simple/", tmp_path / "other.txt")
+    done = pip.install(f"{by_name(depot.url)}/pypi/installer/simple/", tmp_path / "other.txt")
     assert done.returncode != 0
     assert "DO NOT MATCH THE HASHES" in done.stderr
 
@@ -291,7 +291,7 @@ def test_packages_of_the_machines_own_index(tmp_path: Path) -> None:
     assert found.built[1]["fetched"] == 0
     with served(machine, found.depot, tmp_path) as depot:
         pip = PipClient.make(tmp_path / "venv", depot.ca)
-        base = f"{depot.url}/pypi/installer"
+        base = f"{by_name(depot.url)}/pypi/installer"
         done = pip.install(f"{base}/simple/", f"{base}/requirements.txt")
         assert done.returncode == 0, done.stdout + done.stderr
     said = pip.run(

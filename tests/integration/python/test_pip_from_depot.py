@@ -20,7 +20,7 @@ from tests.support.depot.imported import (
     signed_bundle,
 )
 from tests.support.documents.content import Maker, sample
-from tests.support.packages.pip_client import PipClient
+from tests.support.packages.pip_client import PipClient, by_name
 from tests.support.packages.python_index import wheel
 from tests.support.trust.release_kit import enrolled, make_release
 
@@ -71,7 +71,7 @@ def test_the_runbook_installs_what_the_newest_release_pins(
     (block,) = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     typed = block.replace("/etc/isoward/ca.pem", str(depot.ca))
     typed = typed.replace("/opt/tools", str(tmp_path / "tools"))
-    typed = typed.replace("https://depot.example.org:5443", depot.url)
+    typed = typed.replace("https://depot.example.org:5443", by_name(depot.url))
     done = subprocess.run(
         ["bash", "-ec", typed],
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PIP_CONFIG_FILE": os.devnull},
@@ -83,6 +83,21 @@ def test_the_runbook_installs_what_the_newest_release_pins(
     assert pip.installed()["words"] == "1.0"
     # The index has both, so a resolver without the pins would have taken the other one.
     newest = pip.attempt(
-        "download", "--no-deps", "--index-url", f"{depot.url}/pypi/tools/simple/", "words"
+        "download", "--no-deps", "--index-url", f"{by_name(depot.url)}/pypi/tools/simple/", "words"
     )
     assert "words-2.0-py3-none-any.whl" in newest.stdout, newest.stderr
+
+
+def test_a_depot_that_has_only_an_address(depot: RunningDepot, tmp_path: Path) -> None:
+    """pip from 24.2 on needs an option of the runbook for it (pypa/pip, issue 12906)."""
+    text = (ROOT / "docs/runbooks/python.md").read_text(encoding="utf-8")
+    (option,) = set(re.findall(r"`(--use-deprecated=[a-z-]+)`", text))
+    pip = PipClient.make(tmp_path / "venv", depot.ca)
+    said = pip.attempt("--version").stdout.split()[1]
+    newer = tuple(map(int, said.split(".")[:2])) >= (24, 2)
+    done = pip.attempt(
+        "download", "--no-deps", *([option] if newer else []),
+        "--index-url", f"{depot.url}/pypi/tools/simple/", "words",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "words-2.0-py3-none-any.whl" in done.stdout

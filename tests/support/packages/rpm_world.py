@@ -6,6 +6,8 @@ two versions, a weak dependency, a module with two streams, and packages that mu
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -213,11 +215,30 @@ class RpmWorld:
         if modules:
             document = folder.with_name(f"{folder.name}-modules.yaml")
             document.write_text(modules)
-            run(["modifyrepo_c", "--mdtype=modules", str(document), str(folder / "repodata")])
+            form = "--compress-type=gz"
+            run(["modifyrepo_c", "--mdtype=modules", form, str(document), str(folder / "repodata")])
             document.unlink()
         if sign:
             self.key.sign_index(folder)
         return folder
+
+    def weaken(self, folder: Path, algorithm: str) -> None:
+        """Give the metadata true checksums of an old algorithm, which createrepo_c may not make.
+
+        Args:
+            folder: Of a repository that was indexed.
+            algorithm: As repomd.xml calls it: `sha` or `md5`.
+        """
+        index = folder / "repodata" / "repomd.xml"
+        text = index.read_text()
+        for name in re.findall(r'<location href="([^"]+)"', text):
+            data = (folder / name).read_bytes()
+            found = hashlib.new({"sha": "sha1"}.get(algorithm, algorithm), data).hexdigest()
+            strong = f'<checksum type="sha256">{hashlib.sha256(data).hexdigest()}<'
+            assert strong in text
+            text = text.replace(strong, f'<checksum type="{algorithm}">{found}<')
+        index.write_text(text)
+        self.key.sign_index(folder)
 
 
 def make_world(folder: Path) -> RpmWorld:
